@@ -1,0 +1,1 @@
+"""Deployment as data: recipes, budgets, devices, results."""

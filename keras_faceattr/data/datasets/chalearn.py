@@ -1,0 +1,88 @@
+"""ChaLearn LAP apparent age (2015, 2016, APPA-REAL): mean and σ of what people guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from keras_faceattr.data.datasets.tables import read_table
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
+from keras_faceattr.errors import DataError
+from keras_faceattr.tasks import age_task
+
+CITATION = "Escalera et al.: ChaLearn Looking at People and Faces of the World: Face Analysis Workshop, CVPRW 2016"
+LICENCE = "non-commercial research only"
+FOLDERS = {"train": ("train",), "val": ("valid", "validation", "val"), "test": ("test",)}
+LABELS = {
+    "train": ("train_gt.csv", "gt_avg_train.csv", "train.csv"),
+    "val": ("valid_gt.csv", "gt_avg_valid.csv", "validation_gt.csv"),
+    "test": ("test_gt.csv", "gt_avg_test.csv"),
+}
+REFERENCE = "reference.csv"
+COLUMNS = {
+    "image": "name", "file_name": "name", "filename": "name", "name": "name",
+    "mean": "age", "apparent_age_avg": "age",
+    "std": "age_std", "stdv": "age_std", "apparent_age_std": "age_std",
+}  # fmt: skip
+
+
+def read(root: Path) -> Manifest:
+    """Reads the label file of each split, with or without header, separated by `;` or `,`.
+
+    `row` is the line in the split's own label file.
+
+    Args:
+        root: holds `train_gt.csv, valid_gt.csv, test_gt.csv` (2016; columns image, mean, σ) or `gt_avg_train.csv, …`
+            (APPA-REAL), and folders `train/, valid/, test/` with the photos at any depth. A label file may lie in
+            the split's folder, where it may be `Reference.csv` (2015); in `root`, that is the training part.
+
+    Raises:
+        DataError: there is no label file, or one lacks a column.
+    """
+    if not root.is_dir():
+        raise DataError(f"chalearn: no such folder: {root}")
+    parts = []
+    for split in LABELS:
+        folder = _named(root, FOLDERS[split], folder=True)
+        labels = _find_labels(root, folder, split)
+        if labels is not None:
+            parts.append(_read_split(root, folder, labels).assign(split=split))
+    if not parts:
+        names = ", ".join(files[0] for files in LABELS.values())
+        raise DataError(f"chalearn: no label file in {root} (looked for {names}); unpack the ground truth there")
+    rows = pd.concat(parts, ignore_index=True)
+    return build_manifest(Source("chalearn", root, CITATION, LICENCE), rows, [age_task()])
+
+
+def _named(root: Path, names: tuple[str, ...], folder: bool = False) -> Path | None:
+    """The first entry of `root` with one of these names, whatever the case of its letters."""
+    found = {p.name.lower(): p for p in sorted(root.iterdir()) if p.is_dir() == folder}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _find_labels(root: Path, folder: Path | None, split: str) -> Path | None:
+    in_root = _named(root, LABELS[split] + ((REFERENCE,) if split == "train" else ()))
+    return in_root or (_named(folder, (*LABELS[split], REFERENCE)) if folder else None)
+
+
+def _read_split(root: Path, folder: Path | None, labels: Path) -> pd.DataFrame:
+    """`image, age, age_std, row` of one label file."""
+    table = _read_labels(labels)
+    if folder is None:
+        raise DataError(f"chalearn: {labels.name} is there, but no folder with its photos in {root}; unpack them")
+    below: dict[str, str] = {}
+    for photo in sorted(list_photos(folder), key=lambda p: (p.count("/"), p)):
+        below.setdefault(photo.rsplit("/", 1)[-1], photo)
+    name = table["name"].str.replace(r"^.*[/\\]", "", regex=True)
+    table["image"] = f"{folder.name}/" + name.map(below).fillna(name)
+    return table[["image", "age", "age_std", "row"]]
+
+
+def _read_labels(path: Path) -> pd.DataFrame:
+    table = read_table(path, header_with=tuple(COLUMNS), names=("image", "mean", "std"))
+    table = table.rename(columns={c: COLUMNS.get(c.lower(), c) for c in table.columns})
+    for column, meaning in (("name", "image"), ("age", "mean"), ("age_std", "std")):
+        if column not in table:
+            raise DataError(f"{path}: no column {meaning!r}; it has {', '.join(table.columns.drop('row'))}")
+    return table

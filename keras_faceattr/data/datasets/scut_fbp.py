@@ -1,0 +1,81 @@
+"""SCUT-FBP: 500 frontal faces with attractiveness from 1 to 5, rated by about 70 people each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from keras_faceattr.data.datasets.tables import find_tables, read_table, require_columns
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.errors import DataError
+from keras_faceattr.tasks import attractiveness_task
+
+CITATION = "Xie, Liang, Jin, Xu, Li: SCUT-FBP: A Benchmark Dataset for Facial Beauty Perception, SMC 2015"
+LICENCE = "non-commercial research only"
+RATINGS_FOLDER = "Rating_Collection"
+COLUMNS = {
+    "image": "number", "filename": "number",
+    "attractiveness label": "attractiveness",
+    "standard deviation": "attractiveness_std",
+}  # fmt: skip
+
+
+def read(root: Path) -> Manifest:
+    """Reads the official release; there is no official split.
+
+    The mean is that of the table `Attractiveness label`. σ is its column `Standard Deviation`; where it has none, or
+    there is no such table, mean and σ (of the raters at hand, not of a larger population) come from `All Ratings`.
+
+    Args:
+        root: holds `Data_Collection/SCUT-FBP-<N>.jpg` and `Rating_Collection/` with `Attractiveness label.csv`
+            or `.xlsx` (columns Image, Attractiveness label) and, optionally, `All Ratings.csv` or `.xlsx`: a rating
+            a row (Image, Rating), or an image a row with a column a rater.
+
+    Raises:
+        DataError: there is no table, or it is malformed.
+    """
+    folder = root / RATINGS_FOLDER
+    labels, ratings = find_tables(folder, "Attractiveness*abel.*"), find_tables(folder, "All*Ratings.*")
+    if labels:
+        rows = _read_named(labels[0])
+        require_columns(rows, ["number", "attractiveness"], labels[0])
+        if ratings and "attractiveness_std" not in rows:
+            spread = _read_ratings(ratings[0]).set_index("number")["attractiveness_std"]
+            rows["attractiveness_std"] = rows["number"].map(spread)
+    elif ratings:
+        rows = _read_ratings(ratings[0])
+    else:
+        raise DataError(f"scut_fbp: no 'Attractiveness label.xlsx' or .csv in {folder}; give the release's folder")
+    rows["image"] = "Data_Collection/SCUT-FBP-" + rows["number"] + ".jpg"
+    columns = [c for c in ("image", "attractiveness", "attractiveness_std", "row") if c in rows]
+    return build_manifest(Source("scut_fbp", root, CITATION, LICENCE), rows[columns], [attractiveness_task()])
+
+
+def _read_named(path: Path) -> pd.DataFrame:
+    """The table with `number` (of the photo) and the label columns under the manifest's names."""
+    table = read_table(path, header_with=("Image", "Filename"))
+    table = table.rename(columns={c: COLUMNS.get(c.lower(), c) for c in table.columns})
+    require_columns(table, ["number"], path)
+    number = table["number"].str.extract(r"(\d+)(?:\.0+)?(?:\.\w+)?$", expand=False)
+    return table.assign(number=number.fillna(table["number"]))
+
+
+def _read_ratings(path: Path) -> pd.DataFrame:
+    """`number`, mean and σ of each photo's ratings, and the first `row` that it stands in."""
+    table = _read_named(path)
+    title = next((c for c in table.columns if c.lower() == "rating"), None)
+    raters = [title] if title else [c for c in table.columns if c not in ("number", "row")]
+    long = table.melt(["number", "row"], raters, value_name="rating").dropna(subset=["rating"])
+    long["rating"] = pd.to_numeric(long["rating"], errors="coerce")
+    if long["rating"].isna().any():
+        row = long.loc[long["rating"].isna(), "row"].iloc[0]
+        raise DataError(f"{path}, line {row}: a rating is not a number; mend the cell or leave it empty")
+    photos = long.groupby("number", sort=False)
+    return pd.DataFrame(
+        {
+            "attractiveness": photos["rating"].mean(),
+            "attractiveness_std": photos["rating"].std(ddof=0),
+            "row": photos["row"].min(),
+        }
+    ).reset_index()

@@ -1,0 +1,118 @@
+"""From crops and labels to batches, by tf.data: shuffled, augmented, prefetched, the same for a seed everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_faceattr.config import AugmentationConfig
+from keras_faceattr.data.augmentation import augment
+from keras_faceattr.data.crops import Crops
+
+SHARD = 4096
+"""Crops on disk are shuffled within this many neighbours at a time, which keeps reads close together."""
+
+PREFETCH = 4
+
+
+@dataclass(frozen=True)
+class LabelledCrops:
+    """Crops with the labels of every task.
+
+    Attributes:
+        crops: n of them.
+        labels: (n, label_width) float32 by task, NaN where not labelled.
+        rows: (n,) position of each crop in `crops`.
+    """
+
+    crops: Crops
+    labels: dict[str, np.ndarray]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def epoch_order(count: int, seed: int, epoch: int, shard: int | None = None) -> np.ndarray:
+    """(count,) order in which an epoch visits the photos.
+
+    Args:
+        shard: shuffles the shards of this length, and within each; None shuffles all at once.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    if shard is None or shard >= count:
+        return rng.permutation(count)
+    starts = rng.permutation(np.arange(0, count, shard))
+    return np.concatenate([start + rng.permutation(min(shard, count - start)) for start in starts])
+
+
+def training_batches(
+    data: LabelledCrops,
+    batch_size: int,
+    augmentation: AugmentationConfig | None,
+    *,
+    seed: int,
+    epoch: int,
+    steps: int | None = None,
+) -> tf.data.Dataset:
+    """Batches of one epoch, in an order and with augmentations that (seed, epoch) alone decide.
+
+    Args:
+        steps: batches of the epoch; more than the data holds go round again. None: as many as are whole.
+
+    Returns:
+        Batches `(rows (b,), images (b, side, side, 3) float32 0–255, {task: labels (b, width)})`; each is full, except
+        where the data is smaller than one batch.
+    """
+    shard = SHARD if isinstance(data.crops.pixels, np.memmap) or data.crops.pixels is None else None
+    order = epoch_order(len(data), seed, epoch, shard)
+    whole = steps or max(1, len(order) // batch_size)
+    order = np.resize(order, whole * batch_size) if len(order) >= batch_size or steps else order
+    batches = tf.data.Dataset.from_tensor_slices(order.astype("int64")).batch(batch_size)
+
+    def finish(step: Any, places: Any) -> Any:
+        rows, images, labels = _gather(data, places)
+        images = tf.cast(images, tf.float32)
+        if augmentation is not None:
+            mixed = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int32), tf.cast(step, tf.int32)])
+            images = augment(images, augmentation, mixed)
+        return rows, images, labels
+
+    return _parallel(batches.enumerate().map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+
+
+def evaluation_batches(data: LabelledCrops, batch_size: int) -> tf.data.Dataset:
+    """All photos once, in order, not augmented; batches as `training_batches`, the last may be smaller."""
+
+    def finish(places: Any) -> Any:
+        rows, images, labels = _gather(data, places)
+        return rows, tf.cast(images, tf.float32), labels
+
+    batches = tf.data.Dataset.range(len(data)).batch(batch_size)
+    return _parallel(batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+
+
+def _gather(data: LabelledCrops, places: Any) -> Any:
+    """Rows, uint8 crops and labels at places, inside tf.data."""
+    names = list(data.labels)
+
+    def take(at: np.ndarray) -> list[np.ndarray]:
+        return [data.rows[at], data.crops.take(data.rows[at]), *(data.labels[name][at] for name in names)]
+
+    types = [tf.int64, tf.uint8, *(tf.float32 for _ in names)]
+    rows, images, *labels = tf.numpy_function(take, [places], types, stateful=False)
+    size = data.crops.spec.size
+    rows.set_shape([None])
+    images.set_shape([None, size, size, 3])
+    for name, label in zip(names, labels, strict=True):
+        label.set_shape([None, data.labels[name].shape[1]])
+    return rows, images, dict(zip(names, labels, strict=True))
+
+
+def _parallel(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.prefetch(PREFETCH).with_options(options)

@@ -1,0 +1,105 @@
+"""From an experiment's data section to crops and labels of each split."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_faceattr.config import Experiment, TaskConfig
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.crops import Progress, check_bad_share, load_crops
+from keras_faceattr.data.datasets import READERS, read_dataset
+from keras_faceattr.data.manifest import Manifest, concatenate
+from keras_faceattr.data.pipeline import LabelledCrops
+from keras_faceattr.data.splits import split_manifest
+from keras_faceattr.data.targets import label_array
+from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Everything that an experiment trains and measures on.
+
+    Attributes:
+        manifest: the good rows, split.
+        tasks: those that the experiment learns.
+        parts: crops and labels by split; a split without rows is absent.
+    """
+
+    manifest: Manifest
+    tasks: dict[str, Task]
+    parts: dict[str, LabelledCrops]
+
+
+def crop_spec(experiment: Experiment) -> CropSpec:
+    """The experiment's crop."""
+    return CropSpec(**experiment.data.crop.model_dump())
+
+
+def source_path(reader: str, path: str | None) -> Path | None:
+    """Where a reader's data lies: the given path, else its usual folder below `$KERAS_FACEATTR_DATA`, if there."""
+    if path is not None:
+        return Path(path).expanduser()
+    base, entry = os.environ.get("KERAS_FACEATTR_DATA"), READERS.get(reader)
+    usual = Path(base) / entry.folder if base and entry and entry.folder else None
+    return usual if usual and usual.exists() else None
+
+
+def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
+    """Reads the sources, resolves the tasks, and splits.
+
+    Raises:
+        ConfigError: a task that neither the data nor the config defines.
+        DataError: the data cannot be used.
+    """
+    given = {n: task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind}
+    manifests = []
+    for source in experiment.data.sources:
+        path = source_path(source.reader, source.path)
+        manifests.append(read_dataset(source.reader, path, source.options, list(given.values())))
+    manifest = concatenate(manifests)
+    total = len(manifest) + len(manifest.quarantine)
+    if len(manifest.quarantine):
+        first = manifest.quarantine.iloc[0]
+        place = f"{first['image']}" + (f", row {first['row']}" if first["row"] >= 0 else "")
+        limit = experiment.data.max_bad_share
+        check_bad_share(len(manifest.quarantine), total, limit, f"{place}: {first['reason']}")
+    tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
+    labels = [column for task in tasks.values() for column in task.columns]
+    manifest = manifest.select(manifest.rows[labels].notna().any(axis=1))
+    if not len(manifest):
+        raise DataError(f"no photo is labelled with {', '.join(tasks)}")
+    split = experiment.data.split.model_dump()
+    return split_manifest(manifest, split.pop("method"), stratify=next(iter(tasks)), **split), tasks
+
+
+def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress | None = None) -> PreparedData:
+    """Reads, splits, decodes and labels what the named splits need.
+
+    Raises:
+        DataError: the data cannot be used, or the first of the splits has no rows.
+    """
+    manifest, tasks = read_manifest(experiment)
+    wanted = manifest.select(manifest.rows["split"].isin(splits))
+    if not len(wanted):
+        raise DataError(f"no {splits[0]} rows; splits: {manifest.rows['split'].value_counts().to_dict()}")
+    data = experiment.data
+    crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress)
+    labels = {name: label_array(wanted, task) for name, task in tasks.items()}
+    parts = {}
+    for split in splits:
+        rows = np.flatnonzero(wanted.rows["split"] == split)
+        if len(rows):
+            parts[split] = LabelledCrops(crops, {name: array[rows] for name, array in labels.items()}, rows)
+    return PreparedData(wanted, tasks, parts)
+
+
+def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
+    if name not in manifest.tasks:
+        raise ConfigError(f"task {name!r}: the data has no such label; {nearest(name, manifest.tasks)}")
+    # What the config says about a task that the data defines overrides the data's definition.
+    return task_from_dict({**task_to_dict(manifest.tasks[name]), **config.definition()})

@@ -1,0 +1,183 @@
+"""Splits that never put one person, or one photo twice, on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.errors import DataError, nearest
+from keras_faceattr.tasks import ScalarTask
+
+STRATA = 10
+"""Quantiles of a scalar label that a stratified split keeps in proportion."""
+
+
+def photo_hashes(manifest: Manifest) -> np.ndarray:
+    """(n,) SHA-1 of each photo's bytes, in hexadecimal; empty where a photo cannot be read."""
+
+    def digest(path: Path) -> str:
+        try:
+            return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+        except OSError:
+            return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        return np.array(list(pool.map(digest, manifest.paths())), dtype=object)
+
+
+def linked_groups(identities: pd.Series | None, hashes: np.ndarray) -> np.ndarray:
+    """(n,) number of the group of photos that must stay together: one identity, or exact duplicates, transitively."""
+    parent = np.arange(len(hashes))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    keys = [pd.Series(hashes).where(pd.Series(hashes) != "")]
+    if identities is not None:
+        keys.append(identities.reset_index(drop=True).astype(object))
+    for key in keys:
+        for members in key.dropna().groupby(key.dropna()).indices.values():
+            positions = key.dropna().index.to_numpy()[members]
+            for other in positions[1:]:
+                parent[root(int(other))] = root(int(positions[0]))
+    return np.array([root(i) for i in range(len(hashes))])
+
+
+def split_manifest(
+    manifest: Manifest,
+    method: str,
+    *,
+    stratify: str,
+    test: float = 0.2,
+    validation: float = 0.1,
+    fold: int = 1,
+    folds: int = 5,
+    seed: int = 0,
+) -> Manifest:
+    """Fills the `split` column.
+
+    Args:
+        method: `given` keeps the data set's own train and test; `stratified` draws a test share; `kfold` takes
+            fold `fold` as test (the data set's own folds where it has them, else drawn).
+        stratify: the task whose labels are kept in proportion.
+        test: share of all groups drawn as test, for `stratified`.
+        validation: share of train held out as val, where the data set gives no val; 0 for none.
+        fold: from 1 to `folds`.
+
+    Returns:
+        The manifest with every row in one of train, val, test. Exact duplicates across given splits are put aside
+        from the train side.
+
+    Raises:
+        DataError: unknown method, a share or fold out of range, or a given split that does not exist.
+    """
+    if method not in METHODS:
+        raise DataError(f"unknown split method {method!r}; {nearest(method, METHODS)}")
+    if not 0 <= validation < 1 or not 0 < test < 1 or not 1 <= fold <= folds:
+        raise DataError(
+            f"split: test {test} and validation {validation} must be shares below 1, fold {fold} in 1 to {folds}"
+        )
+    hashes = photo_hashes(manifest)
+    groups = linked_groups(manifest.rows.get("identity"), hashes)
+    rng = np.random.default_rng(seed)
+    strata = _strata(manifest, stratify)
+    split = METHODS[method](manifest, groups, strata, rng, test, fold, folds)
+    if validation > 0 and not (split == "val").any():
+        train = np.flatnonzero(split == "train")
+        held_out = _draw(groups[train], strata[train], validation, rng)
+        split[train[held_out]] = "val"
+    rows = manifest.rows.assign(split=pd.array(split, dtype="string"))
+    return _without_straddling(replace(manifest, rows=rows), hashes)
+
+
+def _given(manifest: Manifest, *_: object) -> np.ndarray:
+    split = manifest.rows["split"]
+    if split.isna().all():
+        raise DataError("the data gives no split: set data.split.method to stratified or kfold")
+    if not (split == "test").any():
+        if not (split == "val").any():
+            raise DataError("no test rows in the given split: set data.split.method to stratified or kfold")
+        raise DataError("the given split has val but no test rows: mark rows as test, or set data.split.method")
+    if split.isna().any():
+        raise DataError(f"{int(split.isna().sum())} rows have no split while others have: fill the split column")
+    return split.to_numpy(object).copy()
+
+
+def _stratified(
+    manifest: Manifest, groups: np.ndarray, strata: np.ndarray, rng: np.random.Generator, test: float, *_: object
+) -> np.ndarray:
+    split = np.full(len(manifest), "train", dtype=object)
+    split[_draw(groups, strata, test, rng)] = "test"
+    return split
+
+
+def _kfold(
+    manifest: Manifest,
+    groups: np.ndarray,
+    strata: np.ndarray,
+    rng: np.random.Generator,
+    test: float,
+    fold: int,
+    folds: int,
+) -> np.ndarray:
+    if "fold" in manifest.rows and manifest.rows["fold"].notna().all():
+        given = manifest.rows["fold"].astype(int).to_numpy()
+        if fold > given.max():
+            raise DataError(f"the data set has {given.max()} folds, not {fold}")
+        return np.where(given == fold, "test", "train").astype(object)
+    order = _stratified_order(groups, strata, rng)
+    number = {group: i % folds + 1 for i, group in enumerate(order)}
+    return np.where([number[g] == fold for g in groups], "test", "train").astype(object)
+
+
+METHODS: dict[str, Callable[..., np.ndarray]] = {"given": _given, "stratified": _stratified, "kfold": _kfold}
+
+
+def _strata(manifest: Manifest, task_name: str) -> np.ndarray:
+    """(n,) stratum of each row: quantile of a scalar label, or the label itself; -1 where there is none."""
+    task = manifest.tasks.get(task_name)
+    if task is None or task.kind == "multilabel":
+        return np.zeros(len(manifest), int)
+    labels = manifest.rows[task_name]
+    if isinstance(task, ScalarTask):
+        ranks = labels.rank(method="first", pct=True)
+        return np.where(labels.isna(), -1, np.ceil(ranks.fillna(0) * STRATA)).astype(int)
+    return pd.factorize(labels)[0]
+
+
+def _stratified_order(groups: np.ndarray, strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The groups in an order in which any stretch holds the strata in proportion."""
+    first = pd.DataFrame({"group": groups, "stratum": strata}).drop_duplicates("group")
+    first = first.iloc[rng.permutation(len(first))]
+    size = first.groupby("stratum")["group"].transform("size")
+    place = (first.groupby("stratum").cumcount() + rng.random(len(first))) / size
+    return first.assign(place=place).sort_values("place", kind="stable")["group"].to_numpy()
+
+
+def _draw(groups: np.ndarray, strata: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Positions of about `share` of the rows, whole groups, strata in proportion; at least one group."""
+    order = _stratified_order(groups, strata, rng)
+    sizes = pd.Series(groups).value_counts()
+    total = sizes.loc[order].cumsum().to_numpy()
+    count = max(1, int(np.searchsorted(total, share * len(groups), side="right")))
+    return np.flatnonzero(np.isin(groups, order[:count]))
+
+
+def _without_straddling(manifest: Manifest, hashes: np.ndarray) -> Manifest:
+    """Puts aside train or val photos that are also, byte for byte, in a split further along train, val, test."""
+    rank = manifest.rows["split"].map({"train": 0, "val": 1, "test": 2}).to_numpy(int)
+    highest = pd.Series(rank).groupby(hashes).transform("max").to_numpy()
+    straddling = np.flatnonzero((rank < highest) & (hashes != ""))
+    names = np.array(["train", "val", "test"])
+    reasons = [f"exact duplicate of a {names[highest[i]]} photo" for i in straddling]
+    return manifest.put_aside(list(straddling), reasons)

@@ -1,0 +1,42 @@
+"""What a user can get wrong: each error is one line that says what, where and the mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FaceAttrError(Exception):
+    """Base of every error that the user can mend; the command line prints it and exits 2."""
+
+
+class ConfigError(FaceAttrError):
+    """An experiment's configuration cannot be used."""
+
+
+class DataError(FaceAttrError):
+    """A data set, its labels or its splits cannot be used."""
+
+
+class PhotoError(FaceAttrError):
+    """A photo cannot be decoded."""
+
+
+class ModelError(FaceAttrError):
+    """A model or its weights cannot be used."""
+
+
+class RunError(FaceAttrError):
+    """A run folder cannot be written, read or resumed."""
+
+
+class TrainingError(FaceAttrError):
+    """Training had to stop."""
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Hint for an unknown word: the nearest valid one, and the list of all of them."""
+    choices = sorted(valid)
+    close = difflib.get_close_matches(word, choices, n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}valid: {', '.join(choices)}"

@@ -1,0 +1,1 @@
+"""Measuring runs: predictions, metrics with intervals and by group, plots, report, model card."""

@@ -1,0 +1,90 @@
+"""Metrics of a set of predictions: overall with intervals, and by group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.targets import label_array
+from keras_faceattr.metrics import metrics_of
+from keras_faceattr.metrics.bootstrap import bootstrap_interval
+from keras_faceattr.metrics.classification import attribute_accuracies, confusion
+from keras_faceattr.tasks import CategoricalTask, MultilabelTask, Task
+
+SMALLEST_GROUP = 10
+"""Groups with fewer labelled photos are counted but not measured."""
+
+
+def primary_metric(task: Task) -> str:
+    """Name of the metric by which a task is judged."""
+    return next(iter(metrics_of(task)))
+
+
+def evaluate(
+    manifest: Manifest, tasks: dict[str, Task], outputs: dict[str, np.ndarray], samples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Measures every task that has labels.
+
+    Args:
+        manifest: the photos, row by row as in `outputs`.
+        outputs: of the inference model, by name.
+        samples: of the bootstrap; 0 for no intervals.
+
+    Returns:
+        By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high), `confusion` or `attributes` where
+        they apply, and `groups`: by column and value, `labelled` and metric values.
+    """
+    return {
+        name: _evaluate_task(manifest, task, outputs[name], samples, seed)
+        for name, task in tasks.items()
+        if set(task.columns) <= set(manifest.rows.columns)
+    }
+
+
+def _evaluate_task(
+    manifest: Manifest, task: Task, predictions: np.ndarray, samples: int, seed: int
+) -> dict[str, Any]:
+    labels = label_array(manifest, task)
+    labelled = ~np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else ~np.isnan(labels[:, 0])
+    result: dict[str, Any] = {
+        "kind": task.kind,
+        "unit": getattr(task, "unit", ""),
+        "labelled": int(labelled.sum()),
+        "metrics": {},
+        "groups": {},
+    }
+    if not labelled.any():
+        return result
+    rows, labels, predictions = manifest.rows[labelled], labels[labelled], predictions[labelled]
+    std = f"{task.name}_std"
+    has_std = std in rows and bool(rows[std].notna().all())
+    metrics = {n: m for n, m in metrics_of(task).items() if has_std or not m.needs_std}
+    for name, metric in metrics.items():
+        low, high = bootstrap_interval(metric.function, labels, predictions, samples, seed)
+        value = metric.function(labels, predictions)
+        result["metrics"][name] = {"value": value, "low": low, "high": high}
+    if isinstance(task, CategoricalTask):
+        result["classes"] = list(task.classes)
+        result["confusion"] = confusion(labels, predictions).tolist()
+    if isinstance(task, MultilabelTask):
+        shares = attribute_accuracies(labels, predictions)
+        result["attributes"] = dict(zip(task.attributes, map(float, shares), strict=True))
+    for column in manifest.groups:
+        if column == task.name:
+            continue
+        values = rows[column]
+        result["groups"][column] = {
+            str(value): _group(labels[(values == value).to_numpy(bool, na_value=False)],
+                               predictions[(values == value).to_numpy(bool, na_value=False)], metrics)
+            for value in sorted(values.dropna().unique())
+        }
+    return result
+
+
+def _group(labels: np.ndarray, predictions: np.ndarray, metrics: dict[str, Any]) -> dict[str, Any]:
+    group: dict[str, Any] = {"labelled": len(labels)}
+    if len(labels) >= SMALLEST_GROUP:
+        group["metrics"] = {name: metric.function(labels, predictions) for name, metric in metrics.items()}
+    return group

@@ -1,0 +1,56 @@
+"""Cross-entropies of class indices, of bins and of yes/no labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def cross_entropy(classes: Tensor, logits: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of class indices.
+
+    Args:
+        classes: (batch,) index of the class, from 0.
+        logits: (batch, classes) before the softmax.
+        smoothing: share of the target spread evenly over all classes.
+
+    Returns:
+        (batch,) in nats.
+    """
+    count = logits.shape[-1]
+    target = ops.one_hot(ops.cast(classes, "int32"), count, dtype="float32")
+    target = target * (1.0 - smoothing) + smoothing / count
+    return -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def nearest_bin_cross_entropy(values: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
+    """Cross-entropy with the bin nearest to the label as the class.
+
+    Args:
+        values: (batch,) labels, in the task's unit.
+        logits: (batch, K) before the softmax.
+        bins: (K,) value of each bin, ascending in equal steps.
+
+    Returns:
+        (batch,) in nats.
+
+    Source: DLDL-v2, section 4.5.4, "DEX".
+    """
+    nearest = ops.round((values - bins[0]) / (bins[1] - bins[0]))
+    return cross_entropy(ops.clip(nearest, 0, logits.shape[-1] - 1), logits)
+
+
+def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
+    """Binary cross-entropy, element by element.
+
+    Args:
+        labels: 0 or 1, of any shape.
+        logits: before the sigmoid, of the same shape.
+
+    Returns:
+        In nats, of the same shape.
+    """
+    return ops.maximum(logits, 0.0) - logits * labels + ops.log1p(ops.exp(-ops.abs(logits)))

@@ -1,0 +1,80 @@
+"""Ranking by K − 1 binary classifiers trained jointly (DLDL-v2, sections 3.2 and 4.5.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from keras_faceattr.losses.classification import binary_cross_entropy
+
+Tensor = Any
+
+
+def ranking_targets(values: Tensor, bins: Tensor) -> Tensor:
+    """Whether a label lies above each of the first K − 1 bins.
+
+    A label within a millionth of the range of a bin counts as being on it, so that 3.3 on bins of 0.1 does not
+    depend on rounding.
+
+    Args:
+        values: (batch,) labels, in the task's unit.
+        bins: (K,) value of each bin, in the task's unit.
+
+    Returns:
+        (batch, K − 1) of 0 and 1.
+
+    Source: DLDL-v2, section 3.2: the first k − 1 are 1 for a label in (l_{k−1}, l_k].
+    """
+    tolerance = 1e-6 * (bins[-1] - bins[0])
+    return ops.cast(ops.expand_dims(values - tolerance, -1) > ops.expand_dims(bins[:-1], 0), "float32")
+
+
+def ranking_loss(values: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
+    """Sum of the K − 1 binary cross-entropies.
+
+    Args:
+        values: (batch,) labels, in the task's unit.
+        logits: (batch, K − 1) before the sigmoid.
+        bins: (K,) value of each bin, in the task's unit.
+
+    Returns:
+        (batch,) in nats.
+    """
+    return ops.sum(binary_cross_entropy(ranking_targets(values, bins), logits), axis=-1)
+
+
+def ranking_value(logits: Tensor, bins: Tensor) -> Tensor:
+    """The bin whose index is the number of classifiers above one half.
+
+    Args:
+        logits: (batch, K − 1) before the sigmoid.
+        bins: (K,) value of each bin, ascending in equal steps.
+
+    Returns:
+        (batch,) in the task's unit.
+
+    Source: DLDL-v2, section 4.5.4: ŷ = l_{i*}, i* = 1 + Σ [δ > 0.5].
+    """
+    above = ops.sum(ops.cast(logits > 0, "float32"), axis=-1)
+    return bins[0] + above * (bins[1] - bins[0])
+
+
+def ranking_distribution(logits: Tensor) -> Tensor:
+    """Label distribution whose tail sums are the classifiers' probabilities.
+
+    Where a classifier contradicts the one before it, the negative step is set to 0 and the rest normalised.
+
+    Args:
+        logits: (batch, K − 1) before the sigmoid.
+
+    Returns:
+        (batch, K) rows that sum to 1.
+
+    Source: DLDL-v2, eq. 4 to 6, inverted.
+    """
+    tail = ops.sigmoid(logits)
+    ones = ops.ones_like(tail[:, :1])
+    steps = ops.concatenate([ones, tail], axis=-1) - ops.concatenate([tail, 0 * ones], axis=-1)
+    steps = ops.maximum(steps, 0.0)
+    return steps / ops.sum(steps, axis=-1, keepdims=True)

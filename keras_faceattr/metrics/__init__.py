@@ -1,0 +1,50 @@
+"""Metrics over a whole set of photos, never averaged over batches; each row of the table is a NumPy function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from keras_faceattr.metrics import classification, scalar
+from keras_faceattr.tasks import ScalarTask, Task
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of a task's table.
+
+    Attributes:
+        function: (labels (n, width), predictions (n, …)) → number.
+        higher_is_better: which way is up.
+        needs_std: whether it means anything only where each photo has its own σ.
+    """
+
+    function: Callable[[np.ndarray, np.ndarray], float]
+    higher_is_better: bool
+    needs_std: bool = False
+
+
+_CLASSIFICATION = {
+    "accuracy": Metric(classification.accuracy, True),
+    "balanced_accuracy": Metric(classification.balanced_accuracy, True),
+}
+_YES_NO = {
+    "accuracy": Metric(classification.binary_accuracy, True),
+    "balanced_accuracy": Metric(classification.binary_balanced_accuracy, True),
+}
+
+
+def metrics_of(task: Task) -> dict[str, Metric]:
+    """The metrics of a task; the first is the one by which the best epoch is chosen."""
+    if isinstance(task, ScalarTask):
+        return {
+            "mae": Metric(scalar.mean_absolute_error, False),
+            "rmse": Metric(scalar.root_mean_squared_error, False),
+            "pc": Metric(scalar.pearson_correlation, True),
+            "epsilon_error": Metric(scalar.epsilon_error, False, needs_std=True),
+            **{f"cs@{k:g}": Metric(partial(scalar.cumulative_score, k=k), True) for k in task.tolerances},
+        }
+    return _CLASSIFICATION if task.kind == "categorical" else _YES_NO

@@ -1,0 +1,77 @@
+"""Parameters and multiply-adds of a model, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """Cost of one layer for one photo."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    trainable_parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class ModelProfile:
+    """Cost of a model for one photo.
+
+    Attributes:
+        trainable_parameters: weights and biases that training changes.
+        parameters: with the moving statistics of batch norms.
+        macs: multiply-adds of convolutions and dense layers for one photo.
+    """
+
+    name: str
+    input_size: int
+    trainable_parameters: int
+    parameters: int
+    macs: int
+    layers: tuple[LayerProfile, ...]
+
+
+def profile_model(model: keras.Model) -> ModelProfile:
+    """Counts parameters and multiply-adds of a functional model."""
+    profiles = tuple(
+        LayerProfile(
+            layer.name,
+            type(layer).__name__,
+            tuple(int(d) for d in layer.output.shape[1:]),
+            _count(layer.trainable_weights),
+            _macs(layer),
+        )
+        for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
+    )
+    return ModelProfile(
+        model.name,
+        int(model.input_shape[1]),
+        _count(model.trainable_weights),
+        _count(model.weights),
+        sum(layer.macs for layer in profiles),
+        profiles,
+    )
+
+
+def _count(weights: list[Any]) -> int:
+    return sum(math.prod(w.shape) for w in weights)
+
+
+def _macs(layer: keras.layers.Layer) -> int:
+    if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
+        kernel = layer.kernel.shape
+        positions = math.prod(layer.output.shape[1:3])
+        # A depthwise kernel is (h, w, channels, multiplier): each weight meets each position once, as in a full one.
+        return int(positions * math.prod(kernel))
+    if isinstance(layer, layers.Dense):
+        return int(math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape))
+    return 0

@@ -1,0 +1,125 @@
+"""The run folder: what one training leaves behind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keras_faceattr.config import Experiment, parse_experiment
+from keras_faceattr.errors import RunError
+from keras_faceattr.storage import write_text
+from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths of a run, and what stands in its configuration."""
+
+    folder: Path
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def tasks_path(self) -> Path:
+        return self.folder / "tasks.yaml"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoints" / "last.npz"
+
+    @property
+    def best_path(self) -> Path:
+        return self.folder / "checkpoints" / "best.npz"
+
+    @property
+    def model_path(self) -> Path:
+        return self.folder / "model.keras"
+
+    @property
+    def history_path(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def predictions_path(self) -> Path:
+        return self.folder / "predictions.csv"
+
+    @property
+    def quarantine_path(self) -> Path:
+        return self.folder / "quarantine.csv"
+
+    @property
+    def report_path(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def model_card_path(self) -> Path:
+        return self.folder / "model_card.md"
+
+    @property
+    def provenance_path(self) -> Path:
+        return self.folder / "provenance.json"
+
+    def write_config(self, experiment: Experiment, tasks: dict[str, Task]) -> None:
+        """Records the resolved configuration and the tasks as the data defined them."""
+        dump = experiment.model_dump(mode="json")
+        write_text(self.config_path, yaml.safe_dump(dump, sort_keys=False, allow_unicode=True))
+        plain = {name: _plain(task_to_dict(task)) for name, task in tasks.items()}
+        write_text(self.tasks_path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+    def experiment(self) -> Experiment:
+        """The resolved configuration.
+
+        Raises:
+            RunError: this folder is no run.
+        """
+        return parse_experiment(self._read(self.config_path), str(self.config_path))
+
+    def tasks(self) -> dict[str, Task]:
+        """The tasks by name, in the order of the model's heads."""
+        return {name: task_from_dict(data) for name, data in self._read(self.tasks_path).items()}
+
+    def _read(self, path: Path) -> Any:
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            raise RunError(f"{self.folder} is not a run folder: cannot read {path.name}") from None
+        if not isinstance(data, dict):
+            raise RunError(f"{self.folder} is not a run folder: {path.name} is not a mapping")
+        return data
+
+
+def new_run(parent: Path, name: str) -> Run:
+    """Makes the first free folder of `name`, `name-2`, `name-3`, … below `parent`.
+
+    Raises:
+        RunError: the folder cannot be made.
+    """
+    safe = re.sub(r"[^\w.-]+", "-", name)
+    number = 1
+    while True:
+        folder = parent / (safe if number == 1 else f"{safe}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {folder}: {error.strerror}") from error
+        return Run(folder)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, all the way down, for YAML."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

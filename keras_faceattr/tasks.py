@@ -1,0 +1,207 @@
+"""What a model predicts: scalar, binary, categorical and multilabel tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_faceattr.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class ScalarTask:
+    """A number in a range, learned on bins `minimum, minimum + step, …, maximum`.
+
+    Attributes:
+        unit: shown behind every number of this task.
+        default_std: σ of the label distribution where a photo has none, in `unit`.
+        tolerances: the k of the cumulative scores CS@k, in `unit`.
+    """
+
+    kind: ClassVar[str] = "scalar"
+    name: str
+    minimum: float
+    maximum: float
+    step: float
+    unit: str = ""
+    default_std: float = 0.0
+    tolerances: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.minimum < self.maximum:
+            raise ConfigError(f"task {self.name!r}: minimum {self.minimum} is not below maximum {self.maximum}")
+        if not self.step > 0:
+            raise ConfigError(f"task {self.name!r}: step {self.step} is not above 0")
+        intervals = (self.maximum - self.minimum) / self.step
+        if abs(intervals - round(intervals)) > 1e-6:
+            raise ConfigError(
+                f"task {self.name!r}: step {self.step} does not divide the range {self.minimum} to {self.maximum}"
+            )
+        object.__setattr__(self, "tolerances", tuple(self.tolerances) or (self.step, 5 * self.step))
+        object.__setattr__(self, "default_std", self.default_std or 2 * self.step)
+        if self.default_std < 0:
+            raise ConfigError(f"task {self.name!r}: default_std {self.default_std} is below 0")
+
+    @property
+    def bins(self) -> np.ndarray:
+        """(K,) value of each bin, ascending, in `unit`."""
+        count = round((self.maximum - self.minimum) / self.step) + 1
+        return np.linspace(self.minimum, self.maximum, count, dtype="float64")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The manifest's label columns of this task."""
+        return (self.name,)
+
+    @property
+    def label_width(self) -> int:
+        """Numbers per photo in a batch: value and σ."""
+        return 2
+
+
+@dataclass(frozen=True)
+class BinaryTask:
+    """Yes (1) or no (0)."""
+
+    kind: ClassVar[str] = "binary"
+    name: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The manifest's label columns of this task."""
+        return (self.name,)
+
+    @property
+    def label_width(self) -> int:
+        """Numbers per photo in a batch."""
+        return 1
+
+
+@dataclass(frozen=True)
+class CategoricalTask:
+    """One of several classes; the manifest holds the class's name."""
+
+    kind: ClassVar[str] = "categorical"
+    name: str
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ConfigError(f"task {self.name!r}: needs two or more different classes, not {list(self.classes)}")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The manifest's label columns of this task."""
+        return (self.name,)
+
+    @property
+    def label_width(self) -> int:
+        """Numbers per photo in a batch: the class's index."""
+        return 1
+
+
+@dataclass(frozen=True)
+class MultilabelTask:
+    """Several attributes, each present (1) or absent (0); the manifest has a column `name.attribute` for each.
+
+    Attributes:
+        groups: attribute groups by name, for models that share features within a group.
+    """
+
+    kind: ClassVar[str] = "multilabel"
+    name: str
+    attributes: tuple[str, ...]
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", tuple(self.attributes))
+        object.__setattr__(self, "groups", {group: tuple(names) for group, names in self.groups.items()})
+        if not self.attributes or len(set(self.attributes)) < len(self.attributes):
+            raise ConfigError(f"task {self.name!r}: needs one or more different attributes")
+        for group, names in self.groups.items():
+            for name in names:
+                if name not in self.attributes:
+                    raise ConfigError(
+                        f"task {self.name!r}: group {group!r} names {name!r}; {nearest(name, self.attributes)}"
+                    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The manifest's label columns of this task."""
+        return tuple(f"{self.name}.{attribute}" for attribute in self.attributes)
+
+    @property
+    def label_width(self) -> int:
+        """Numbers per photo in a batch."""
+        return len(self.attributes)
+
+
+Task = ScalarTask | BinaryTask | CategoricalTask | MultilabelTask
+TASK_KINDS: dict[str, type[Task]] = {t.kind: t for t in (ScalarTask, BinaryTask, CategoricalTask, MultilabelTask)}
+
+
+def task_to_dict(task: Task) -> dict[str, Any]:
+    """Plain data of a task, as it stands in a resolved config."""
+    return {"kind": task.kind, **dataclasses.asdict(task)}
+
+
+def task_from_dict(data: dict[str, Any]) -> Task:
+    """The inverse of `task_to_dict`.
+
+    Raises:
+        ConfigError: unknown kind or field, or a definition that makes no sense.
+    """
+    fields = dict(data)
+    kind = fields.pop("kind", None)
+    if kind not in TASK_KINDS:
+        raise ConfigError(f"task {data.get('name')!r}: unknown kind {kind!r}; {nearest(str(kind), TASK_KINDS)}")
+    task_type = TASK_KINDS[kind]
+    known = {f.name: f for f in dataclasses.fields(task_type)}
+    for key in fields:
+        if key not in known:
+            raise ConfigError(f"task {data.get('name')!r} ({kind}): unknown key {key!r}; {nearest(key, known)}")
+    for f in known.values():
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and fields.get(f.name) is None:
+            raise ConfigError(f"task {data.get('name')!r} ({kind}): needs {f.name!r}")
+    return task_type(**fields)
+
+
+def attractiveness_task(maximum: float = 5.0) -> ScalarTask:
+    """Attractiveness from 1 in steps of 0.1 (DLDL-v2, section 4.1: to 5 on SCUT-FBP, to 7 on CFD)."""
+    return ScalarTask("attractiveness", 1.0, maximum, 0.1, "points", default_std=0.5, tolerances=(0.25, 0.5))
+
+
+def age_task(default_std: float = 2.0) -> ScalarTask:
+    """Age from 0 to 100 in years (DLDL-v2, section 4.1)."""
+    return ScalarTask("age", 0.0, 100.0, 1.0, "years", default_std=default_std, tolerances=(5.0, 10.0))
+
+
+# OBRL, table "Attribute groups", with CelebA's spelling of the names.
+ATTRIBUTE_GROUPS: dict[str, tuple[str, ...]] = {
+    "hair": (
+        "Bald", "Bangs", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Receding_Hairline",
+        "Straight_Hair", "Wavy_Hair", "Wearing_Hat",
+    ),
+    "eye": ("Arched_Eyebrows", "Bags_Under_Eyes", "Bushy_Eyebrows", "Eyeglasses", "Narrow_Eyes"),
+    "ear": ("Wearing_Earrings",),
+    "nose": ("Big_Nose", "Pointy_Nose"),
+    "mouth": ("Big_Lips", "Mouth_Slightly_Open", "Smiling", "Wearing_Lipstick"),
+    "beard": ("5_o_Clock_Shadow", "Double_Chin", "Goatee", "Mustache", "No_Beard", "Sideburns"),
+    "cheek": ("High_Cheekbones", "Rosy_Cheeks"),
+    "neck": ("Wearing_Necklace", "Wearing_Necktie"),
+    "global": ("Attractive", "Blurry", "Chubby", "Heavy_Makeup", "Male", "Oval_Face", "Pale_Skin", "Young"),
+}  # fmt: skip
+
+ATTRIBUTES: tuple[str, ...] = tuple(sorted(name for names in ATTRIBUTE_GROUPS.values() for name in names))
+
+EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
+
+def attributes_task() -> MultilabelTask:
+    """The 40 attributes of CelebA in the nine groups of OBRL."""
+    return MultilabelTask("attributes", ATTRIBUTES, ATTRIBUTE_GROUPS)

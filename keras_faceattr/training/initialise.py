@@ -1,0 +1,78 @@
+"""Initial weights from another run or model, layer by layer where name and shape agree."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+import keras_faceattr.models.layers  # noqa: F401  registers our layers for loading
+from keras_faceattr.errors import ModelError
+from keras_faceattr.run import Run
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """Which variables took over weights.
+
+    Attributes:
+        matched: same path and shape.
+        other_shape: same path, another shape; these keep their random weights.
+        absent: not in the given model; these keep their random weights.
+        unused: only in the given model.
+    """
+
+    matched: tuple[str, ...]
+    other_shape: tuple[str, ...]
+    absent: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        rows = [f"{len(self.matched)} variables initialised"]
+        for title in ("other_shape", "absent", "unused"):
+            names = getattr(self, title)
+            if names:
+                rows.append(f"{title.replace('_', ' ')}: {', '.join(names)}")
+        return rows
+
+
+def load_model(path: Path) -> keras.Model:
+    """Loads a `.keras` file, refusing any that carries code.
+
+    Raises:
+        ModelError: missing, no Keras model, or one with code or unknown layers in it.
+    """
+    if not path.is_file():
+        raise ModelError(f"no model file {path}")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"{path} is no .keras file, or it is damaged")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many types here; each means that the file cannot be trusted or read.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{path} cannot be loaded safely: {reason[:300]}") from None
+
+
+def initialise(model: keras.Model, init_from: str) -> InitReport:
+    """Copies weights from a run folder or a `.keras` file into `model`.
+
+    Raises:
+        ModelError: nothing can be loaded, or no variable matches.
+    """
+    path = Path(init_from)
+    given = {v.path: v for v in load_model(Run(path).model_path if path.is_dir() else path).variables}
+    own = {v.path: v for v in model.variables}
+    matched = [p for p, v in own.items() if p in given and tuple(given[p].shape) == tuple(v.shape)]
+    if not matched:
+        raise ModelError(f"{init_from} is another model: none of its {len(given)} variables fits")
+    for p in matched:
+        own[p].assign(given[p])
+    return InitReport(
+        tuple(matched),
+        tuple(p for p in own if p in given and p not in matched),
+        tuple(p for p in own if p not in given),
+        tuple(p for p in given if p not in own),
+    )

@@ -1,0 +1,216 @@
+"""The training loop: epochs of batches, validation, checkpoints, and going on after a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_faceattr.config import Experiment, TaskConfig
+from keras_faceattr.data.pipeline import training_batches
+from keras_faceattr.data.prepare import PreparedData
+from keras_faceattr.errors import TrainingError
+from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
+from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
+from keras_faceattr.methods import METHODS, MethodSettings
+from keras_faceattr.methods.task_loss import TaskLoss
+from keras_faceattr.metrics import metrics_of
+from keras_faceattr.models.network import Network
+from keras_faceattr.run import Run
+from keras_faceattr.storage import replacing
+from keras_faceattr.tasks import Task
+from keras_faceattr.training.checkpoint import load_checkpoint, save_checkpoint
+from keras_faceattr.training.optimizer import make_optimizer
+
+NAMED_ROWS = 8
+"""Photos of a bad batch that an error names."""
+
+
+class Listener(Protocol):
+    """Who is told how training goes."""
+
+    def on_step(self, epoch: int, step: int, steps: int, loss: float, images_per_s: float, wait_share: float) -> None:
+        """After each batch; rates over the epoch so far."""
+
+    def on_epoch(self, row: dict[str, Any], best: bool) -> None:
+        """After each epoch, with its row of `history.csv`."""
+
+
+@dataclass
+class LoopState:
+    """What a checkpoint keeps beside the variables."""
+
+    epoch: int = 0
+    best_score: float = math.inf
+    best_epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def steps_per_epoch(experiment: Experiment, count: int) -> int:
+    """Batches of an epoch: as configured, else as many whole ones as the data has."""
+    return experiment.training.steps_per_epoch or max(1, count // experiment.training.batch_size)
+
+
+def train(
+    experiment: Experiment, data: PreparedData, network: Network, run: Run, listener: Listener, resume: bool = False
+) -> LoopState:
+    """Trains to the last epoch, or until early stop, and leaves the best weights in `network`.
+
+    Args:
+        resume: goes on from the run's last checkpoint.
+
+    Returns:
+        The final state; `best_epoch` counts from 1.
+
+    Raises:
+        TrainingError: the loss is not a number; the batch's photos are named.
+        RunError: a checkpoint cannot be written or read.
+    """
+    training, model = experiment.training, network.trainable
+    optimizer = make_optimizer(training, steps_per_epoch(experiment, len(data.parts["train"])))
+    optimizer.build(model.trainable_variables)
+    _compile(model, optimizer, experiment, data.tasks, first_stage=False)
+    state = LoopState()
+    if resume and run.checkpoint_path.exists():
+        state = LoopState(**load_checkpoint(run.checkpoint_path, model))
+    average = keras.callbacks.SwapEMAWeights() if training.weight_average else None
+    if average:
+        average.set_model(model)
+    stage: bool | None = None
+    while state.epoch < training.epochs and not _should_stop(state, training.early_stop_epochs):
+        first_stage = state.epoch < training.first_stage_epochs
+        if first_stage != stage:
+            stage = first_stage
+            _compile(model, optimizer, experiment, data.tasks, first_stage)
+        row = _train_epoch(experiment, data, model, state.epoch, listener)
+        if average:
+            average.on_test_begin()
+        score = _validate(experiment, data, network, row)
+        state.epoch += 1
+        best = score < state.best_score or "val" not in data.parts
+        if best:
+            state.best_score, state.best_epoch = score, state.epoch
+            save_checkpoint(run.best_path, model, {"epoch": state.epoch}, with_optimizer=False)
+        if average:
+            average.on_test_end()
+        state.history.append(row)
+        write_history(run, state.history)
+        save_checkpoint(run.checkpoint_path, model, dataclasses.asdict(state))
+        listener.on_epoch(row, best)
+    load_checkpoint(run.best_path, model, with_optimizer=False)
+    return state
+
+
+def write_history(run: Run, history: list[dict[str, Any]]) -> None:
+    """Writes `history.csv`, an epoch a row."""
+    with replacing(run.history_path) as temporary:
+        pd.DataFrame(history).to_csv(temporary, index=False)
+
+
+def _should_stop(state: LoopState, patience: int | None) -> bool:
+    return patience is not None and state.epoch - state.best_epoch >= patience
+
+
+def _compile(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    experiment: Experiment,
+    tasks: dict[str, Task],
+    first_stage: bool,
+) -> None:
+    losses = {name: task_loss(task, experiment.tasks[name], first_stage) for name, task in tasks.items()}
+    weights = {name: experiment.tasks[name].weight for name in tasks}
+    jit: Any = True if experiment.training.xla else ("auto" if keras.backend.backend() == "jax" else False)
+    model.compile(optimizer, loss=losses, loss_weights=weights, jit_compile=jit)
+
+
+def task_loss(task: Task, config: TaskConfig, first_stage: bool = False) -> TaskLoss:
+    """The loss of a task; the first of two stages learns the label distribution alone."""
+    only_distribution = first_stage and task.kind == "scalar" and METHODS[config.method].has_expectation_weight
+    settings = MethodSettings(
+        expectation_weight=0.0 if only_distribution else config.expectation_weight,
+        kl_reduction=config.kl_reduction,
+        label_smoothing=config.label_smoothing,
+    )
+    return TaskLoss(task, config.method, settings)
+
+
+def _train_epoch(
+    experiment: Experiment, data: PreparedData, model: keras.Model, epoch: int, listener: Listener
+) -> dict[str, Any]:
+    """One pass over the training photos; returns the epoch's row of the history."""
+    training, part = experiment.training, data.parts["train"]
+    steps = steps_per_epoch(experiment, len(part))
+    batches = iter(
+        training_batches(
+            part,
+            training.batch_size,
+            experiment.data.augmentation,
+            seed=experiment.seed,
+            epoch=epoch,
+            steps=training.steps_per_epoch,
+        )
+    )
+    model.reset_metrics()
+    started, waited, photos = time.perf_counter(), 0.0, 0
+    logs: dict[str, Any] = {}
+    for step in range(steps):
+        asked = time.perf_counter()
+        rows, images, labels = next(batches)
+        waited += time.perf_counter() - asked
+        if keras.backend.backend() != "tensorflow":
+            images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
+        logs = model.train_on_batch(images, labels, return_dict=True)
+        photos += len(rows)
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise TrainingError(_not_a_number(data, np.asarray(rows), epoch, step, loss))
+        seconds = time.perf_counter() - started
+        listener.on_step(epoch + 1, step + 1, steps, loss, photos / seconds, waited / seconds)
+    seconds = time.perf_counter() - started
+    return {
+        "epoch": epoch + 1,
+        "learning_rate": float(model.optimizer.learning_rate),
+        **{name: float(value) for name, value in logs.items()},
+        "images_per_s": round(photos / seconds, 2),
+        "wait_share": round(waited / seconds, 4),
+        "seconds": round(seconds, 2),
+    }
+
+
+def _validate(experiment: Experiment, data: PreparedData, network: Network, row: dict[str, Any]) -> float:
+    """Adds the validation metrics to the row; returns the score to minimise: the tasks' primary metrics, summed.
+
+    A scalar's MAE counts as a share of its range, so that years do not outweigh points.
+    """
+    if "val" not in data.parts:
+        return math.inf
+    part = data.parts["val"]
+    outputs = predict_split(keras_predictor(network.inference), part)
+    results = evaluate(data.manifest.split("val"), data.tasks, outputs, samples=0)
+    score = 0.0
+    for name, result in results.items():
+        for metric, numbers in result["metrics"].items():
+            row[f"val_{name}_{metric}"] = numbers["value"]
+        primary = primary_metric(data.tasks[name])
+        if primary not in result["metrics"]:
+            continue
+        task, value = data.tasks[name], result["metrics"][primary]["value"]
+        worse = 1 - value if metrics_of(task)[primary].higher_is_better else value
+        score += worse / (task.maximum - task.minimum) if task.kind == "scalar" else worse
+    return score
+
+
+def _not_a_number(data: PreparedData, rows: np.ndarray, epoch: int, step: int, loss: float) -> str:
+    names = [str(data.manifest.rows["image"].iloc[i]) for i in rows[:NAMED_ROWS]]
+    more = f" and {len(rows) - len(names)} more" if len(rows) > len(names) else ""
+    return (
+        f"the loss is {loss} in epoch {epoch + 1}, step {step + 1}; photos of the batch: {', '.join(names)}{more}; "
+        "lower training.optimizer.learning_rate or set training.optimizer.clip_norm, then fit --resume"
+    )

@@ -1,0 +1,52 @@
+"""Optimizers and learning-rate schedules from a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_faceattr.config import TrainingConfig
+
+
+def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Adam or AdamW with its schedule; batch-norm parameters and biases are not decayed.
+
+    Source: DLDL-v2, section 4.1, for the defaults of the configuration.
+    """
+    config = training.optimizer
+    arguments: dict[str, Any] = {
+        "learning_rate": make_schedule(training, steps_per_epoch),
+        "beta_1": config.beta_1,
+        "beta_2": config.beta_2,
+        "epsilon": config.epsilon,
+        "global_clipnorm": config.clip_norm,
+    }
+    if training.weight_average:
+        arguments |= {"use_ema": True, "ema_momentum": training.weight_average, "ema_overwrite_frequency": None}
+    if config.name == "adamw":
+        optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **arguments)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        return optimizer
+    return keras.optimizers.Adam(weight_decay=config.weight_decay or None, **arguments)
+
+
+def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:
+    """Learning rate by step: constant, ×factor every so many epochs, or linear warm-up and a cosine to the end."""
+    rate, schedule = training.optimizer.learning_rate, training.schedule
+    if schedule.name == "cosine":
+        warmup = round(schedule.warmup_epochs * steps_per_epoch)
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=rate / 100 if warmup else rate,
+            decay_steps=max(1, training.epochs * steps_per_epoch - warmup),
+            alpha=schedule.final_share,
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if schedule.name == "step":
+        drops = range(schedule.step_epochs, training.epochs, schedule.step_epochs)
+        # The boundary step itself still has the rate before it.
+        boundaries = [epoch * steps_per_epoch - 1 for epoch in drops]
+        values = [rate * schedule.step_factor**i for i in range(len(boundaries) + 1)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values) if boundaries else rate
+    return rate
