@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import typing
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-import keras_faceattr.configs
 from keras_faceattr.errors import ConfigError, nearest
 
-CONFIG_FOLDER = Path(keras_faceattr.configs.__file__).parent
+CONFIG_FOLDER = Path(str(resources.files("keras_faceattr.configs")))
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -129,7 +130,7 @@ def _colour_jitter(images: Tensor, amount: float, draw: _Draws) -> Tensor:
     steps: list[Callable[[Tensor], Tensor]] = [brightness, contrast, saturation]
     order = tf.argsort(draw.uniform(columns=3)[0])
     for place in range(3):
-        images = tf.switch_case(order[place], [lambda s=step: s(images) for step in steps])
+        images = tf.switch_case(order[place], [partial(step, images) for step in steps])
     return tf.clip_by_value(images, 0.0, 255.0)
 
 

@@ -77,13 +77,11 @@ def load_crops(
     paths = manifest.paths()
     pixels = _allocate(kind, shape, manifest, spec)
     bad: dict[int, str] = {}
-    done = 0
-    for position, result in _decode_all(paths, spec):
+    for done, (position, result) in enumerate(_decode_all(paths, spec), start=1):
         if isinstance(result, str):
             bad[position] = result
         elif pixels is not None:
             pixels[position] = result
-        done += 1
         if progress and (done % CHUNK == 0 or done == len(paths)):
             progress(done, len(paths))
     return _without_bad(manifest, spec, pixels, bad, kind, max_bad_share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -226,15 +227,17 @@ def _check_rows(rows: pd.DataFrame, source: Source, tasks: Sequence[Task], reaso
     _note(reasons, bad_split, lambda i: f"unknown split {split[i]!r}; valid: {', '.join(SPLITS)}")
     root = source.root.resolve()
     paths = rows["image"].fillna("")
-    outside = paths.map(lambda p: Path(p).is_absolute() or ".." in Path(p).parts)
+    outside = paths.map(lambda p: os.path.isabs(p) or ".." in p.split("/"))
     _note(reasons, outside, lambda i: "lies outside the data folder")
-    absent = ~outside & paths.map(lambda p: not (root / p).is_file())
+    absent = ~outside & paths.map(lambda p: not os.path.isfile(f"{root}/{p}"))
     _note(reasons, absent, lambda i: "no such photo")
     again = rows.duplicated("image", keep=False)
     if again.any():
-        labels = rows.loc[again, ["image", *columns]]
-        differs = labels.groupby("image")[columns].transform(lambda c: c.nunique(dropna=False) > 1).any(axis=1)
-        _note(reasons, differs.reindex(rows.index, fill_value=False), lambda i: "two rows give this photo different labels")
+        if columns:
+            labels = rows.loc[again, ["image", *columns]]
+            differs = labels.groupby("image")[columns].transform(lambda c: c.nunique(dropna=False) > 1).any(axis=1)
+            differs = differs.reindex(rows.index, fill_value=False)
+            _note(reasons, differs, lambda i: "two rows give this photo different labels")
         extra = rows.duplicated("image", keep="first")
         _note(reasons, extra, lambda i: "second row for one photo")
 

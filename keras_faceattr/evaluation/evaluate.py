@@ -43,9 +43,7 @@ def evaluate(
     }
 
 
-def _evaluate_task(
-    manifest: Manifest, task: Task, predictions: np.ndarray, samples: int, seed: int
-) -> dict[str, Any]:
+def _evaluate_task(manifest: Manifest, task: Task, predictions: np.ndarray, samples: int, seed: int) -> dict[str, Any]:
     labels = label_array(manifest, task)
     labelled = ~np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else ~np.isnan(labels[:, 0])
     result: dict[str, Any] = {
@@ -76,8 +74,11 @@ def _evaluate_task(
             continue
         values = rows[column]
         result["groups"][column] = {
-            str(value): _group(labels[(values == value).to_numpy(bool, na_value=False)],
-                               predictions[(values == value).to_numpy(bool, na_value=False)], metrics)
+            str(value): _group(
+                labels[(values == value).to_numpy(bool, na_value=False)],
+                predictions[(values == value).to_numpy(bool, na_value=False)],
+                metrics,
+            )
             for value in sorted(values.dropna().unique())
         }
     return result

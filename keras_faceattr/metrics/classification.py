@@ -60,7 +60,8 @@ def attribute_accuracies(labels: np.ndarray, predictions: np.ndarray) -> np.ndar
 
 
 def _right(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return (predictions >= 0.5) == (labels == 1)
+    right: np.ndarray = (predictions >= 0.5) == (labels == 1)
+    return right
 
 
 def _share(right: np.ndarray, counted: np.ndarray) -> np.ndarray:

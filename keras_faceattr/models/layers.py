@@ -26,9 +26,9 @@ def conv_block(x: Tensor, channels: int, name: str) -> Tensor:
 
     Source: DLDL-v2, section 3.4.
     """
-    x = layers.Conv2D(
-        channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
-    )(x)
+    x = layers.Conv2D(channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv")(
+        x
+    )
     x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=1e-5, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 

@@ -24,7 +24,7 @@ from keras_faceattr.metrics import metrics_of
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing
-from keras_faceattr.tasks import Task
+from keras_faceattr.tasks import ScalarTask, Task
 from keras_faceattr.training.checkpoint import load_checkpoint, save_checkpoint
 from keras_faceattr.training.optimizer import make_optimizer
 
@@ -75,7 +75,7 @@ def train(
     training, model = experiment.training, network.trainable
     optimizer = make_optimizer(training, steps_per_epoch(experiment, len(data.parts["train"])))
     optimizer.build(model.trainable_variables)
-    _compile(model, optimizer, experiment, data.tasks, first_stage=False)
+    compile_model(model, optimizer, experiment, data.tasks, first_stage=False)
     state = LoopState()
     if resume and run.checkpoint_path.exists():
         state = LoopState(**load_checkpoint(run.checkpoint_path, model))
@@ -87,7 +87,7 @@ def train(
         first_stage = state.epoch < training.first_stage_epochs
         if first_stage != stage:
             stage = first_stage
-            _compile(model, optimizer, experiment, data.tasks, first_stage)
+            compile_model(model, optimizer, experiment, data.tasks, first_stage)
         row = _train_epoch(experiment, data, model, state.epoch, listener)
         if average:
             average.on_test_begin()
@@ -117,13 +117,14 @@ def _should_stop(state: LoopState, patience: int | None) -> bool:
     return patience is not None and state.epoch - state.best_epoch >= patience
 
 
-def _compile(
+def compile_model(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     experiment: Experiment,
     tasks: dict[str, Task],
     first_stage: bool,
 ) -> None:
+    """Compiles with each task's loss; the optimizer keeps what it has learned."""
     losses = {name: task_loss(task, experiment.tasks[name], first_stage) for name, task in tasks.items()}
     weights = {name: experiment.tasks[name].weight for name in tasks}
     jit: Any = True if experiment.training.xla else ("auto" if keras.backend.backend() == "jax" else False)
@@ -203,7 +204,7 @@ def _validate(experiment: Experiment, data: PreparedData, network: Network, row:
             continue
         task, value = data.tasks[name], result["metrics"][primary]["value"]
         worse = 1 - value if metrics_of(task)[primary].higher_is_better else value
-        score += worse / (task.maximum - task.minimum) if task.kind == "scalar" else worse
+        score += worse / (task.maximum - task.minimum) if isinstance(task, ScalarTask) else worse
     return score
 
 

@@ -19,7 +19,7 @@ def read_attribute_list(path: Path) -> pd.DataFrame:
     the names. Present is 1; absent is −1, or 0 in some re-releases.
 
     Returns:
-        `name`, `row` (line in the file), and the columns of `attributes_columns`.
+        `name`, `row` (line in the file), and the columns of `attribute_columns`.
 
     Raises:
         DataError: the file is missing or malformed.
@@ -43,10 +43,10 @@ def read_attribute_list(path: Path) -> pd.DataFrame:
         line = "first" if is_csv else "second"
         raise DataError(f"{path}: {len(names)} names in the {line} line, but {len(frame.columns) - 1} values in a row")
     frame.columns = pd.Index(["name", *names])
-    photos = frame["name"].astype("string").str.strip()
-    columns = attribute_columns(frame.drop(columns="name"), path)
-    first = len(head) + 1
-    return columns.assign(name=photos, row=range(first, first + len(frame)))
+    frame["row"] = range(len(head) + 1, len(head) + 1 + len(frame))
+    frame = frame[frame["name"].notna()].reset_index(drop=True)
+    columns = attribute_columns(frame.drop(columns=["name", "row"]), path)
+    return columns.assign(name=frame["name"].astype("string").str.strip(), row=frame["row"])
 
 
 def attribute_columns(values: pd.DataFrame, path: Path) -> pd.DataFrame:

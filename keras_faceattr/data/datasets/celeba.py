@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_faceattr.data.datasets.attribute_list import read_attribute_list
+from keras_faceattr.data.datasets.tables import read_lines, read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import attributes_task
@@ -58,14 +59,8 @@ def _photo_folder(root: Path) -> str:
 
 def _read_pairs(path: Path) -> pd.Series:
     """A photo's name and one value a line, as text, by name."""
-    is_csv = path.suffix.lower() == ".csv"
-    try:
-        pairs = pd.read_csv(
-            path, sep="," if is_csv else r"\s+", header=0 if is_csv else None, names=["name", "value"],
-            dtype="string", index_col=False, encoding="utf-8-sig",
-        )  # fmt: skip
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path}: not lines of name and value ({' '.join(str(error).split())})") from error
+    pairs = read_table(path) if path.suffix.lower() == ".csv" else read_lines(path, ("photo", "value"))
+    pairs.columns = pd.Index(["name", "value", *pairs.columns[2:]])
     twice = pairs.loc[pairs["name"].duplicated(), "name"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]!r} stands there twice; remove one of the lines")

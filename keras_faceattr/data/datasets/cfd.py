@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from keras_faceattr.data.datasets.tables import find_tables, read_table, require_columns
+from keras_faceattr.data.datasets.tables import find_tables, read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, attractiveness_task
@@ -41,11 +41,8 @@ def read(root: Path) -> Manifest:
     """
     path = _find_norming(root)
     table = read_table(path, header_with=("Target", "Model"), sheet=SHEET)
-    columns = {column: COLUMNS[column] for column in table.columns if column in COLUMNS}
-    for column, meaning in COLUMNS.items():
-        if meaning not in columns.values() and not meaning.endswith("_std"):
-            require_columns(table, [column], path)
-    rows = table[[*columns, "row"]].rename(columns=columns)
+    table = rename_columns(table, COLUMNS, path, optional=["attractiveness_std"])
+    rows = table[[c for c in table.columns if c in {*COLUMNS.values(), "row"}]]
     rows = rows[rows["identity"].notna()].reset_index(drop=True)
     for column, names in (("gender", GENDERS), ("race", RACES)):
         rows[column] = rows[column].str.upper().map(names).fillna(rows[column])

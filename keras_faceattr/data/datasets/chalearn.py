@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.datasets.tables import read_table
+from keras_faceattr.data.datasets.tables import read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import age_task
@@ -21,7 +21,7 @@ LABELS = {
 }
 REFERENCE = "reference.csv"
 COLUMNS = {
-    "image": "name", "file_name": "name", "filename": "name", "name": "name",
+    "image": "image", "file_name": "image", "filename": "image",
     "mean": "age", "apparent_age_avg": "age",
     "std": "age_std", "stdv": "age_std", "apparent_age_std": "age_std",
 }  # fmt: skip
@@ -68,21 +68,14 @@ def _find_labels(root: Path, folder: Path | None, split: str) -> Path | None:
 
 def _read_split(root: Path, folder: Path | None, labels: Path) -> pd.DataFrame:
     """`image, age, age_std, row` of one label file."""
-    table = _read_labels(labels)
+    table = read_table(labels, header_with=tuple(COLUMNS), names=("image", "mean", "std"))
+    table = rename_columns(table, COLUMNS, labels)
     if folder is None:
         raise DataError(f"chalearn: {labels.name} is there, but no folder with its photos in {root}; unpack them")
-    below: dict[str, str] = {}
-    for photo in sorted(list_photos(folder), key=lambda p: (p.count("/"), p)):
-        below.setdefault(photo.rsplit("/", 1)[-1], photo)
-    name = table["name"].str.replace(r"^.*[/\\]", "", regex=True)
-    table["image"] = f"{folder.name}/" + name.map(below).fillna(name)
+    photos = list_photos(folder)
+    # The least deep photo of a name comes last, and so stands.
+    by_name = {photo.rsplit("/", 1)[-1]: photo for photo in sorted(photos, key=lambda p: (-p.count("/"), p))}
+    name = table["image"].str.replace("\\", "/", regex=False)
+    found = name.where(name.isin(photos), name.str.rpartition("/")[2].map(by_name))
+    table["image"] = f"{folder.name}/" + found.fillna(name)
     return table[["image", "age", "age_std", "row"]]
-
-
-def _read_labels(path: Path) -> pd.DataFrame:
-    table = read_table(path, header_with=tuple(COLUMNS), names=("image", "mean", "std"))
-    table = table.rename(columns={c: COLUMNS.get(c.lower(), c) for c in table.columns})
-    for column, meaning in (("name", "image"), ("age", "mean"), ("age_std", "std")):
-        if column not in table:
-            raise DataError(f"{path}: no column {meaning!r}; it has {', '.join(table.columns.drop('row'))}")
-    return table

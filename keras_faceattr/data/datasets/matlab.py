@@ -29,7 +29,7 @@ def read_matlab(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: reading this MATLAB file needs scipy; install it, or save the file with -v7.3")
     try:
         variables = _read_hdf5(path, names) if is_hdf5 else _read_scipy(path, names)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise DataError(f"{path}: not a readable MATLAB file ({error}); download it again") from error
     for name in names:
         if name not in variables:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_faceattr.data.datasets.tables import read_table, require_columns
+from keras_faceattr.data.datasets.tables import read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, age_task
@@ -13,6 +13,7 @@ CITATION = "Ricanek, Tesafaye: MORPH: A Longitudinal Image Database of Normal Ad
 LICENCE = "by agreement with the University of North Carolina Wilmington"
 GENDERS = {"F": "female", "M": "male"}
 RACES = {"A": "Asian", "B": "Black", "H": "Hispanic", "O": "Other", "W": "White"}
+COLUMNS = ("id_num", "race", "gender", "age", "photo")
 PHOTOS = "Album2"
 NO_LABELS = "EYECOORDS"
 
@@ -30,8 +31,7 @@ def read(root: Path, *, label_file: str | None = None) -> Manifest:
     """
     path = root / label_file if label_file else _find_labels(root)
     table = read_table(path)
-    table = table.rename(columns={c: c.lower() for c in table.columns})
-    require_columns(table, ("id_num", "age", "gender", "race", "photo"), path)
+    table = rename_columns(table, {name: name for name in COLUMNS}, path)
     rows = table[["row", "age"]].copy()
     rows["identity"] = table["id_num"]
     for column, names in (("gender", GENDERS), ("race", RACES)):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_faceattr.data.datasets.tables import read_lines
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import EXPRESSIONS, CategoricalTask
@@ -39,11 +40,7 @@ def read(root: Path) -> Manifest:
     labels = root / base / LABELS
     if not labels.is_file():
         raise DataError(f"raf_db: no {LABELS} in {root} or its basic/; give the release's folder")
-    try:
-        rows = pd.read_csv(labels, sep=r"\s+", header=None, names=["name", "code"], dtype="string", index_col=False)
-    except (UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise DataError(f"{labels}: not lines of photo and class ({' '.join(str(error).split())})") from error
-    rows["row"] = range(1, len(rows) + 1)
+    rows = read_lines(labels, ("name", "code"))
     rows["expression"] = rows["code"].map(CLASSES).fillna(rows["code"])
     rows["split"] = rows["name"].str.extract(r"^(train|test)_", expand=False)
     stem = rows["name"].str.replace(r"\.\w+$", "", regex=True)

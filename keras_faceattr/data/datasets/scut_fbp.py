@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.datasets.tables import find_tables, read_table, require_columns
+from keras_faceattr.data.datasets.tables import find_tables, read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import attractiveness_task
@@ -15,9 +15,8 @@ CITATION = "Xie, Liang, Jin, Xu, Li: SCUT-FBP: A Benchmark Dataset for Facial Be
 LICENCE = "non-commercial research only"
 RATINGS_FOLDER = "Rating_Collection"
 COLUMNS = {
-    "image": "number", "filename": "number",
-    "attractiveness label": "attractiveness",
-    "standard deviation": "attractiveness_std",
+    "Image": "number", "Filename": "number",
+    "Attractiveness label": "attractiveness", "Standard Deviation": "attractiveness_std",
 }  # fmt: skip
 
 
@@ -38,8 +37,7 @@ def read(root: Path) -> Manifest:
     folder = root / RATINGS_FOLDER
     labels, ratings = find_tables(folder, "Attractiveness*abel.*"), find_tables(folder, "All*Ratings.*")
     if labels:
-        rows = _read_named(labels[0])
-        require_columns(rows, ["number", "attractiveness"], labels[0])
+        rows = _read_named(labels[0], optional=["attractiveness_std"])
         if ratings and "attractiveness_std" not in rows:
             spread = _read_ratings(ratings[0]).set_index("number")["attractiveness_std"]
             rows["attractiveness_std"] = rows["number"].map(spread)
@@ -52,18 +50,17 @@ def read(root: Path) -> Manifest:
     return build_manifest(Source("scut_fbp", root, CITATION, LICENCE), rows[columns], [attractiveness_task()])
 
 
-def _read_named(path: Path) -> pd.DataFrame:
+def _read_named(path: Path, optional: list[str]) -> pd.DataFrame:
     """The table with `number` (of the photo) and the label columns under the manifest's names."""
     table = read_table(path, header_with=("Image", "Filename"))
-    table = table.rename(columns={c: COLUMNS.get(c.lower(), c) for c in table.columns})
-    require_columns(table, ["number"], path)
+    table = rename_columns(table, COLUMNS, path, optional)
     number = table["number"].str.extract(r"(\d+)(?:\.0+)?(?:\.\w+)?$", expand=False)
     return table.assign(number=number.fillna(table["number"]))
 
 
 def _read_ratings(path: Path) -> pd.DataFrame:
     """`number`, mean and σ of each photo's ratings, and the first `row` that it stands in."""
-    table = _read_named(path)
+    table = _read_named(path, optional=["attractiveness", "attractiveness_std"])
     title = next((c for c in table.columns if c.lower() == "rating"), None)
     raters = [title] if title else [c for c in table.columns if c not in ("number", "row")]
     long = table.melt(["number", "row"], raters, value_name="rating").dropna(subset=["rating"])

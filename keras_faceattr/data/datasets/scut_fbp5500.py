@@ -8,7 +8,7 @@ import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import CategoricalTask, attractiveness_task
+from keras_faceattr.tasks import CategoricalTask, Task, attractiveness_task
 
 CITATION = (
     "Liang, Lin, Jin, Xie, Li: SCUT-FBP5500: A Diverse Benchmark Dataset for Multi-Paradigm Facial Beauty "
@@ -46,7 +46,7 @@ def read(root: Path) -> Manifest:
     rows["race"] = rows["name"].str[0].map(RACES)
     rows["gender"] = rows["name"].str[1].map(GENDERS)
     rows["image"] = "Images/" + rows["name"]
-    tasks = [
+    tasks: list[Task] = [
         attractiveness_task(),
         CategoricalTask("gender", tuple(GENDERS.values())),
         CategoricalTask("race", tuple(RACES.values())),

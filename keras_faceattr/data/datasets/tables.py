@@ -6,7 +6,7 @@ import csv
 import importlib.util
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +63,27 @@ def read_table(path: Path, header_with: Sequence[str] = (), names: Sequence[str]
     return table
 
 
+def read_lines(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Words of a text file without header, as text under these columns, and `row`: the line, from 1.
+
+    Raises:
+        DataError: the file is missing, unreadable or empty, or a line has another number of words.
+    """
+    if not path.is_file():
+        raise DataError(f"no label file {path}")
+    try:
+        frame = pd.read_csv(
+            path, sep=r"\s+", header=None, dtype="string", index_col=False, keep_default_na=False, na_values=[""],
+            skip_blank_lines=False, encoding="utf-8-sig",
+        )  # fmt: skip
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{path}: not lines of {' and '.join(columns)} ({' '.join(str(error).split())})") from error
+    if len(frame.columns) != len(columns):
+        raise DataError(f"{path}: {len(frame.columns)} words in a line, not {' and '.join(columns)}")
+    frame.columns = pd.Index(columns)
+    return frame.assign(row=range(1, len(frame) + 1)).dropna(subset=[columns[0]]).reset_index(drop=True)
+
+
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
     """Checks that the table has these columns.
 
@@ -72,6 +93,30 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> 
     for column in columns:
         if column not in table:
             raise DataError(f"{path}: no column {column!r}; it has {', '.join(table.columns.drop('row'))}")
+
+
+def rename_columns(
+    table: pd.DataFrame, meanings: Mapping[str, str], path: Path, optional: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The table with its official column names, whatever their case, replaced by what they mean.
+
+    Args:
+        meanings: what a column means, by its official name; several names may mean the same.
+        optional: meanings that the table may lack.
+
+    Raises:
+        DataError: no column has one of the other meanings.
+    """
+    by_name = {name.lower(): meaning for name, meaning in meanings.items()}
+    renamed: dict[str, str] = {}
+    for column in table.columns:
+        meaning = by_name.get(column.lower())
+        if meaning and meaning not in renamed.values():
+            renamed[column] = meaning
+    for name, meaning in meanings.items():
+        if meaning not in renamed.values() and meaning not in optional:
+            require_columns(table, [name], path)
+    return table.rename(columns=renamed)
 
 
 def _is_header(cells: Iterable[object], header_with: Sequence[str]) -> bool:

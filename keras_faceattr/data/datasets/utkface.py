@@ -9,7 +9,7 @@ import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import CategoricalTask, age_task
+from keras_faceattr.tasks import CategoricalTask, Task, age_task
 
 CITATION = "Zhang, Song, Qi: Age Progression/Regression by Conditional Adversarial Autoencoder, CVPR 2017"
 LICENCE = "non-commercial research"
@@ -28,7 +28,7 @@ def read(root: Path) -> Manifest:
         DataError: no file is named in this way.
     """
     images = list_photos(root)
-    rows = []
+    rows: list[tuple[str, int, str | None, str | None]] = []
     for image in images:
         name = image.rsplit("/", 1)[-1]
         match = NAME.match(name)
@@ -40,5 +40,5 @@ def read(root: Path) -> Manifest:
     if not rows:
         raise DataError(f"utkface: no file below {root} is named age_gender_race_time.jpg, such as {images[0]!r}")
     frame = pd.DataFrame(rows, columns=["image", "age", "gender", "race"])
-    tasks = [age_task(), CategoricalTask("gender", GENDERS), CategoricalTask("race", RACES)]
+    tasks: list[Task] = [age_task(), CategoricalTask("gender", GENDERS), CategoricalTask("race", RACES)]
     return build_manifest(Source("utkface", root, CITATION, LICENCE), frame, tasks)

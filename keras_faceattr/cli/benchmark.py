@@ -1,0 +1,34 @@
+"""`keras-faceattr benchmark pipeline`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_faceattr.cli.options import print_json, read_experiment
+from keras_faceattr.deploy.pipeline_benchmark import LIMITS, benchmark_pipeline
+
+
+def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
+    """Prints images/s of each part and the ratios that matter."""
+    result = benchmark_pipeline(read_experiment(config, data, overrides), steps)
+    if json:
+        print_json(result)
+        return
+    table = Table("what", "images/s (median)", "p10–p90", box=None)
+    for name, speed in result["images_per_s"].items():
+        table.add_row(name, f"{speed['median']:.0f}", f"{speed['p10']:.0f}–{speed['p90']:.0f}")
+    console = Console()
+    console.print(table)
+    for name, limit in LIMITS.items():
+        value = result["ratios"][name]
+        met = value <= limit.value if limit.at_most else value >= limit.value
+        sign = "≤" if limit.at_most else "≥"
+        console.print(
+            f"{limit.title}: {value:.2f} (aim {sign} {limit.value:g}: {'met' if met else 'not met'})", highlight=False
+        )
+    console.print(
+        f"batch {result['batch_size']}, crop {result['crop_size']}², {result['device']}, peak memory "
+        f"{result['peak_memory_mb']:.0f} MB",
+        highlight=False,
+    )

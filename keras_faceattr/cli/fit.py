@@ -1,0 +1,54 @@
+"""`keras-faceattr fit`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+
+from keras_faceattr.cli.options import data_paths, print_json, read_experiment
+from keras_faceattr.cli.progress import FitProgress
+from keras_faceattr.cli.results import print_results
+from keras_faceattr.config import Experiment
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.run import Run
+from keras_faceattr.training.fit import check_same_experiment, fit
+from keras_faceattr.training.tensorboard import TensorBoardListener
+
+
+def run_fit(
+    config: str | None,
+    data: list[str],
+    overrides: list[str],
+    runs: Path,
+    resume: Path | None,
+    tensorboard: bool,
+    json: bool,
+) -> None:
+    """Trains, and says where the result lies and what comes next."""
+    run = Run(resume) if resume else None
+    experiment = _experiment(config, data, overrides, run)
+    with FitProgress() as progress:
+        make_listener = TensorBoardListener if tensorboard else None
+        run = fit(experiment, runs, progress, resume=run, make_listener=make_listener)
+    results = json_module.loads(run.metrics_path.read_text(encoding="utf-8"))
+    if json:
+        print_json({"folder": str(run.folder), "report": str(run.report_path), **results})
+        return
+    print_results(results)
+    print(f"\nreport   {run.report_path}\nmodel    {run.model_path}")
+    print(f"next     keras-faceattr evaluate {run.folder}")
+    print(f"         keras-faceattr predict {run.folder} PHOTO|FOLDER|CSV --out predictions.csv")
+
+
+def _experiment(config: str | None, data: list[str], overrides: list[str], run: Run | None) -> Experiment:
+    if run is None:
+        return read_experiment(config, data, overrides)
+    experiment = run.experiment()
+    if config:
+        check_same_experiment(run, read_experiment(config, data, overrides))
+    elif data or overrides:
+        paths = data_paths(data)
+        given = [s.reader for s in experiment.data.sources if paths.get(s.reader, s.path) != s.path]
+        if overrides or given:
+            raise ConfigError("--resume goes on with the run's own config: leave out --data and --set")
+    return experiment

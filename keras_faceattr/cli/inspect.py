@@ -1,0 +1,97 @@
+"""`keras-faceattr data inspect` and `data list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.config import load_experiment, recipe_names
+from keras_faceattr.data.datasets import READERS, read_dataset
+from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
+from keras_faceattr.data.manifest import Manifest, concatenate
+from keras_faceattr.data.prepare import source_path
+from keras_faceattr.tasks import task_from_dict
+
+SHOWN_BAD = 5
+
+
+def run_inspect(source: str, picture: Path | None, overrides: list[str], json: bool) -> None:
+    """Prints what is in a data set and draws it."""
+    findings, manifest = inspect_manifest(_manifest(source, overrides))
+    if picture:
+        draw_inspection(manifest, findings, picture)
+    if json:
+        print_json({**findings, "picture": str(picture) if picture else None})
+        return
+    _print(findings)
+    if picture:
+        print(f"\npicture  {picture}")
+
+
+def run_list(json: bool) -> None:
+    """Prints the readers and the recipes."""
+    if json:
+        print_json({"readers": {n: r.title for n, r in READERS.items()}, "recipes": recipe_names()})
+        return
+    table = Table("reader", "data set", box=None)
+    for name, reader in READERS.items():
+        table.add_row(name, reader.title)
+    Console().print(table)
+    print(f"\nrecipes  {', '.join(recipe_names())}")
+
+
+def _manifest(source: str, overrides: list[str]) -> Manifest:
+    """What a config's sources hold, before any split; or one reader's; or a CSV's photos."""
+    if "=" in source:
+        ((reader, path),) = data_paths([source]).items()
+        return read_dataset(reader, Path(path), {}, [])
+    if source in READERS:
+        return read_dataset(source, source_path(source, None), {}, [])
+    if source.endswith(".csv") or Path(source).is_dir():
+        return read_dataset("csv_file", Path(source), {}, [])
+    experiment = load_experiment(source, overrides)
+    tasks = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
+    return concatenate(
+        [read_dataset(s.reader, source_path(s.reader, s.path), s.options, tasks) for s in experiment.data.sources]
+    )
+
+
+def _print(findings: dict[str, Any]) -> None:
+    console = Console()
+    splits = ", ".join(f"{count} {split}" for split, count in findings["splits"].items())
+    lines = [f"{', '.join(findings['sources'])}: {findings['photos']} photos ({splits})"]
+    if findings["identities"] is not None:
+        lines.append(f"identities: {findings['identities']}")
+    for column, counts in findings["groups"].items():
+        lines.append(f"{column}: {', '.join(f'{count} {value}' for value, count in counts.items())}")
+    twins = findings["duplicates"]
+    lines.append(f"exact duplicates: {twins['photos_with_a_twin']} photos in {twins['sets']} sets")
+    lines.append(f"put aside: {len(findings['put_aside'])}")
+    for bad in findings["put_aside"][:SHOWN_BAD]:
+        row = f", row {bad['row']}" if bad["row"] >= 0 else ""
+        lines.append(f"  {bad['image']}{row}: {bad['reason']}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+    for name, task in findings["tasks"].items():
+        console.print(_task_table(name, task))
+
+
+def _task_table(name: str, task: dict[str, Any]) -> Table:
+    title = f"{name}: {task['labelled']} labelled, {task['missing']} missing"
+    if task.get("mean") is not None:
+        title += f", mean {task['mean']:.2f}, std {task['std']:.2f} {task['unit']}"
+    table = Table("label", "photos" if "share_of_yes" not in task else "share of yes", "", title=title, box=None)
+    table.title_justify = "left"
+    if "histogram" in task:
+        rows = [(f"{b['from']:g} to {b['to']:g}", b["photos"]) for b in task["histogram"]]
+    else:
+        rows = list((task.get("classes") or task["share_of_yes"]).items())
+    largest = max((value for _, value in rows), default=0) or 1
+    for label, value in rows:
+        text = f"{value:.3f}" if "share_of_yes" in task else str(value)
+        table.add_row(label, text, "█" * round(30 * value / largest))
+    return table

@@ -1,0 +1,45 @@
+"""Reading the options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keras_faceattr.config import Experiment, load_experiment
+from keras_faceattr.errors import ConfigError
+
+DEFAULT_CONFIG = "quickstart"
+
+
+def read_experiment(config: str | None, data: list[str], overrides: list[str]) -> Experiment:
+    """The experiment of a config name or path, `--data` and `--set`; the embedded faces without a config."""
+    return load_experiment(config or DEFAULT_CONFIG, overrides, data_paths(data))
+
+
+def data_paths(data: list[str]) -> dict[str, str]:
+    """`--data READER=PATH` as a mapping.
+
+    Raises:
+        ConfigError: an entry without `=`.
+    """
+    paths = {}
+    for entry in data:
+        reader, equals, path = entry.partition("=")
+        if not equals or not reader or not path:
+            raise ConfigError(f"--data {entry!r}: write READER=PATH, such as scut_fbp5500=/data/SCUT-FBP5500")
+        paths[reader] = str(Path(path).expanduser())
+    return paths
+
+
+def print_json(value: Any) -> None:
+    """Prints JSON for machines; what is not a number becomes null."""
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

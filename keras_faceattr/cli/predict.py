@@ -1,0 +1,40 @@
+"""`keras-faceattr predict`."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Any
+
+from keras_faceattr.cli.evaluate import check_tta
+from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.evaluation.predictions import keras_predictor
+from keras_faceattr.evaluation.stream import list_inputs, predict_photos
+from keras_faceattr.evaluation.tables import open_table
+from keras_faceattr.run import Run
+from keras_faceattr.training.initialise import load_model
+
+
+def run_predict(folder: Path, photos: Path, out: Path | None, tta: str, json: bool) -> None:
+    """Writes a row a photo; photos that cannot be read are named on stderr and left out."""
+    check_tta(tta)
+    run = Run(folder)
+    experiment, tasks = run.experiment(), run.tasks()
+    inputs = list_inputs(photos)
+    predictor = keras_predictor(load_model(run.model_path), tta)
+    count, bad = 0, []
+    with open_table(out, "json" if json else "text") as table:
+        for rows, failures in predict_photos(predictor, tasks, inputs, crop_spec(experiment)):
+            table.write(rows)
+            count += len(rows)
+            bad += failures
+            for failure in failures:
+                print(f"left out: {failure}", file=sys.stderr)
+    if out:
+        summary: dict[str, Any] = {"predicted": count, "left_out": len(bad), "out": str(out)}
+        print(json_module.dumps(summary) if json else f"{count} photos predicted, {len(bad)} left out: {out}")
+    if not count:
+        from keras_faceattr.errors import DataError
+
+        raise DataError(f"none of {len(bad)} photos could be read")

@@ -1,0 +1,95 @@
+"""How long work goes: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from keras_faceattr.data.prepare import PreparedData
+from keras_faceattr.models.network import Network
+from keras_faceattr.run import Run
+from keras_faceattr.training.initialise import InitReport
+
+LINE_EVERY_S = 30.0
+"""Without a terminal, an unfinished epoch says how far it is this often."""
+
+
+class FitProgress:
+    """Shows decoding, steps and epochs; everything goes to stderr, so that stdout stays for results."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.total_epochs = 0
+        self.last_line = time.monotonic()
+
+    def __enter__(self) -> FitProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def decode_progress(self) -> Any:
+        """Receiver of photos decoded and photos in all."""
+        task = self.bar.add_task("decoding", total=None, note="")
+
+        def report(done: int, total: int) -> None:
+            self.bar.update(task, completed=done, total=total)
+            if done == total:
+                self.bar.remove_task(task)
+                self.say(f"decoded {total} photos")
+
+        return report
+
+    def on_start(self, run: Run, data: PreparedData, network: Network, init: InitReport | None) -> None:
+        """Says what is trained on what, and where."""
+        self.total_epochs = run.experiment().training.epochs
+        counts = ", ".join(f"{len(part)} {split}" for split, part in data.parts.items())
+        self.say(f"run {run.folder}: {network.trainable.name}, {counts} photos")
+        if len(data.manifest.quarantine):
+            self.say(f"put aside {len(data.manifest.quarantine)} rows: {run.quarantine_path}")
+        for line in init.lines() if init else []:
+            self.say(line)
+
+    def on_step(self, epoch: int, step: int, steps: int, loss: float, images_per_s: float, wait_share: float) -> None:
+        """Moves the bar."""
+        note = f"loss {loss:.4f} · {images_per_s:.0f} images/s · {wait_share:.0%} waiting for data"
+        if self.task is None:
+            self.task = self.bar.add_task("", total=steps, note="")
+        self.bar.update(
+            self.task, description=f"epoch {epoch}/{self.total_epochs}", completed=step, total=steps, note=note
+        )
+        if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_EVERY_S:
+            self.say(f"epoch {epoch}/{self.total_epochs}, step {step}/{steps}: {note}")
+
+    def on_epoch(self, row: dict[str, Any], best: bool) -> None:
+        """Leaves a line for each epoch."""
+        metrics = [
+            f"{key.removeprefix('val_')} {value:.4f}"
+            for key, value in row.items()
+            if key.startswith("val_") and key.rsplit("_", 1)[-1] in ("mae", "pc", "accuracy")
+        ]
+        parts = [f"epoch {row['epoch']}/{self.total_epochs}: loss {row['loss']:.4f}", *metrics]
+        parts.append(f"{row['images_per_s']:.0f} images/s, {row['wait_share']:.0%} waiting for data")
+        self.say(" · ".join(parts) + (" · best" if best and metrics else ""))
+
+    def say(self, line: str) -> None:
+        """One line, above the bar."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.last_line = time.monotonic()
+        sys.stderr.flush()

@@ -1,0 +1,33 @@
+"""Results as tables on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_faceattr.evaluation.numbers import metric_text, metric_title, number_text
+
+
+def print_results(results: dict[str, Any]) -> None:
+    """Prints metrics with intervals, and by group, for each task."""
+    console = Console()
+    heading = f"{results['photos']} photos of the split {results['split']}, test-time augmentation: {results['tta']}"
+    console.print(heading, highlight=False)
+    for name, task in results["tasks"].items():
+        table = Table("metric", "value (95 % interval)", title=name, title_justify="left", box=None)
+        for metric, numbers in task["metrics"].items():
+            table.add_row(metric_title(metric, task["unit"]), metric_text(metric, numbers))
+        console.print(table)
+        for column, groups in task["groups"].items():
+            console.print(_groups(column, groups, task))
+
+
+def _groups(column: str, groups: dict[str, Any], task: dict[str, Any]) -> Table:
+    metrics = list(task["metrics"])
+    table = Table(column, "photos", *(metric_title(m, task["unit"]) for m in metrics), box=None)
+    for value, group in groups.items():
+        cells = [number_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in metrics]
+        table.add_row(value, str(group["labelled"]), *cells)
+    return table

@@ -1,0 +1,103 @@
+"""Embedded faces: drawn from a seed, with every label known, rendered once into the cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pandas as pd
+
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.synthetic import synthetic_photo
+from keras_faceattr.errors import ConfigError, RunError
+from keras_faceattr.storage import cache_folder
+from keras_faceattr.tasks import EXPRESSIONS, CategoricalTask, Task, age_task, attractiveness_task, attributes_task
+
+CITATION = "drawn by keras-faceattr; no person is shown"
+LICENCE = "Apache-2.0"
+GENDERS = ("female", "male")
+RACES = ("Asian", "Black", "Caucasian", "Indian")
+SPLITS = ("train",) * 7 + ("val",) + ("test",) * 2
+"""Split of each photo, by its index modulo ten."""
+
+LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+JPEG_QUALITY = 95
+
+RENDERER_VERSION = 1
+"""Raised whenever the pictures or labels of a seed change, so that old ones are not taken from the cache."""
+
+
+def read(count: int = 2000, size: int = 128, seed: int = 0) -> Manifest:
+    """Renders `count` faces, or finds them rendered, and reads their labels.
+
+    Args:
+        count: photos; 70 % are train, 10 % val, 20 % test.
+        size: side in pixels.
+        seed: of the faces; another seed gives other people.
+
+    Raises:
+        ConfigError: a count or size that makes no sense.
+        RunError: the cache folder cannot be written.
+    """
+    if count < 10 or not 32 <= size <= 1024:
+        raise ConfigError(f"synthetic: count {count} must be at least 10 and size {size} in 32 to 1024")
+    root = cache_folder() / "synthetic" / f"v{RENDERER_VERSION}-seed{seed}-{count}x{size}"
+    labels = root / "labels.csv"
+    if not labels.is_file():
+        _render(root, count, size, seed)
+    tasks: list[Task] = [
+        attractiveness_task(),
+        age_task(),
+        CategoricalTask("gender", GENDERS),
+        CategoricalTask("race", RACES),
+        CategoricalTask("expression", EXPRESSIONS),
+        attributes_task(),
+    ]
+    return build_manifest(Source("synthetic", root, CITATION, LICENCE), pd.read_csv(labels), tasks)
+
+
+def _render(root: Path, count: int, size: int, seed: int) -> None:
+    """Renders into a folder beside the final one and renames it, so that a killed rendering is not taken for whole."""
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        partial_root = Path(tempfile.mkdtemp(prefix=".writing-", dir=root.parent))
+    except OSError as error:
+        raise RunError(f"cannot write faces to {root.parent}: {error.strerror}; set KERAS_FACEATTR_CACHE") from error
+    try:
+        # Spawned, because a forked copy of a process in which TensorFlow has threads may hang.
+        workers = min(os.cpu_count() or 1, 8, max(1, count // 200))
+        draw = partial(_render_one, partial_root, size, seed)
+        if workers == 1:
+            rows = list(map(draw, range(count)))
+        else:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                rows = list(pool.map(draw, range(count), chunksize=50))
+        pd.DataFrame(rows).to_csv(partial_root / "labels.csv", index=False)
+        if not (root / "labels.csv").is_file():
+            os.replace(partial_root, root)
+    except OSError as error:
+        # Another process may have rendered the same faces in the meantime.
+        if not (root / "labels.csv").is_file():
+            raise RunError(f"cannot write faces to {root}: {error.strerror}; set KERAS_FACEATTR_CACHE") from error
+    finally:
+        shutil.rmtree(partial_root, ignore_errors=True)
+
+
+def _render_one(folder: Path, size: int, seed: int, index: int) -> dict[str, Any]:
+    cv2.setNumThreads(1)
+    pixels, labels, landmarks = synthetic_photo(seed, index, size)
+    name = f"{index:06d}.jpg"
+    written = cv2.imwrite(
+        str(folder / name), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not written:
+        raise OSError(28, "no space left on device")
+    points = {f"{part}_{axis}": landmarks[i, j] for i, part in enumerate(LANDMARKS) for j, axis in enumerate("xy")}
+    return {"image": name, "split": SPLITS[index % len(SPLITS)], **labels, **points}

@@ -1,0 +1,114 @@
+"""What is in a data set: counts, histograms, missing labels, duplicates, bad files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.crops import load_crops
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.splits import photo_hashes
+from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
+
+BINS = 10
+SAMPLE_SIZE = 64
+SAMPLES = 48
+
+
+def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str, Any], Manifest]:
+    """Looks at every row and, with `decode`, at every photo.
+
+    Returns:
+        The findings, as plain data, and the manifest of the photos that can be read.
+    """
+    if decode:
+        _, manifest = load_crops(manifest, CropSpec(SAMPLE_SIZE), "none", max_bad_share=1.0)
+    rows = manifest.rows
+    hashes = photo_hashes(manifest)
+    _, counts = np.unique(hashes[hashes != ""], return_counts=True)
+    findings = {
+        "sources": {name: {"root": str(s.root), "licence": s.licence} for name, s in manifest.sources.items()},
+        "photos": len(rows),
+        "splits": {str(k): int(v) for k, v in rows["split"].fillna("none").value_counts().items()},
+        "identities": int(rows["identity"].nunique()) if "identity" in rows else None,
+        "groups": {c: {str(k): int(v) for k, v in rows[c].value_counts().items()} for c in manifest.groups},
+        "duplicates": {"photos_with_a_twin": int(counts[counts > 1].sum()), "sets": int((counts > 1).sum())},
+        "put_aside": [
+            {key: (int(value) if key == "row" else str(value)) for key, value in row.items()}
+            for row in manifest.quarantine.to_dict("records")
+        ],
+        "tasks": {name: _describe(manifest, task) for name, task in manifest.tasks.items()},
+    }
+    return findings, manifest
+
+
+def _describe(manifest: Manifest, task: Task) -> dict[str, Any]:
+    rows = manifest.rows
+    missing = int(rows[list(task.columns)].isna().all(axis=1).sum())
+    described: dict[str, Any] = {"kind": task.kind, "labelled": len(rows) - missing, "missing": missing}
+    if isinstance(task, ScalarTask):
+        values = rows[task.name].dropna().to_numpy("float64")
+        counts, edges = np.histogram(values, BINS, (task.minimum, task.maximum))
+        std = f"{task.name}_std"
+        described |= {
+            "unit": task.unit,
+            "mean": float(values.mean()) if len(values) else None,
+            "std": float(values.std()) if len(values) else None,
+            "with_own_std": int(rows[std].notna().sum()) if std in rows else 0,
+            "histogram": [
+                {"from": float(a), "to": float(b), "photos": int(n)}
+                for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)
+            ],
+        }
+    elif isinstance(task, CategoricalTask):
+        counted = rows[task.name].value_counts()
+        described["classes"] = {name: int(counted.get(name, 0)) for name in task.classes}
+    else:
+        described["share_of_yes"] = {
+            column.removeprefix(f"{task.name}."): float(rows[column].mean()) for column in task.columns
+        }
+    return described
+
+
+def draw_inspection(manifest: Manifest, findings: dict[str, Any], path: Path, seed: int = 0) -> None:
+    """Writes a PNG: sample photos above a histogram of each task."""
+    from matplotlib.figure import Figure
+
+    from keras_faceattr.storage import replacing
+
+    tasks = findings["tasks"]
+    figure = Figure(figsize=(9, 3.2 + 2.6 * len(tasks)), layout="constrained")
+    grid = figure.add_gridspec(1 + len(tasks), 1, height_ratios=[1.2, *([1.0] * len(tasks))])
+    top = figure.add_subplot(grid[0])
+    top.imshow(_contact_sheet(manifest, seed))
+    top.set_axis_off()
+    top.set_title(f"{', '.join(findings['sources'])}: {findings['photos']} photos")
+    for place, (name, task) in enumerate(tasks.items(), start=1):
+        axes = figure.add_subplot(grid[place])
+        if "histogram" in task:
+            bars = [(f"{b['from']:g}–{b['to']:g}", b["photos"]) for b in task["histogram"]]
+        else:
+            bars = list((task.get("classes") or task["share_of_yes"]).items())
+        axes.bar([label for label, _ in bars], [value for _, value in bars], color="#2a6f97")
+        axes.tick_params(axis="x", labelrotation=90 if len(bars) > 12 else 0, labelsize=6 if len(bars) > 12 else 8)
+        axes.set_ylabel("share of yes" if "share_of_yes" in task else "photos")
+        axes.set_title(f"{name}: {task['labelled']} labelled, {task['missing']} missing", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
+
+
+def _contact_sheet(manifest: Manifest, seed: int) -> np.ndarray:
+    count = min(SAMPLES, len(manifest))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(manifest), count, replace=False))
+    sample = manifest.select(np.isin(np.arange(len(manifest)), chosen))
+    crops, _ = load_crops(sample, CropSpec(SAMPLE_SIZE), "memory", max_bad_share=1.0)
+    columns = min(16, count)
+    sheet = np.full((-(-count // columns) * SAMPLE_SIZE, columns * SAMPLE_SIZE, 3), 255, np.uint8)
+    for i in range(len(crops)):
+        top, left = i // columns * SAMPLE_SIZE, i % columns * SAMPLE_SIZE
+        sheet[top : top + SAMPLE_SIZE, left : left + SAMPLE_SIZE] = crops.take(np.array([i]))[0]
+    return sheet

@@ -1,0 +1,126 @@
+"""Does the training step wait for data? Ratios measured interleaved in one run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_faceattr.config import Experiment
+from keras_faceattr.data.crops import Crops
+from keras_faceattr.data.pipeline import LabelledCrops, training_batches
+from keras_faceattr.data.prepare import prepare
+from keras_faceattr.training.fit import network_of
+from keras_faceattr.training.loop import compile_model
+from keras_faceattr.training.optimizer import make_optimizer
+
+WARMUP_STEPS = 5
+SETTLE_S = 0.3
+ROUNDS = 5
+"""Each part is measured this often, in turn, so that a busy machine slows all of them alike."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a ratio should be."""
+
+    title: str
+    value: float
+    at_most: bool
+
+
+LIMITS = {
+    "fit_to_bare_step": Limit("time of fit's batches on cached crops to the bare step on arrays in memory", 1.05, True),
+    "decode_and_augment_to_step": Limit("images/s of decoding and augmenting alone to the bare step", 3.0, False),
+}
+
+
+def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
+    """Measures the training step fed from memory, from the cache, and the data alone.
+
+    Args:
+        steps: batches of each measurement, over all rounds.
+
+    Returns:
+        `images_per_s` by part (median, p10, p90), `ratios`, batch and crop size, device, peak memory.
+    """
+    data = prepare(experiment, ("train",))
+    network = network_of(experiment, data.tasks, experiment.training.precision)
+    model, part, batch_size = network.trainable, data.parts["train"], experiment.training.batch_size
+    optimizer = make_optimizer(experiment.training, steps)
+    compile_model(model, optimizer, experiment, data.tasks, first_stage=False)
+    fresh = LabelledCrops(Crops(part.crops.spec, part.crops.paths, None), part.labels, part.rows)
+    cached, decoded = _batches(experiment, part), _batches(experiment, fresh)
+    _, images, labels = next(cached)
+    images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
+
+    def bare() -> None:
+        model.train_on_batch(images, labels, return_dict=True)
+
+    def fit() -> None:
+        _, x, y = next(cached)
+        if keras.backend.backend() != "tensorflow":
+            x, y = np.asarray(x), {name: np.asarray(value) for name, value in y.items()}
+        model.train_on_batch(x, y, return_dict=True)
+
+    parts: dict[str, Callable[[], object]] = {
+        "bare training step": bare,
+        "fit on cached crops": fit,
+        "cached crops and augmentation": lambda: next(cached),
+        "decoding and augmentation": lambda: next(decoded),
+    }
+    seconds = _measure(parts, max(1, steps // ROUNDS))
+    median = {name: float(np.median(times)) for name, times in seconds.items()}
+    return {
+        "images_per_s": {name: _speed(batch_size, times) for name, times in seconds.items()},
+        "ratios": {
+            "fit_to_bare_step": median["fit on cached crops"] / median["bare training step"],
+            "decode_and_augment_to_step": median["bare training step"] / median["decoding and augmentation"],
+        },
+        "batch_size": batch_size,
+        "crop_size": experiment.data.crop.size,
+        "device": f"{platform.machine()}, {os.cpu_count()} cores, {keras.backend.backend()}",
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _batches(experiment: Experiment, part: LabelledCrops) -> Iterator[Any]:
+    """Batches without end, as `fit` makes them."""
+    epoch = 0
+    while True:
+        yield from training_batches(
+            part, experiment.training.batch_size, experiment.data.augmentation, seed=experiment.seed, epoch=epoch
+        )
+        epoch += 1
+
+
+def _measure(parts: dict[str, Callable[[], object]], steps: int) -> dict[str, list[float]]:
+    """Mean seconds of a step, per round and part.
+
+    A round of several steps, rather than single ones, lets prefetched batches run out.
+    """
+    for step in parts.values():
+        for _ in range(WARMUP_STEPS):
+            step()
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(ROUNDS):
+        for name, step in parts.items():
+            # The part before has left prefetching behind, which must not run into this one's time.
+            time.sleep(SETTLE_S)
+            started = time.perf_counter()
+            for _ in range(steps):
+                step()
+            seconds[name].append((time.perf_counter() - started) / steps)
+    return seconds
+
+
+def _speed(batch_size: int, times: list[float]) -> dict[str, float]:
+    p10, median, p90 = np.quantile(np.array(times), [0.1, 0.5, 0.9])
+    return {"median": batch_size / median, "p10": batch_size / p90, "p90": batch_size / p10}

@@ -1,0 +1,32 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+PLACES = {"pc": 4, "epsilon_error": 4, "mae": 4, "rmse": 4}
+
+
+def metric_text(name: str, numbers: dict[str, Any]) -> str:
+    """`0.2412 (0.2330–0.2500)`: the value and its interval, where there is one."""
+    value = number_text(name, numbers["value"])
+    low, high = numbers.get("low"), numbers.get("high")
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return value
+    return f"{value} ({number_text(name, low)}–{number_text(name, high)})"
+
+
+def number_text(name: str, value: float) -> str:
+    """A metric to as many places as mean something; shares in per cent."""
+    if math.isnan(value):
+        return "not measured"
+    return f"{value:.{PLACES[name]}f}" if name in PLACES else f"{100 * value:.1f} %"
+
+
+def metric_title(name: str, unit: str) -> str:
+    """A metric's name with its unit."""
+    if name in ("mae", "rmse"):
+        return f"{name.upper()} ({unit})" if unit else name.upper()
+    titles = {"pc": "PC", "epsilon_error": "ε-error", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+    return titles.get(name, f"{name.upper()} {unit}".strip())

@@ -1,0 +1,152 @@
+"""Pictures of a run: curves, predicted against true, error by label range, confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # No display on servers and in containers.
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from keras_faceattr.metrics.classification import attribute_accuracies, confusion
+from keras_faceattr.storage import replacing
+from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, Task
+
+COLOUR = "#2a6f97"
+SECOND_COLOUR = "#c8553d"
+RANGES = 8
+"""Ranges of a label in the plot of errors by range."""
+
+
+def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
+    """Loss, learning rate and validation metrics by epoch."""
+    columns = [str(column) for column in history]
+    metrics = [c for c in columns if c.startswith("val_") and not c.rsplit("_", 1)[-1].startswith("cs@")]
+
+    def loss(axes: Axes) -> None:
+        for column in [c for c in columns if c.endswith("loss")]:
+            axes.plot(history["epoch"], history[column], label=column)
+        axes.set_ylabel("training loss")
+        axes.legend(frameon=False)
+        rate = axes.twinx()
+        rate.plot(history["epoch"], history["learning_rate"], color="grey", linestyle=":", label="learning rate")
+        rate.set_ylabel("learning rate (dotted)")
+
+    plots = [_draw(folder / "loss.png", loss, "Training loss", "epoch")]
+    if metrics:
+
+        def validation(axes: Axes) -> None:
+            for column in metrics:
+                axes.plot(history["epoch"], history[column], label=column.removeprefix("val_"))
+            axes.set_ylabel("validation")
+            axes.legend(frameon=False, fontsize=8)
+
+        plots.append(_draw(folder / "validation.png", validation, "Validation metrics", "epoch"))
+    return plots
+
+
+def plot_task(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> list[Path]:
+    """The pictures of one task.
+
+    Args:
+        labels: (n, label_width), NaN where not labelled.
+        predictions: (n, …) of the inference model.
+    """
+    labelled = ~np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else ~np.isnan(labels[:, 0])
+    labels, predictions = labels[labelled], predictions[labelled]
+    if not len(labels):
+        return []
+    if isinstance(task, ScalarTask):
+        return _plot_scalar(task, labels[:, 0], predictions, folder)
+    if isinstance(task, CategoricalTask):
+        return [_plot_confusion(task, confusion(labels, predictions), folder)]
+    return [_plot_attributes(task, labels, predictions, folder)]
+
+
+def _plot_scalar(task: ScalarTask, true: np.ndarray, predicted: np.ndarray, folder: Path) -> list[Path]:
+    unit = f" ({task.unit})" if task.unit else ""
+
+    def scatter(axes: Axes) -> None:
+        axes.scatter(true, predicted, s=6, alpha=0.35, color=COLOUR, linewidths=0)
+        low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
+        axes.plot([low, high], [low, high], color="grey", linewidth=1)
+        axes.set_ylabel(f"predicted{unit}")
+        axes.set_aspect("equal", adjustable="box")
+
+    edges = np.linspace(true.min(), true.max(), RANGES + 1)
+    place = np.clip(np.digitize(true, edges) - 1, 0, RANGES - 1)
+
+    def by_range(axes: Axes) -> None:
+        occupied = [r for r in range(RANGES) if (place == r).any()]
+        middles = [(edges[r] + edges[r + 1]) / 2 for r in occupied]
+        errors = [np.abs(predicted - true)[place == r].mean() for r in occupied]
+        bias = [(predicted - true)[place == r].mean() for r in occupied]
+        bars = axes.bar(middles, errors, width=0.8 * (edges[1] - edges[0]), color=COLOUR, label="MAE")
+        axes.bar_label(bars, [str(int((place == r).sum())) for r in occupied], fontsize=8)
+        axes.plot(middles, bias, "o-", color=SECOND_COLOUR, label="mean error")
+        axes.axhline(0, color="grey", linewidth=1)
+        axes.set_ylabel(f"error{unit}; photos above the bars")
+        axes.legend(frameon=False)
+
+    title = task.name.capitalize()
+    return [
+        _draw(folder / f"{task.name}_scatter.png", scatter, f"{title}: predicted against true", f"true{unit}"),
+        _draw(folder / f"{task.name}_by_range.png", by_range, f"{title}: error by label range", f"true{unit}"),
+    ]
+
+
+def _plot_confusion(task: CategoricalTask, counts: np.ndarray, folder: Path) -> Path:
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def matrix(axes: Axes) -> None:
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        ticks = range(len(task.classes))
+        axes.set_xticks(ticks, task.classes, rotation=45, ha="right")
+        axes.set_yticks(ticks, task.classes)
+        for (i, j), count in np.ndenumerate(counts):
+            axes.text(
+                j, i, count, ha="center", va="center", fontsize=8, color="white" if shares[i, j] > 0.6 else "black"
+            )
+        axes.set_ylabel("true")
+
+    return _draw(folder / f"{task.name}_confusion.png", matrix, f"{task.name.capitalize()}: confusion", "predicted")
+
+
+def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> Path:
+    shares = attribute_accuracies(labels, predictions)
+    majority = np.maximum(np.nanmean(labels, axis=0), 1 - np.nanmean(labels, axis=0))
+    order = np.argsort(shares)
+    names = [task.columns[i].removeprefix(f"{task.name}.") for i in order]
+
+    def bars(axes: Axes) -> None:
+        axes.barh(names, shares[order], color=COLOUR, label="model")
+        axes.plot(
+            majority[order], range(len(order)), "|", color=SECOND_COLOUR, markersize=8, label="always the commoner"
+        )
+        axes.set_xlim(min(0.5, float(shares.min())), 1)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.legend(frameon=False, loc="lower right")
+
+    height = max(3.0, 0.18 * len(names) + 1)
+    return _draw(
+        folder / f"{task.name}_accuracy.png", bars, f"{task.name.capitalize()}: accuracy", "share right", height
+    )
+
+
+def _draw(path: Path, draw: Callable[[Axes], Any], title: str, xlabel: str, height: float = 4.0) -> Path:
+    figure = Figure(figsize=(6, height), layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.set_title(title)
+    axes.set_xlabel(xlabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    return path

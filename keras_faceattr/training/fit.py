@@ -1,0 +1,209 @@
+"""`fit`: from an experiment to a finished run folder, and on from where a killed one stopped."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+
+import keras_faceattr
+from keras_faceattr.config import Experiment
+from keras_faceattr.data.crops import Progress
+from keras_faceattr.data.prepare import PreparedData, prepare
+from keras_faceattr.errors import ConfigError, DataError, RunError
+from keras_faceattr.evaluation.finish import write_results
+from keras_faceattr.models.network import Network, build_network
+from keras_faceattr.run import Run, new_run
+from keras_faceattr.storage import replacing, write_json
+from keras_faceattr.tasks import Task
+from keras_faceattr.training.initialise import InitReport, initialise
+from keras_faceattr.training.loop import Listener, train
+
+PACKAGES = ("keras-faceattr", "keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
+
+
+class FitListener(Listener, Protocol):
+    """Who is told how `fit` goes."""
+
+    def decode_progress(self) -> Progress:
+        """Receiver of photos decoded and photos in all."""
+
+    def on_start(self, run: Run, data: PreparedData, network: Network, init: InitReport | None) -> None:
+        """Before the first batch."""
+
+
+def fit(
+    experiment: Experiment,
+    runs: Path,
+    listener: FitListener,
+    resume: Run | None = None,
+    make_listener: Callable[[Run, Experiment], Listener] | None = None,
+) -> Run:
+    """Trains an experiment and writes its run.
+
+    Args:
+        runs: folder in which a new run is made.
+        resume: a run to go on with instead.
+        make_listener: a further listener that needs the run's folder, such as TensorBoard's.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        FaceAttrError: whatever the user can mend.
+    """
+    _check_backend(experiment)
+    data = prepare(experiment, ("train", "val"), listener.decode_progress())
+    if "train" not in data.parts:
+        raise DataError("no train rows: nothing to learn from")
+    _check_measurable(data)
+    if resume:
+        _check_same_data(resume, data)
+    network = network_of(experiment, data.tasks, experiment.training.precision)
+    init = initialise(network.trainable, experiment.model.init_from) if experiment.model.init_from else None
+    run = resume or new_run(runs, experiment.name)
+    if not resume:
+        run.write_config(experiment, data.tasks)
+        write_json(run.provenance_path, provenance(experiment, data))
+    write_quarantine(run, data)
+    listener.on_start(run, data, network, init)
+    listeners: list[Listener] = [listener]
+    if make_listener:
+        listeners.append(make_listener(run, experiment))
+    train(experiment, data, network, run, Several(listeners), resume=resume is not None)
+    save_model(experiment, data.tasks, network, run)
+    write_results(run, listener.decode_progress())
+    return run
+
+
+def network_of(experiment: Experiment, tasks: dict[str, Task], precision: str = "float32") -> Network:
+    """The experiment's net, freshly initialised from its seed."""
+    methods = {name: (task, experiment.tasks[name].method) for name, task in tasks.items()}
+    return build_network(
+        experiment.model.name,
+        methods,
+        size=experiment.data.crop.size,
+        dropout=experiment.model.dropout,
+        precision=precision,
+        seed=experiment.seed,
+        pooling=experiment.model.pooling,
+    )
+
+
+def save_model(experiment: Experiment, tasks: dict[str, Task], network: Network, run: Run) -> None:
+    """Writes `model.keras`, in float32 whatever the precision of training."""
+    inference = network.inference
+    if experiment.training.precision != "float32":
+        inference = network_of(experiment, tasks).inference
+        weights = {v.path: v for v in network.inference.variables}
+        for variable in inference.variables:
+            variable.assign(weights[variable.path])
+    with replacing(run.model_path) as temporary:
+        inference.save(temporary)
+
+
+class Several:
+    """Tells several listeners."""
+
+    def __init__(self, listeners: list[Listener]) -> None:
+        self.listeners = listeners
+
+    def on_step(self, epoch: int, step: int, steps: int, loss: float, images_per_s: float, wait_share: float) -> None:
+        """Passes a step on."""
+        for listener in self.listeners:
+            listener.on_step(epoch, step, steps, loss, images_per_s, wait_share)
+
+    def on_epoch(self, row: dict[str, Any], best: bool) -> None:
+        """Passes an epoch on."""
+        for listener in self.listeners:
+            listener.on_epoch(row, best)
+
+
+def write_quarantine(run: Run, data: PreparedData) -> None:
+    """Writes `quarantine.csv`: rows put aside, each with its reason."""
+    with replacing(run.quarantine_path) as temporary:
+        data.manifest.quarantine.to_csv(temporary, index=False)
+
+
+def provenance(experiment: Experiment, data: PreparedData) -> dict[str, Any]:
+    """Versions, machine, seed and hashes: what another person needs to get the same run."""
+    rows = data.manifest.rows
+    return {
+        "command": " ".join(["keras-faceattr", *sys.argv[1:]]),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "backend": keras.backend.backend(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "seed": experiment.seed,
+        "label_hash": data.manifest.label_hash(),
+        "split_hash": data.manifest.split_hash(),
+        "photos": {str(k): int(v) for k, v in rows["split"].value_counts().items()},
+        "sources": {
+            name: {"citation": source.citation, "licence": source.licence}
+            for name, source in data.manifest.sources.items()
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    found["keras-faceattr"] = keras_faceattr.__version__
+    return found
+
+
+def _check_backend(experiment: Experiment) -> None:
+    if experiment.training.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        raise ConfigError(f"KERAS_BACKEND={keras.backend.backend()} is not supported; valid: tensorflow, jax")
+
+
+def _check_measurable(data: PreparedData) -> None:
+    """Two photos are the least that batch norm can learn from."""
+    if len(data.parts["train"]) < 2:
+        raise DataError(f"only {len(data.parts['train'])} train photo: at least 2 are needed")
+
+
+def _check_same_data(run: Run, data: PreparedData) -> None:
+    import json
+
+    try:
+        before = json.loads(run.provenance_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"{run.folder} is not a run folder: cannot read {run.provenance_path.name}") from None
+    if before["split_hash"] != data.manifest.split_hash() or before["label_hash"] != data.manifest.label_hash():
+        raise RunError(f"the data of {run.folder} has changed since it started: train a new run")
+
+
+def check_same_experiment(run: Run, experiment: Experiment) -> None:
+    """Refuses to resume with another configuration.
+
+    Raises:
+        RunError: the first key that differs, with both values.
+    """
+    before, now = _flat(run.experiment().model_dump(mode="json")), _flat(experiment.model_dump(mode="json"))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise RunError(
+                f"{run.folder} was started with {key} = {before.get(key)!r}, not {now.get(key)!r}: "
+                "resume without a config, or start a new run"
+            )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    if isinstance(value, list) and value:
+        return {k: v for i, item in enumerate(value) for k, v in _flat(item, f"{prefix}{i}.").items()}
+    return {prefix.rstrip("."): value}
