@@ -51,6 +51,24 @@ class Crops:
         return np.stack([self.spec.apply(read_photo(self.paths[i])) for i in positions])
 
 
+@dataclass(frozen=True)
+class LabelledCrops:
+    """Crops with the labels of every task.
+
+    Attributes:
+        crops: n of them.
+        labels: (n, label_width) float32 by task, NaN where not labelled.
+        rows: (n,) position of each crop in `crops`.
+    """
+
+    crops: Crops
+    labels: dict[str, np.ndarray]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 def load_crops(
     manifest: Manifest, spec: CropSpec, cache: str, max_bad_share: float = 0.01, progress: Progress | None = None
 ) -> tuple[Crops, Manifest]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,30 +9,12 @@ import tensorflow as tf
 
 from keras_faceattr.config import AugmentationConfig
 from keras_faceattr.data.augmentation import augment
-from keras_faceattr.data.crops import Crops
+from keras_faceattr.data.crops import LabelledCrops
 
 SHARD = 4096
 """Crops on disk are shuffled within this many neighbours at a time, which keeps reads close together."""
 
 PREFETCH = 4
-
-
-@dataclass(frozen=True)
-class LabelledCrops:
-    """Crops with the labels of every task.
-
-    Attributes:
-        crops: n of them.
-        labels: (n, label_width) float32 by task, NaN where not labelled.
-        rows: (n,) position of each crop in `crops`.
-    """
-
-    crops: Crops
-    labels: dict[str, np.ndarray]
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 def epoch_order(count: int, seed: int, epoch: int, shard: int | None = None) -> np.ndarray:

@@ -10,10 +10,9 @@ import numpy as np
 
 from keras_faceattr.config import Experiment, TaskConfig
 from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.crops import Progress, check_bad_share, load_crops
+from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate
-from keras_faceattr.data.pipeline import LabelledCrops
 from keras_faceattr.data.splits import split_manifest
 from keras_faceattr.data.targets import label_array
 from keras_faceattr.errors import ConfigError, DataError, nearest

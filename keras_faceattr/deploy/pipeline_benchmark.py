@@ -14,8 +14,8 @@ import keras
 import numpy as np
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crops import Crops
-from keras_faceattr.data.pipeline import LabelledCrops, training_batches
+from keras_faceattr.data.crops import Crops, LabelledCrops
+from keras_faceattr.data.pipeline import training_batches
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.training.fit import network_of
 from keras_faceattr.training.loop import compile_model

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_faceattr.data.pipeline import LabelledCrops, evaluation_batches
+from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.data.pipeline import evaluation_batches
 
 EVALUATION_BATCH = 64
 
