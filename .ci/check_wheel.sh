@@ -1,0 +1,31 @@
+#!/bin/sh
+# Builds the wheel, unpacks it into an empty environment, imports every module and resolves every recipe there.
+set -eu
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+.venv/bin/python -m build --wheel --outdir "$work" . >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
+.venv/bin/python -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$work"/*.whl
+# The dependencies are those of .venv: installing TensorFlow again would prove nothing about the wheel.
+site="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+own="$("$work/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+cd "$work"
+PYTHONPATH="$own:$site" "$work/venv/bin/python" - "$own" <<'PYTHON'
+import importlib
+import pkgutil
+import sys
+
+import keras_faceattr
+from keras_faceattr.config import load_experiment, recipe_names
+
+assert keras_faceattr.__file__.startswith(sys.argv[1]), keras_faceattr.__file__
+modules = [m.name for m in pkgutil.walk_packages(keras_faceattr.__path__, "keras_faceattr.")]
+for name in modules:
+    if name != "keras_faceattr.__main__":
+        importlib.import_module(name)
+names = recipe_names()
+assert "quickstart" in names, names
+for name in names:
+    load_experiment(name)
+print(f"wheel: {len(modules)} modules imported, {len(names)} recipes resolved")
+PYTHON

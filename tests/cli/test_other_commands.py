@@ -1,0 +1,153 @@
+"""`evaluate`, `predict`, `info`, `data` and `benchmark` from the outside."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_faceattr.data.synthetic import synthetic_photo
+
+from .conftest import SMALL, Cli
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five drawn faces, and two files that are no photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    for index in range(5):
+        pixels, _, _ = synthetic_photo(7, index, 80)
+        assert cv2.imwrite(str(folder / f"{index}.png"), pixels[..., ::-1])
+    (folder / "text.jpg").write_text("not a photo")
+    (folder / "empty.png").touch()
+    return folder
+
+
+def test_evaluate_repeats_the_numbers_of_the_run(cli: Cli, small_run: Path) -> None:
+    recorded = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    assert cli("evaluate", small_run, "--json").json()["tasks"] == recorded["tasks"]
+
+
+def test_flip_averaging_changes_the_predictions_and_is_named(cli: Cli, small_run: Path) -> None:
+    plain = cli("evaluate", small_run, "--tta", "none", "--json").json()
+    flipped = cli("evaluate", small_run, "--tta", "flip", "--json").json()
+    assert (plain["tta"], flipped["tta"]) == ("none", "flip")
+    assert plain["tasks"]["age"]["metrics"]["mae"] != flipped["tasks"]["age"]["metrics"]["mae"]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_every_split_can_be_measured(cli: Cli, small_run: Path, split: str) -> None:
+    expected = {"train": 42, "val": 6, "test": 12}
+    assert cli("evaluate", small_run, "--split", split, "--json").json()["photos"] == expected[split]
+
+
+def test_an_unknown_split_or_augmentation_is_refused(cli: Cli, small_run: Path) -> None:
+    assert "valid: test, train, val" in cli("evaluate", small_run, "--split", "dev").error
+    assert "valid: flip, none" in cli("evaluate", small_run, "--tta", "flop").error
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_predict_writes_a_row_a_readable_photo(
+    cli: Cli, small_run: Path, photos: Path, tmp_path: Path, suffix: str
+) -> None:
+    out = tmp_path / f"predictions{suffix}"
+    done = cli("predict", small_run, photos, "--out", out)
+    assert done.code == 0
+    read = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": lambda p: pd.read_json(p, lines=True)}[suffix]
+    table = read(out)
+    assert [Path(p).name for p in table["image"]] == [f"{i}.png" for i in range(5)]
+    assert table["age"].between(0, 100).all() and set(table["gender"]) <= {"female", "male"}
+    assert "text.jpg: not a photo" in done.err and "empty.png: the file is empty" in done.err
+    assert "5 photos predicted, 2 left out" in done.out
+
+
+def test_a_photo_is_predicted_alike_alone_in_a_folder_and_from_a_csv(cli: Cli, small_run: Path, photos: Path) -> None:
+    table = photos / "list.csv"
+    table.write_text("image\n3.png\n")
+    rows = [
+        cli("predict", small_run, source, "--json").out.splitlines() for source in (photos, photos / "3.png", table)
+    ]
+    folder, alone, listed = (json.loads(lines[i]) for lines, i in zip(rows, (3, 0, 0), strict=True))
+    assert alone["image"] == listed["image"] == folder["image"]
+    for key in ("age", "attractiveness"):
+        np.testing.assert_allclose([alone[key], listed[key]], folder[key], rtol=1e-4)
+
+
+def test_predicting_nothing_readable_is_an_error(cli: Cli, small_run: Path, photos: Path) -> None:
+    done = cli("predict", small_run, photos / "text.jpg")
+    assert done.code == 2 and "none of 1 photos" in done.error
+
+
+def test_an_unknown_output_kind_is_refused_before_any_work(cli: Cli, small_run: Path, photos: Path) -> None:
+    assert ".csv, .jsonl, .parquet" in cli("predict", small_run, photos, "--out", "x.xlsx").error
+
+
+def test_info_tells_the_papers_size(cli: Cli) -> None:
+    profile = cli("info", "tiny_att_net", "--json").json()
+    assert profile["trainable_parameters"] == 927_129
+    assert profile["gmacs"] == 0.975
+
+
+def test_info_reads_a_run(cli: Cli, small_run: Path) -> None:
+    done = cli("info", small_run)
+    assert done.code == 0 and "tiny_att_net at 32²" in done.out
+
+
+def test_inspect_counts_and_draws(cli: Cli, tmp_path: Path, photos: Path) -> None:
+    (photos / "labels.csv").write_text("image,score\n0.png,1\n1.png,2\n2.png,2\ntext.jpg,2\n")
+    config = tmp_path / "own.yaml"
+    config.write_text(
+        "name: own\n"
+        f"data: {{sources: [{{reader: csv_file, path: {photos / 'labels.csv'}}}]}}\n"
+        "tasks: {score: {kind: scalar, minimum: 0, maximum: 4, step: 0.5}}\n"
+    )
+    picture = tmp_path / "look.png"
+    found = cli("data", "inspect", config, "--picture", picture, "--json").json()
+    assert found["photos"] == 3 and found["tasks"]["score"]["labelled"] == 3
+    assert [b["reason"].split(": ")[-1] for b in found["put_aside"]] == [
+        "not a photo (its first bytes are of no known image format)"
+    ]
+    assert cv2.imread(str(picture)) is not None
+
+
+def test_the_readers_and_recipes_are_listed(cli: Cli) -> None:
+    listed = cli("data", "list", "--json").json()
+    assert "utkface" in listed["readers"] and "quickstart" in listed["recipes"]
+
+
+def test_benchmark_pipeline_gives_the_ratios(cli: Cli) -> None:
+    small = SMALL[: SMALL.index("evaluation.bootstrap_samples=20") - 1]
+    result = cli("benchmark", "pipeline", "quickstart", *small, "--steps", "5", "--json").json()
+    assert set(result["ratios"]) == {"fit_to_bare_step", "decode_and_augment_to_step"}
+    assert all(speed["median"] > 0 for speed in result["images_per_s"].values())
+
+
+def test_a_model_with_code_or_of_another_kind_is_refused(cli: Cli, small_run: Path, tmp_path: Path) -> None:
+    import keras
+
+    pixels = keras.Input((32, 32, 3))
+    coded = tmp_path / "coded.keras"
+    keras.Model(pixels, keras.layers.Lambda(lambda x: x + 1)(pixels)).save(coded)
+    other = tmp_path / "other.keras"
+    keras.Model(pixels, keras.layers.Dense(3, name="foreign")(pixels)).save(other)
+    broken = tmp_path / "broken.keras"
+    broken.write_bytes(b"PK\x03\x04 not a zip")
+    empty = tmp_path / "empty.keras"
+    with zipfile.ZipFile(empty, "w"):
+        pass
+    for path, words in [(coded, "safely"), (other, "another model"), (broken, "damaged"), (empty, "safely")]:
+        done = cli("fit", *SMALL, "--runs", tmp_path / "runs", "--set", f"model.init_from={path}")
+        assert done.code == 2 and words in done.error, path
+
+
+def test_init_from_a_run_reports_what_matched(cli: Cli, small_run: Path, tmp_path: Path) -> None:
+    fast = [*SMALL, "--set", "training.epochs=1", "--set", "training.steps_per_epoch=1"]
+    done = cli("fit", *fast, "--runs", tmp_path, "--set", f"model.init_from={small_run}", "--set", "tasks.age.step=2")
+    assert done.code == 0
+    assert "other shape: age_raw/kernel, age_raw/bias" in done.err
+    assert "69 variables initialised" in done.err

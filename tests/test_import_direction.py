@@ -1,0 +1,93 @@
+"""Imports point one way, from the command line down to the words that every part speaks."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_faceattr
+
+PACKAGE = Path(keras_faceattr.__file__).parent
+
+LAYERS: list[set[str]] = [
+    {"errors", "storage", "backend"},
+    {"tasks"},
+    {"config", "run", "losses", "metrics", "configs", "export"},
+    {"methods", "data", "detection"},
+    {"models"},
+    {"training.initialise", "training.optimizer", "training.checkpoint"},
+    {"evaluation", "explain"},
+    {"training", "quantization"},
+    {"deploy"},
+    {"service"},
+    {"cli", "__main__"},
+]
+"""What a module imports lies in its own layer or an earlier one."""
+
+
+def layer_of(module: str) -> int:
+    """Number of the layer that names the longest prefix of a module."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        prefix = ".".join(parts[:length])
+        for number, names in enumerate(LAYERS):
+            if prefix in names:
+                return number
+    raise AssertionError(f"{module} stands in no layer")
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of the package that a file imports at any depth, without the package's name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("keras_faceattr."):
+            found.add(node.module.removeprefix("keras_faceattr."))
+        elif isinstance(node, ast.Import):
+            found |= {
+                a.name.removeprefix("keras_faceattr.") for a in node.names if a.name.startswith("keras_faceattr.")
+            }
+    return found
+
+
+def module_files() -> list[Path]:
+    """Every module of the package but its own root."""
+    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def module_name(path: Path) -> str:
+    """Dotted name below the package."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize("path", module_files(), ids=module_name)
+def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
+    own = layer_of(module_name(path))
+    upward = [name for name in imported_modules(path) if layer_of(name) > own]
+    assert not upward, f"{module_name(path)} imports upward: {upward}"
+
+
+def test_no_module_imports_legacy_keras_or_its_model_optimization() -> None:
+    for path in module_files():
+        names = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        assert not names & {"tf_keras", "tensorflow_model_optimization", "tensorflow_addons"}, path
+
+
+def test_help_and_reading_data_import_neither_tensorflow_nor_keras() -> None:
+    code = (
+        "import sys, keras_faceattr.cli.app, keras_faceattr.cli.inspect;"
+        "print(sorted({'tensorflow', 'keras', 'jax'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_module_is_a_drawer_for_leftovers() -> None:
+    assert not [p for p in module_files() if p.stem in ("utils", "helpers", "common", "misc")]
