@@ -40,7 +40,7 @@ def load_checkpoint(path: Path, model: keras.Model, with_optimizer: bool = True)
         state: dict[str, Any] = json.loads(arrays.pop(STATE).tobytes())
     except FileNotFoundError:
         raise RunError(f"no checkpoint {path}: the run never finished an epoch; start it again") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         raise RunError(f"{path} is damaged: delete the run folder and start again") from None
     variables = _variables(model, with_optimizer)
     for name, variable in variables:

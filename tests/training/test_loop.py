@@ -1,0 +1,146 @@
+"""The loop: learning, stages, averages, early stop, and stopping at what is not a number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_faceattr.config import Experiment, load_experiment
+from keras_faceattr.data.prepare import PreparedData, prepare
+from keras_faceattr.errors import TrainingError
+from keras_faceattr.run import Run
+from keras_faceattr.training.fit import network_of
+from keras_faceattr.training.loop import LoopState, task_loss, train
+
+BASE = [
+    "data.sources.0.options.count=120", "data.sources.0.options.size=40", "data.crop.size=32",
+    "training.batch_size=16", "data.augmentation=null",
+]  # fmt: skip
+
+
+class Recorder:
+    """Keeps what the loop says."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.rows: list[dict[str, Any]] = []
+
+    def on_step(self, epoch: int, step: int, steps: int, loss: float, images_per_s: float, wait_share: float) -> None:
+        assert images_per_s > 0 and 0 <= wait_share <= 1
+        self.losses.append(loss)
+
+    def on_epoch(self, row: dict[str, Any], best: bool) -> None:
+        self.rows.append(row)
+
+
+def experiment(*overrides: str) -> Experiment:
+    return load_experiment("quickstart", [*BASE, *overrides])
+
+
+@pytest.fixture(scope="module")
+def data() -> PreparedData:
+    return prepare(experiment(), ("train", "val"))
+
+
+def trained(folder: Path, data: PreparedData, *overrides: str) -> tuple[LoopState, Recorder, Any]:
+    config, recorder = experiment(*overrides), Recorder()
+    network = network_of(config, data.tasks)
+    state = train(config, data, network, Run(folder), recorder)
+    return state, recorder, network
+
+
+def test_the_loss_falls_and_the_best_weights_come_back(tmp_path: Path, data: PreparedData) -> None:
+    state, recorder, network = trained(tmp_path, data, "training.epochs=6", "training.weight_average=0")
+    assert recorder.rows[-1]["loss"] < 0.7 * recorder.rows[0]["loss"]
+    assert 1 <= state.best_epoch <= 6
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+    assert {"val_attractiveness_mae", "val_age_pc", "val_gender_accuracy", "wait_share"} <= set(history)
+    from keras_faceattr.training.checkpoint import load_checkpoint
+
+    now = {v.path: np.array(v) for v in network.trainable.variables}
+    load_checkpoint(tmp_path / "checkpoints" / "best.npz", network.trainable, with_optimizer=False)
+    for variable in network.trainable.variables:
+        np.testing.assert_array_equal(now[variable.path], np.asarray(variable))
+
+
+def test_averaged_weights_are_validated_and_training_goes_on_from_the_raw_ones(
+    tmp_path: Path, data: PreparedData
+) -> None:
+    short = ["training.epochs=1", "training.schedule.name=constant"]
+    _, _, averaged = trained(tmp_path / "a", data, *short, "training.weight_average=0.9")
+    _, _, plain = trained(tmp_path / "b", data, *short, "training.weight_average=0")
+    kernels = [np.array(n.trainable.get_layer("age_raw").kernel) for n in (averaged, plain)]
+    start = np.array(network_of(experiment(), data.tasks).trainable.get_layer("age_raw").kernel)
+    moved = [np.abs(k - start).mean() for k in kernels]
+    assert 0 < moved[0] < moved[1]
+    with np.load(tmp_path / "a" / "checkpoints" / "last.npz") as last:
+        np.testing.assert_allclose(last["model/age_raw/kernel"], kernels[1], atol=1e-4)
+
+
+def test_without_a_validation_part_the_last_epoch_counts(tmp_path: Path) -> None:
+    config = [
+        "data.split.method=stratified", "data.split.validation=0", "training.epochs=2", "training.steps_per_epoch=1"
+    ]  # fmt: skip
+    only_train = prepare(experiment(*config), ("train", "val"))
+    assert set(only_train.parts) == {"train"}
+    state, _, _ = trained(tmp_path, only_train, *config)
+    assert state.best_epoch == 2
+
+
+def test_early_stop_ends_after_the_epochs_without_progress(
+    tmp_path: Path, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_faceattr.training import loop
+
+    scores = iter([0.5, 0.4, 0.6, 0.7, 0.1])
+    monkeypatch.setattr(loop, "_validate", lambda *_: next(scores))
+    state, _, _ = trained(
+        tmp_path, data, "training.epochs=5", "training.early_stop_epochs=2", "training.steps_per_epoch=1"
+    )
+    assert (state.epoch, state.best_epoch) == (4, 2)
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_photos(tmp_path: Path, data: PreparedData) -> None:
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) in epoch 1, step \d+; photos of the batch: 000\d+"):
+        trained(tmp_path, data, "training.optimizer.learning_rate=1e30", "training.schedule.name=constant")
+
+
+def test_the_first_of_two_stages_learns_the_distribution_alone(data: PreparedData) -> None:
+    config = experiment("training.first_stage_epochs=3")
+    first = task_loss(data.tasks["age"], config.tasks["age"], first_stage=True)
+    second = task_loss(data.tasks["age"], config.tasks["age"], first_stage=False)
+    labels, raw = np.array([[30.0, 2.0]], "float32"), np.zeros((1, 101), "float32")
+    # An even distribution over 0 to 100 expects 50: the second stage adds λ · |50 − 30|.
+    assert float(second(labels, raw)) - float(first(labels, raw)) == pytest.approx(20, abs=1e-3)
+
+
+def test_two_stages_run_and_the_loss_jumps_when_the_second_begins(tmp_path: Path, data: PreparedData) -> None:
+    _, recorder, _ = trained(tmp_path, data, "training.epochs=2", "training.first_stage_epochs=1", "tasks.age.weight=1")
+    assert recorder.rows[1]["age_loss"] > recorder.rows[0]["age_loss"]
+
+
+def test_mixed_precision_trains_and_saves_a_float32_model(tmp_path: Path, data: PreparedData) -> None:
+    from keras_faceattr.training.fit import save_model
+    from keras_faceattr.training.initialise import load_model
+
+    config, run = experiment("training.epochs=1", "training.precision=mixed_bfloat16"), Run(tmp_path)
+    network = network_of(config, data.tasks, config.training.precision)
+    train(config, data, network, run, Recorder())
+    save_model(config, data.tasks, network, run)
+    model = load_model(run.model_path)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    for name, value in model.predict_on_batch(images).items():
+        np.testing.assert_allclose(value, np.asarray(network.inference(images)[name], "float32"), rtol=0.1, atol=0.1)
+
+
+def test_xla_gives_the_same_loss(tmp_path: Path, data: PreparedData) -> None:
+    short = ["training.epochs=1", "training.steps_per_epoch=2"]
+    _, plain, _ = trained(tmp_path / "a", data, *short)
+    _, compiled, _ = trained(tmp_path / "b", data, *short, "training.xla=true")
+    np.testing.assert_allclose(plain.losses, compiled.losses, rtol=1e-3)
