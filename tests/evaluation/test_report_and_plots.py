@@ -1,0 +1,91 @@
+"""What people read of a run: texts, pictures, page and card."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_faceattr.config import load_experiment
+from keras_faceattr.evaluation.model_card import model_card
+from keras_faceattr.evaluation.numbers import metric_text, metric_title, number_text
+from keras_faceattr.evaluation.plots import plot_history, plot_task
+from keras_faceattr.evaluation.report import html_report
+from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask
+
+RESULTS = {
+    "photos": 5, "split": "test", "tta": "flip", "seed": 3, "split_hash": "ab" * 32,
+    "tasks": {
+        "age": {
+            "kind": "scalar", "unit": "years", "labelled": 5,
+            "metrics": {"mae": {"value": 3.14159, "low": 3.0, "high": 3.3}},
+            "groups": {"gender": {"<b>x": {"labelled": 2}, "male": {"labelled": 30, "metrics": {"mae": 2.0}}}},
+        }
+    },
+}  # fmt: skip
+PROVENANCE = {
+    "sources": {"s": {"citation": "A & B", "licence": "research only"}}, "photos": {"train": 7}, "label_hash": "c" * 64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("mae", 0.25284, "0.2528"),
+        ("pc", 0.8708, "0.8708"),
+        ("cs@5", 0.1234, "12.3 %"),
+        ("mae", float("nan"), "not measured"),
+    ],
+)
+def test_numbers_have_the_places_that_mean_something(name: str, value: float, text: str) -> None:
+    assert number_text(name, value) == text
+
+
+def test_an_interval_that_was_not_measured_is_left_out() -> None:
+    assert metric_text("mae", {"value": 1.0, "low": float("nan"), "high": float("nan")}) == "1.0000"
+    assert metric_text("mae", {"value": 1.0, "low": 0.5, "high": 1.5}) == "1.0000 (0.5000–1.5000)"
+    assert (metric_title("mae", "years"), metric_title("cs@5", "years")) == ("MAE (years)", "CS@5 years")
+
+
+def test_the_page_escapes_what_comes_from_data(tmp_path: Path) -> None:
+    page = html_report(load_experiment("quickstart"), RESULTS, PROVENANCE, [], put_aside=4)
+    assert "<b>x" not in page and "&lt;b&gt;x" in page and "A &amp; B" in page
+    assert "4 rows or photos put aside" in page and "too few" in page and "3.1416 (3.0000–3.3000)" in page
+
+
+def test_the_card_names_terms_protocol_and_small_groups() -> None:
+    card = model_card(load_experiment("quickstart"), RESULTS, PROVENANCE)
+    for words in ("research only", "7 train", "seed 3", "| <b>x | 2 | too few |", "| male | 30 | 2.0000 |"):
+        assert words in card
+
+
+def shows_something(path: Path) -> bool:
+    """Whether a picture has both ink and paper."""
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return picture is not None and (picture < 128).mean() > 0.005 and (picture > 200).mean() > 0.3
+
+
+def test_each_kind_of_task_is_drawn(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    age = np.stack([rng.uniform(0, 100, 50), np.full(50, 2.0)], axis=1)
+    age[0, 0] = np.nan
+    cases = [
+        (ScalarTask("age", 0, 100, 1, "years"), age, rng.uniform(0, 100, 50), 2),
+        (CategoricalTask("mood", ("a", "b")), rng.integers(0, 2, (50, 1)).astype(float), rng.random((50, 2)), 1),
+        (MultilabelTask("hats", ("x", "y")), rng.integers(0, 2, (50, 2)).astype(float), rng.random((50, 2)), 1),
+    ]
+    for task, labels, predictions, count in cases:
+        plots = plot_task(task, labels, predictions, tmp_path)
+        assert len(plots) == count and all(shows_something(p) for p in plots)
+
+
+def test_curves_are_drawn_with_and_without_validation(tmp_path: Path) -> None:
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "learning_rate": [1e-3, 1e-3]})
+    assert len(plot_history(history, tmp_path)) == 1
+    both = plot_history(history.assign(val_age_mae=[9.0, 8.0]), tmp_path)
+    assert len(both) == 2 and all(shows_something(p) for p in both)
+
+
+def test_a_task_without_labels_is_not_drawn(tmp_path: Path) -> None:
+    assert plot_task(ScalarTask("age", 0, 100, 1), np.full((3, 2), np.nan), np.zeros(3), tmp_path) == []

@@ -1,0 +1,75 @@
+"""Predicting many photos: order, failures, and batches of one shape."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.errors import DataError
+from keras_faceattr.evaluation.stream import list_inputs, predict_photos
+from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask
+
+TASKS = {
+    "age": ScalarTask("age", 0, 2, 1, "years"),
+    "mood": CategoricalTask("mood", ("happy", "sad")),
+    "hats": MultilabelTask("hats", ("red", "blue")),
+}
+
+
+def brightness(images: np.ndarray) -> dict[str, np.ndarray]:
+    """A model whose age is the mean pixel, and which counts the shapes that it sees."""
+    shapes.append(images.shape)
+    mean = images.mean(axis=(1, 2, 3))
+    return {
+        "age": mean,
+        "age_distribution": np.tile([0.25, 0.5, 0.25], (len(images), 1)),
+        "mood": np.tile([0.3, 0.7], (len(images), 1)),
+        "hats": np.tile([0.1, 0.9], (len(images), 1)),
+    }
+
+
+shapes: list[tuple[int, ...]] = []
+
+
+def write(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{i:03d}.png" for i in range(count)]
+    for i, path in enumerate(paths):
+        assert cv2.imwrite(str(path), np.full((32, 32, 3), i, np.uint8))
+    return paths
+
+
+def test_rows_come_in_order_in_few_batch_shapes_and_failures_are_named(tmp_path: Path) -> None:
+    shapes.clear()
+    paths = write(tmp_path, 9)
+    paths[4].write_text("no photo")
+    batches = list(predict_photos(brightness, TASKS, paths, CropSpec(32), batch_size=4))
+    rows = [row for batch, _ in batches for row in batch]
+    assert [row["age"] for row in rows] == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert [len(failures) for _, failures in batches] == [0, 1, 0]
+    assert {shape[0] for shape in shapes} == {4, 1}
+
+
+def test_a_row_holds_what_each_kind_of_task_says(tmp_path: Path) -> None:
+    ((rows, _),) = predict_photos(brightness, TASKS, write(tmp_path, 1), CropSpec(32))
+    assert rows[0]["age_std"] == pytest.approx(np.sqrt(0.5))
+    assert (rows[0]["mood"], rows[0]["mood_probability"]) == ("sad", pytest.approx(0.7))
+    assert (rows[0]["hats.red"], rows[0]["hats.blue"]) == (pytest.approx(0.1), pytest.approx(0.9))
+
+
+def test_a_folder_is_listed_with_all_below_it_and_without_other_files(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    write(tmp_path / "a", 1)
+    write(tmp_path, 1)
+    (tmp_path / "notes.txt").touch()
+    assert [p.relative_to(tmp_path).as_posix() for p in list_inputs(tmp_path)] == ["000.png", "a/000.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("photo\nx.png\n", "no column 'image'"), ("image\n", "is empty"), ("", "CSV")]
+)
+def test_a_csv_that_names_no_photos_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(DataError, match=words):
+        list_inputs(tmp_path / "list.csv")
