@@ -33,6 +33,7 @@ PROVENANCE = {
     ("name", "value", "text"),
     [
         ("mae", 0.25284, "0.2528"),
+        ("mae", 12.345, "12.35"),
         ("pc", 0.8708, "0.8708"),
         ("cs@5", 0.1234, "12.3 %"),
         ("mae", float("nan"), "not measured"),
@@ -43,20 +44,20 @@ def test_numbers_have_the_places_that_mean_something(name: str, value: float, te
 
 
 def test_an_interval_that_was_not_measured_is_left_out() -> None:
-    assert metric_text("mae", {"value": 1.0, "low": float("nan"), "high": float("nan")}) == "1.0000"
-    assert metric_text("mae", {"value": 1.0, "low": 0.5, "high": 1.5}) == "1.0000 (0.5000–1.5000)"
+    assert metric_text("mae", {"value": 1.0, "low": float("nan"), "high": float("nan")}) == "1.000"
+    assert metric_text("mae", {"value": 1.0, "low": 0.5, "high": 1.5}) == "1.000 (0.5000–1.500)"
     assert (metric_title("mae", "years"), metric_title("cs@5", "years")) == ("MAE (years)", "CS@5 years")
 
 
 def test_the_page_escapes_what_comes_from_data(tmp_path: Path) -> None:
     page = html_report(load_experiment("quickstart"), RESULTS, PROVENANCE, [], put_aside=4)
     assert "<b>x" not in page and "&lt;b&gt;x" in page and "A &amp; B" in page
-    assert "4 rows or photos put aside" in page and "too few" in page and "3.1416 (3.0000–3.3000)" in page
+    assert "4 rows or photos put aside" in page and "too few" in page and "3.142 (3.000–3.300)" in page
 
 
 def test_the_card_names_terms_protocol_and_small_groups() -> None:
     card = model_card(load_experiment("quickstart"), RESULTS, PROVENANCE)
-    for words in ("research only", "7 train", "seed 3", "| <b>x | 2 | too few |", "| male | 30 | 2.0000 |"):
+    for words in ("research only", "7 train", "seed 3", "| <b>x | 2 | too few |", "| male | 30 | 2.000 |"):
         assert words in card
 
 
@@ -83,8 +84,9 @@ def test_each_kind_of_task_is_drawn(tmp_path: Path) -> None:
 def test_curves_are_drawn_with_and_without_validation(tmp_path: Path) -> None:
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "learning_rate": [1e-3, 1e-3]})
     assert len(plot_history(history, tmp_path)) == 1
-    both = plot_history(history.assign(val_age_mae=[9.0, 8.0]), tmp_path)
-    assert len(both) == 2 and all(shows_something(p) for p in both)
+    both = plot_history(history.assign(val_age_mae=[9.0, 8.0], val_mood_balanced_accuracy=[0.5, 0.6]), tmp_path)
+    assert [p.stem for p in both] == ["loss", "age_validation", "mood_validation"]
+    assert all(shows_something(p) for p in both)
 
 
 def test_a_task_without_labels_is_not_drawn(tmp_path: Path) -> None:

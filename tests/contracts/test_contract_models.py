@@ -1,0 +1,79 @@
+"""What every registered net keeps to: a new row of `MODELS` is tested by being registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_faceattr.models.layers  # noqa: F401  registers the layers that a stored net names
+from keras_faceattr.models import MODELS, architecture
+from keras_faceattr.models.network import Network, build_network
+from keras_faceattr.models.profile import profile_model
+
+SIZE = 32
+PIXELS = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype("float32")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def network(request: pytest.FixtureRequest) -> Network:
+    task = architecture(request.param).default_task
+    return build_network(request.param, {task.name: (task, "dldl_v2")}, size=SIZE, seed=0)
+
+
+def outputs(model: keras.Model) -> dict[str, np.ndarray]:
+    values: dict[str, Any] = model(PIXELS, training=False)
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+def test_a_net_predicts_finite_numbers_within_its_tasks_range(network: Network) -> None:
+    task: Any = architecture(network.inference.name).default_task
+    values = outputs(network.inference)
+    for name, value in values.items():
+        assert np.isfinite(value).all(), name
+    assert values[task.name].shape == (2,)
+    assert (values[task.name] >= task.minimum).all()
+    assert (values[task.name] <= task.maximum).all()
+    np.testing.assert_allclose(values[f"{task.name}_distribution"].sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_a_stored_net_gives_the_same_outputs(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    network.inference.save(path)
+    again = keras.saving.load_model(path, safe_mode=True)
+    path.unlink()
+    expected, got = outputs(network.inference), outputs(again)
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-6, atol=1e-7)
+
+
+def test_layer_names_are_unique_and_the_same_in_every_build(network: Network) -> None:
+    names = [layer.name for layer in network.inference.layers]
+    assert len(set(names)) == len(names)
+    # A counter of the process, as in `conv2d_3`, would make names depend on what was built before.
+    kinds = tuple(type(layer).__name__.lower() for layer in network.inference.layers)
+    assert not [name for name in names if name.startswith(kinds) and name.rsplit("_", 1)[-1].isdigit()]
+
+
+def test_raw_pixels_go_in(network: Network) -> None:
+    assert network.inference.input_shape == (None, SIZE, SIZE, 3)
+    first = network.inference.layers[1]
+    assert isinstance(first, keras.layers.Rescaling)
+    ends = np.stack([np.zeros((1, 1, 3)), np.full((1, 1, 3), 255.0)]).astype("float32")
+    np.testing.assert_allclose(np.asarray(first(ends))[:, 0, 0, 0], [-1.0, 1.0], atol=1e-6)
+
+
+def test_training_and_inference_share_every_weight(network: Network) -> None:
+    trained = [id(v) for v in network.trainable.variables]
+    assert trained
+    assert trained == [id(v) for v in network.inference.variables]
+
+
+def test_a_net_can_be_profiled(network: Network) -> None:
+    profile = profile_model(network.inference)
+    assert profile.trainable_parameters == sum(int(np.prod(w.shape)) for w in network.trainable.trainable_weights)
+    assert profile.macs > profile.trainable_parameters // 2

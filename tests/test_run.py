@@ -1,0 +1,98 @@
+"""The run folder: what is written comes back, what is none is refused, no run overwrites another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_faceattr.config import load_experiment, recipe_names
+from keras_faceattr.errors import RunError
+from keras_faceattr.run import Run, new_run
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
+
+TASKS: dict[str, Task] = {
+    "worn": MultilabelTask("worn", ("hat", "glasses"), {"head": ("hat",), "eyes": ("glasses",)}),
+    "age": ScalarTask("age", 0.0, 100.0, 1.0, "years", 2.0, (5.0, 10.0)),
+    "smile": BinaryTask("smile"),
+    "mood": CategoricalTask("mood", ("ruhig", "fröhlich")),
+}
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_configuration_and_tasks_come_back_from_the_run_folder(tmp_path: Path, recipe: str) -> None:
+    experiment = load_experiment(recipe, ["training.optimizer.learning_rate=3e-5", "name=Größe"])
+    run = new_run(tmp_path, "run")
+    run.write_config(experiment, TASKS)
+    assert Run(run.folder).experiment() == experiment
+    assert Run(run.folder).tasks() == TASKS
+    assert list(Run(run.folder).tasks()) == list(TASKS)
+
+
+def test_a_runs_configuration_can_be_given_as_a_config_again(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "run")
+    run.write_config(load_experiment("quickstart"), TASKS)
+    assert load_experiment(str(run.config_path)) == load_experiment("quickstart")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read config.yaml"),
+        ("a: [", "cannot read config.yaml"),
+        ("- a", "config.yaml is not a mapping"),
+        ("", "config.yaml is not a mapping"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "config.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=f"{tmp_path} is not a run folder: {message}") as error:
+        Run(tmp_path).experiment()
+    assert "\n" not in str(error.value)
+    with pytest.raises(RunError, match="cannot read tasks.yaml"):
+        Run(tmp_path).tasks()
+
+
+def test_a_missing_folder_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run folder"):
+        Run(tmp_path / "none").experiment()
+
+
+def test_new_runs_take_the_first_free_number(tmp_path: Path) -> None:
+    parent = tmp_path / "runs" / "deep"
+    names = [new_run(parent, "age").folder.name for _ in range(3)]
+    assert names == ["age", "age-2", "age-3"]
+    (parent / "age-2").rmdir()
+    assert new_run(parent, "age").folder == parent / "age-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("a/b", "a-b"), ("../up", "..-up"), ("two words", "two-words"), ("v1.2_x-y", "v1.2_x-y")]
+)
+def test_a_name_becomes_one_folder_below_the_parent(tmp_path: Path, name: str, folder: str) -> None:
+    assert new_run(tmp_path / "runs", name).folder == tmp_path / "runs" / folder
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot make the run folder .*: Not a directory"):
+        new_run(tmp_path / "file", "age")
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a parent that is a dangling link: run.py, new_run")
+def test_a_parent_that_leads_nowhere_is_said_instead_of_counting_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").symlink_to(tmp_path / "unmounted")
+    mkdir, calls = Path.mkdir, []
+
+    def counted(self: Path, *arguments: Any, **options: Any) -> None:
+        calls.append(self)
+        assert len(calls) < 100, "tries one number after the other for ever"
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", counted)
+    with pytest.raises(RunError, match="cannot make the run folder"):
+        new_run(tmp_path / "runs", "age")

@@ -1,0 +1,119 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from keras_faceattr.errors import RunError
+from keras_faceattr.storage import cache_folder, replacing, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_new_file_appears_whole_at_the_end_of_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "a.bin"
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"123")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".bin"
+    assert path.read_bytes() == b"123"
+    assert names(path.parent) == ["a.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, RunError])
+def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half of the ne")
+        raise error
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_failing_writer_of_a_new_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text(str(1 / 0))
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_a_run_error_with_the_path_and_the_mend(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RunError) as error, replacing(path):
+        raise OSError(28, "No space left on device")
+    assert str(error.value).startswith(f"cannot write {path}: No space left on device;")
+    assert "free space or choose another folder" in str(error.value)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match=r"cannot write .*a\.txt"), replacing(tmp_path / "file" / "a.txt"):
+        pytest.fail("the block was entered")
+
+
+def test_a_folder_in_the_files_place_is_a_run_error_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(RunError, match="cannot write"):
+        write_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").is_dir()
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_file_has_the_permissions_that_the_umask_gives(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
+
+
+def test_text_is_utf8_and_replaces_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "a much longer text than the next")
+    write_text(path, "ε-error ± σ")
+    assert path.read_bytes() == "ε-error ± σ".encode()
+
+
+def test_json_keeps_the_order_of_keys_and_is_readable(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 1, "a": [1.5, None], "σ": "größer"})
+    text = path.read_text(encoding="utf-8")
+    assert list(json.loads(text).items()) == [("b", 1), ("a", [1.5, None]), ("σ", "größer")]
+    assert "größer" in text
+    assert text.endswith("}\n")
+
+
+def test_what_json_cannot_hold_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, [1])
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == [1]
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_FACEATTR_CACHE", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache"
+
+
+@pytest.mark.parametrize("unset", [True, False], ids=["unset", "empty"])
+def test_the_cache_lies_at_home_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unset: bool) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_FACEATTR_CACHE", "")
+    if unset:
+        monkeypatch.delenv("KERAS_FACEATTR_CACHE")
+    assert cache_folder() == tmp_path / ".cache" / "keras-faceattr"
