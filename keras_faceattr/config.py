@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from keras_faceattr.errors import ConfigError, nearest
 
 CONFIG_FOLDER = Path(str(resources.files("keras_faceattr.configs")))
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
     """A part of the configuration; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SourceConfig(Section):
@@ -38,13 +39,13 @@ class SplitConfig(Section):
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     fold: Annotated[int, Field(ge=1)] = 1
     folds: Annotated[int, Field(ge=2)] = 5
-    seed: int = 0
+    seed: Seed = 0
 
 
 class CropConfig(Section):
     """The model's input; see `data.crop.CropSpec`."""
 
-    size: int = 224
+    size: Annotated[int, Field(ge=16, le=1024)] = 224
     method: str = "centre_square"
     interpolation: str = "area"
 
@@ -178,7 +179,7 @@ class Experiment(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    seed: int = 0
+    seed: Seed = 0
 
 
 def load_experiment(
@@ -197,7 +198,9 @@ def load_experiment(
     data = _read_yaml(_find(config))
     for override in overrides or []:
         _apply(data, override)
-    sources = data.get("data", {}).get("sources", []) if isinstance(data.get("data"), dict) else []
+    section = data.get("data")
+    sources = section.get("sources") if isinstance(section, dict) else None
+    sources = sources if isinstance(sources, list) else []
     for reader, path in (data_paths or {}).items():
         matching = [s for s in sources if isinstance(s, dict) and s.get("reader") == reader]
         if not matching:
@@ -228,15 +231,18 @@ def _find(config: str) -> Path:
     if "/" not in config and shipped.is_file():
         return shipped
     path = Path(config)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError:
+        config = f"{config[:60]}…"
     raise ConfigError(f"no config {config!r}: neither a file nor a recipe; {nearest(config, recipe_names())}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys")
@@ -257,7 +263,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
     parts = key.split(".")
     for i, part in enumerate(parts[:-1]):
         if isinstance(node, list):
-            if not part.isdigit() or int(part) >= len(node):
+            if not _is_number(part) or int(part) >= len(node):
                 raise ConfigError(f"--set {override!r}: {'.'.join(parts[:i])} has entries 0 to {len(node) - 1}")
             node = node[int(part)]
         else:
@@ -267,11 +273,16 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict | list):
             raise ConfigError(f"--set {override!r}: {'.'.join(parts[: i + 1])} is a value, not a section")
     if isinstance(node, list):
-        if not parts[-1].isdigit() or int(parts[-1]) >= len(node):
+        if not _is_number(parts[-1]) or int(parts[-1]) >= len(node):
             raise ConfigError(f"--set {override!r}: {'.'.join(parts[:-1])} has entries 0 to {len(node) - 1}")
         node[int(parts[-1])] = value
     else:
         node[parts[-1]] = value
+
+
+def _is_number(text: str) -> bool:
+    """Whether `int` takes it; `str.isdigit` also holds for ² and the like."""
+    return text.isascii() and text.isdigit()
 
 
 def _number(text: str) -> Any:

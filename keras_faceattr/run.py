@@ -106,16 +106,18 @@ def new_run(parent: Path, name: str) -> Run:
     """
     safe = re.sub(r"[^\w.-]+", "-", name)
     number = 1
-    while True:
-        folder = parent / (safe if number == 1 else f"{safe}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            continue
-        except OSError as error:
-            raise RunError(f"cannot make the run folder {folder}: {error.strerror}") from error
-        return Run(folder)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = parent / (safe if number == 1 else f"{safe}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+                continue
+            return Run(folder)
+    except OSError as error:
+        raise RunError(f"cannot make a run folder in {parent}: {error.strerror}") from error
 
 
 def _plain(value: Any) -> Any:

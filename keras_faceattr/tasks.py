@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from keras_faceattr.errors import ConfigError, nearest
+
+MOST_BINS = 10_000
+"""More than this is a mistaken step, and would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,17 @@ class ScalarTask:
     tolerances: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and math.isfinite(self.step)):
+            raise ConfigError(f"task {self.name!r}: minimum, maximum and step must be finite numbers")
         if not self.minimum < self.maximum:
             raise ConfigError(f"task {self.name!r}: minimum {self.minimum} is not below maximum {self.maximum}")
         if not self.step > 0:
             raise ConfigError(f"task {self.name!r}: step {self.step} is not above 0")
         intervals = (self.maximum - self.minimum) / self.step
-        if abs(intervals - round(intervals)) > 1e-6:
+        if not 1 - 1e-6 <= intervals <= MOST_BINS or abs(intervals - round(intervals)) > 1e-6:
             raise ConfigError(
-                f"task {self.name!r}: step {self.step} does not divide the range {self.minimum} to {self.maximum}"
+                f"task {self.name!r}: step {self.step} does not divide the range {self.minimum} to {self.maximum} "
+                f"into 1 to {MOST_BINS} bins"
             )
         object.__setattr__(self, "tolerances", tuple(self.tolerances) or (self.step, 5 * self.step))
         object.__setattr__(self, "default_std", self.default_std or 2 * self.step)

@@ -81,7 +81,6 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         new_run(tmp_path / "file", "age")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a parent that is a dangling link: run.py, new_run")
 def test_a_parent_that_leads_nowhere_is_said_instead_of_counting_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_faceattr.config import Experiment, load_experiment
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.storage import jsonable
 
 DEFAULT_CONFIG = "quickstart"
 
@@ -34,12 +35,4 @@ def data_paths(data: list[str]) -> dict[str, str]:
 
 def print_json(value: Any) -> None:
     """Prints JSON for machines; what is not a number becomes null."""
-    print(json.dumps(_finite(value), indent=2, ensure_ascii=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
+    print(json.dumps(jsonable(value), indent=2, ensure_ascii=False))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import ConfigError, DataError, PhotoError, RunError
-from keras_faceattr.storage import cache_folder
+from keras_faceattr.storage import cache_folder, write_json
 
 Progress = Callable[[int, int], None]
 
@@ -34,12 +36,14 @@ class Crops:
     Attributes:
         spec: how they were cut.
         paths: (n,) photos.
-        pixels: (n, size, size, 3) uint8 RGB in memory or mapped from disk; None where each is decoded when asked for.
+        pixels: (m, size, size, 3) uint8 RGB in memory or mapped from disk; None where each is decoded when asked for.
+        places: (n,) row of `pixels` that shows each photo; photos that cannot be decoded leave gaps.
     """
 
     spec: CropSpec
     paths: list[Path]
     pixels: np.ndarray | None
+    places: np.ndarray
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,7 +51,7 @@ class Crops:
     def take(self, positions: np.ndarray) -> np.ndarray:
         """(k, size, size, 3) uint8 RGB crops at (k,) positions."""
         if self.pixels is not None:
-            return np.asarray(self.pixels[positions])
+            return np.asarray(self.pixels[self.places[positions]])
         return np.stack([self.spec.apply(read_photo(self.paths[i])) for i in positions])
 
 
@@ -88,21 +92,18 @@ def load_crops(
     """
     shape = (len(manifest), spec.size, spec.size, 3)
     kind = cache if cache != "auto" else ("memory" if np.prod(shape) < MEMORY_SHARE * free_memory() else "disk")
-    if kind == "disk":
-        stored = _stored(manifest, spec)
-        if stored is not None:
-            return Crops(spec, manifest.paths(), stored), manifest
-    paths = manifest.paths()
-    pixels = _allocate(kind, shape, manifest, spec)
-    bad: dict[int, str] = {}
-    for done, (position, result) in enumerate(_decode_all(paths, spec), start=1):
-        if isinstance(result, str):
-            bad[position] = result
-        elif pixels is not None:
-            pixels[position] = result
-        if progress and (done % CHUNK == 0 or done == len(paths)):
-            progress(done, len(paths))
-    return _without_bad(manifest, spec, pixels, bad, kind, max_bad_share)
+    stored = _stored(manifest, spec) if kind == "disk" else None
+    pixels: np.ndarray | None
+    if stored:
+        pixels, bad = stored
+    else:
+        with _allocated(kind, shape, manifest, spec) as (pixels, bad):
+            _fill(pixels, bad, manifest.paths(), spec, progress)
+    if bad:
+        check_bad_share(len(bad), len(manifest), max_bad_share, next(iter(bad.values())))
+    places = np.setdiff1d(np.arange(len(manifest)), list(bad))
+    good = manifest.put_aside(list(bad), list(bad.values()))
+    return Crops(spec, good.paths(), pixels, places), good
 
 
 def decode_stream(paths: list[Path], spec: CropSpec) -> Iterator[np.ndarray | str]:
@@ -146,6 +147,18 @@ def _decode_all(paths: list[Path], spec: CropSpec) -> Iterator[tuple[int, np.nda
             yield from enumerate(pool.map(decode, paths[start : start + CHUNK]), start)
 
 
+def _fill(
+    pixels: np.ndarray | None, bad: dict[int, str], paths: list[Path], spec: CropSpec, progress: Progress | None
+) -> None:
+    for done, (position, result) in enumerate(_decode_all(paths, spec), start=1):
+        if isinstance(result, str):
+            bad[position] = result
+        elif pixels is not None:
+            pixels[position] = result
+        if progress and (done % CHUNK == 0 or done == len(paths)):
+            progress(done, len(paths))
+
+
 def _stored_path(manifest: Manifest, spec: CropSpec) -> Path:
     key = hashlib.sha256(repr(spec).encode())
     for path in manifest.paths():
@@ -157,58 +170,48 @@ def _stored_path(manifest: Manifest, spec: CropSpec) -> Path:
     return cache_folder() / "crops" / f"{key.hexdigest()[:24]}.npy"
 
 
-def _stored(manifest: Manifest, spec: CropSpec) -> np.ndarray | None:
+def _stored(manifest: Manifest, spec: CropSpec) -> tuple[np.ndarray, dict[int, str]] | None:
+    """Crops of an earlier run and the photos that could not be decoded; None where there are none."""
     path = _stored_path(manifest, spec)
-    if not path.is_file():
-        return None
     try:
+        bad = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError):
+    except (OSError, EOFError, ValueError):
         return None
-    return pixels if pixels.shape == (len(manifest), spec.size, spec.size, 3) else None
+    if pixels.shape != (len(manifest), spec.size, spec.size, 3):
+        return None
+    return pixels, {int(position): reason for position, reason in bad.items()}
 
 
-def _allocate(kind: str, shape: tuple[int, ...], manifest: Manifest, spec: CropSpec) -> np.ndarray | None:
-    if kind == "none":
-        return None
-    if kind == "memory":
-        return np.empty(shape, np.uint8)
+@contextmanager
+def _allocated(
+    kind: str, shape: tuple[int, ...], manifest: Manifest, spec: CropSpec
+) -> Iterator[tuple[np.ndarray | None, dict[int, str]]]:
+    """Room for crops and for the reasons of bad photos; what is on disk is stored when the block succeeds."""
+    bad: dict[int, str] = {}
+    if kind in ("memory", "none"):
+        yield (np.empty(shape, np.uint8) if kind == "memory" else None), bad
+        return
     if kind != "disk":
         raise ConfigError(f"unknown cache {kind!r}; valid: auto, memory, disk, none")
     target = _stored_path(manifest, spec)
+    partial = target.with_name(f".writing-{os.getpid()}-{target.name}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        usage = os.statvfs(target.parent)
-        if usage.f_bavail * usage.f_frsize < np.prod(shape):
-            raise OSError(28, "no space left on device")
-        return np.lib.format.open_memmap(_partial(target), "w+", np.uint8, shape)
-    except OSError as error:
-        raise RunError(
-            f"cannot cache crops in {target.parent}: {error.strerror}; set KERAS_FACEATTR_CACHE or data.cache=none"
-        ) from error
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f".writing-{os.getpid()}-{target.name}")
-
-
-def _without_bad(
-    manifest: Manifest, spec: CropSpec, pixels: np.ndarray | None, bad: dict[int, str], kind: str, limit: float
-) -> tuple[Crops, Manifest]:
-    good = manifest
-    if bad:
-        check_bad_share(len(bad), len(manifest), limit, next(iter(bad.values())))
-        good = manifest.put_aside(list(bad), list(bad.values()))
-        if pixels is not None:
-            keep = np.setdiff1d(np.arange(len(manifest)), list(bad))
-            for new, old in enumerate(keep):
-                pixels[new] = pixels[old]
-    if kind == "disk" and pixels is not None:
-        target = _stored_path(manifest, spec)
-        pixels.flush()  # type: ignore[attr-defined]
-        if bad:
-            # The file keeps its full length, so it is not stored under the name of the whole manifest.
-            _partial(target).unlink()
-        else:
-            os.replace(_partial(target), target)
-    return Crops(spec, good.paths(), None if pixels is None else pixels[: len(good)]), good
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            usage = os.statvfs(target.parent)
+            if usage.f_bavail * usage.f_frsize < np.prod(shape):
+                raise OSError(28, "no space left on device")
+            pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+        except OSError as error:
+            raise RunError(
+                f"cannot cache crops in {target.parent}: {error.strerror}; set KERAS_FACEATTR_CACHE or data.cache=none"
+            ) from error
+        yield pixels, bad
+        pixels.flush()
+        # The pixels count only beside the list of bad photos, which is written last.
+        os.replace(partial, target)
+        write_json(target.with_suffix(".json"), bad)
+    finally:
+        with suppress(OSError):
+            partial.unlink()

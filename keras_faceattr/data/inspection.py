@@ -106,8 +106,8 @@ def _contact_sheet(manifest: Manifest, seed: int) -> np.ndarray:
     chosen = np.sort(np.random.default_rng(seed).choice(len(manifest), count, replace=False))
     sample = manifest.select(np.isin(np.arange(len(manifest)), chosen))
     crops, _ = load_crops(sample, CropSpec(SAMPLE_SIZE), "memory", max_bad_share=1.0)
-    columns = min(16, count)
-    sheet = np.full((-(-count // columns) * SAMPLE_SIZE, columns * SAMPLE_SIZE, 3), 255, np.uint8)
+    columns = max(1, min(16, count))
+    sheet = np.full((max(1, -(-count // columns)) * SAMPLE_SIZE, columns * SAMPLE_SIZE, 3), 255, np.uint8)
     for i in range(len(crops)):
         top, left = i // columns * SAMPLE_SIZE, i % columns * SAMPLE_SIZE
         sheet[top : top + SAMPLE_SIZE, left : left + SAMPLE_SIZE] = crops.take(np.array([i]))[0]

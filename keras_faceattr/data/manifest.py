@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,7 +122,7 @@ def build_manifest(source: Source, rows: pd.DataFrame, tasks: Sequence[Task]) ->
         raise DataError(f"{where}: no photos found")
     rows = rows.reset_index(drop=True).copy()
     rows.insert(0, "source", source.name)
-    rows["image"] = rows["image"].astype("string")
+    rows["image"] = rows["image"].astype("string").map(_plain_path, na_action="ignore")
     rows["row"] = rows["row"].astype("int64") if "row" in rows else -1
     rows["split"] = rows["split"].astype("string").str.strip() if "split" in rows else pd.NA
     rows["split"] = rows["split"].astype("string")
@@ -137,6 +138,16 @@ def build_manifest(source: Source, rows: pd.DataFrame, tasks: Sequence[Task]) ->
     if not len(manifest):
         raise DataError(f"{where}: none of {len(rows)} rows can be used; the first: {reasons.iloc[bad[0]]}")
     return manifest
+
+
+def without_unfit(manifest: Manifest, tasks: Sequence[Task]) -> Manifest:
+    """Puts aside rows whose labels do not fit tasks that are narrower than the data's own."""
+    rows = manifest.rows.copy()
+    reasons = pd.Series("", index=rows.index, dtype="object")
+    for task in tasks:
+        _parse_labels(rows, task, reasons)
+    bad = np.flatnonzero(reasons != "")
+    return manifest.put_aside(list(bad), list(reasons.iloc[bad]))
 
 
 def concatenate(manifests: Sequence[Manifest]) -> Manifest:
@@ -213,7 +224,7 @@ def _parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
         raw = rows[std]
         values = pd.to_numeric(raw, errors="coerce").astype("float64")
         bad = (raw.notna() & values.isna()) | (values.notna() & ~(values >= 0)) | np.isinf(values)
-        _note(reasons, bad, lambda i: f"{std} {raw[i]!r} is not a standard deviation")
+        _note(reasons, bad, lambda i: f"{std} {_shown(raw[i])} is not a standard deviation")
         rows[std] = values
 
 
@@ -231,15 +242,26 @@ def _check_rows(rows: pd.DataFrame, source: Source, tasks: Sequence[Task], reaso
     _note(reasons, outside, lambda i: "lies outside the data folder")
     absent = ~outside & paths.map(lambda p: not os.path.isfile(f"{root}/{p}"))
     _note(reasons, absent, lambda i: "no such photo")
-    again = rows.duplicated("image", keep=False)
+    again = rows["image"].notna() & rows.duplicated("image", keep=False)
     if again.any():
         if columns:
             labels = rows.loc[again, ["image", *columns]]
             differs = labels.groupby("image")[columns].transform(lambda c: c.nunique(dropna=False) > 1).any(axis=1)
             differs = differs.reindex(rows.index, fill_value=False)
             _note(reasons, differs, lambda i: "two rows give this photo different labels")
-        extra = rows.duplicated("image", keep="first")
+        good = reasons == ""
+        extra = good & rows.where(good).duplicated("image", keep="first")
         _note(reasons, extra, lambda i: "second row for one photo")
+
+
+def _plain_path(path: str) -> str:
+    """`./a//b.jpg` as `a/b.jpg`; a path that climbs stays as it is, for the message that refuses it."""
+    return path if not path or ".." in path.split("/") else posixpath.normpath(path)
+
+
+def _shown(label: object) -> str:
+    """A label as it stands in the file."""
+    return repr(label) if isinstance(label, str) else f"{label:g}"
 
 
 def _note(reasons: pd.Series, bad: pd.Series, text) -> None:  # type: ignore[no-untyped-def]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -43,9 +44,10 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
     width_height = _declared_size(data, kind)
     if width_height and width_height[0] * width_height[1] > MAX_PIXELS:
         raise PhotoError(f"{name}: {width_height[0]} × {width_height[1]} pixels are too many; scale it down first")
-    if kind == "jpeg" and b"\xff\xd9" not in data[-4096:]:
+    # Behind the picture may stand anything, such as the film of a motion photo.
+    if kind == "jpeg" and b"\xff\xd9" not in data[_jpeg_scan(data) :]:
         raise PhotoError(f"{name}: the JPEG is truncated")
-    if kind == "png" and b"IEND" not in data[-64:]:
+    if kind == "png" and b"IEND\xaeB`\x82" not in data:
         raise PhotoError(f"{name}: the PNG is truncated")
     try:
         # IMREAD_COLOR applies EXIF orientation, converts to 8 bits and drops transparency.
@@ -81,25 +83,36 @@ def _declared_size(data: bytes, kind: str) -> tuple[int, int] | None:
         return struct.unpack(">II", data[16:24])
     if kind == "gif" and len(data) >= 10:
         return struct.unpack("<HH", data[6:10])
-    if kind == "bmp" and len(data) >= 26:
+    if kind == "bmp" and len(data) >= 26 and data[6:10] == bytes(4):
         width, height = struct.unpack("<ii", data[18:26])
         return width, abs(height)
     return _jpeg_size(data) if kind == "jpeg" else None
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    position = 2
-    while position + 9 < len(data):
-        if data[position] != 0xFF:
-            position += 1
-            continue
-        marker = data[position + 1]
+    for marker, position in _jpeg_segments(data):
         # SOF0 to SOF15 hold the size; C4, C8 and CC in that range are tables.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 <= len(data):
             height, width = struct.unpack(">HH", data[position + 5 : position + 9])
             return width, height
-        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
-            position += 1 if marker == 0xFF else 2
-            continue
-        position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
     return None
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Where the compressed picture starts: an end marker before it belongs to a thumbnail."""
+    return next((position for marker, position in _jpeg_segments(data) if marker == 0xDA), len(data))
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Markers of the header and their positions, up to the start of the compressed picture."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # Padding.
+            position += 1
+            continue
+        yield marker, position
+        if marker == 0xDA:
+            return
+        alone = marker == 0x01 or 0xD0 <= marker <= 0xD8
+        position += 2 if alone else 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]

@@ -58,7 +58,7 @@ def training_batches(
         rows, images, labels = _gather(data, places)
         images = tf.cast(images, tf.float32)
         if augmentation is not None:
-            mixed = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int32), tf.cast(step, tf.int32)])
+            mixed = tf.stack([tf.cast((seed * 100_003 + epoch) % 2**31, tf.int32), tf.cast(step, tf.int32)])
             images = augment(images, augmentation, mixed)
         return rows, images, labels
 

@@ -12,7 +12,7 @@ from keras_faceattr.config import Experiment, TaskConfig
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
-from keras_faceattr.data.manifest import Manifest, concatenate
+from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.splits import split_manifest
 from keras_faceattr.data.targets import label_array
 from keras_faceattr.errors import ConfigError, DataError, nearest
@@ -62,12 +62,13 @@ def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
         manifests.append(read_dataset(source.reader, path, source.options, list(given.values())))
     manifest = concatenate(manifests)
     total = len(manifest) + len(manifest.quarantine)
+    tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
+    manifest = without_unfit(manifest, [task for name, task in tasks.items() if task != manifest.tasks[name]])
     if len(manifest.quarantine):
         first = manifest.quarantine.iloc[0]
         place = f"{first['image']}" + (f", row {first['row']}" if first["row"] >= 0 else "")
         limit = experiment.data.max_bad_share
         check_bad_share(len(manifest.quarantine), total, limit, f"{place}: {first['reason']}")
-    tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
     labels = [column for task in tasks.values() for column in task.columns]
     manifest = manifest.select(manifest.rows[labels].notna().any(axis=1))
     if not len(manifest):
@@ -84,7 +85,7 @@ def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress 
     """
     manifest, tasks = read_manifest(experiment)
     wanted = manifest.select(manifest.rows["split"].isin(splits))
-    if not len(wanted):
+    if not (wanted.rows["split"] == splits[0]).any():
         raise DataError(f"no {splits[0]} rows; splits: {manifest.rows['split'].value_counts().to_dict()}")
     data = experiment.data
     crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress)
@@ -101,4 +102,8 @@ def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
     if name not in manifest.tasks:
         raise ConfigError(f"task {name!r}: the data has no such label; {nearest(name, manifest.tasks)}")
     # What the config says about a task that the data defines overrides the data's definition.
-    return task_from_dict({**task_to_dict(manifest.tasks[name]), **config.definition()})
+    definition = {**task_to_dict(manifest.tasks[name]), **config.definition()}
+    if config.attributes and config.groups is None:
+        kept = {group: [n for n in names if n in config.attributes] for group, names in definition["groups"].items()}
+        definition["groups"] = {group: names for group, names in kept.items() if names}
+    return task_from_dict(definition)

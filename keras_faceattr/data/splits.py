@@ -88,7 +88,10 @@ def split_manifest(
             f"split: test {test} and validation {validation} must be shares below 1, fold {fold} in 1 to {folds}"
         )
     hashes = photo_hashes(manifest)
-    groups = linked_groups(manifest.rows.get("identity"), hashes)
+    rows = manifest.rows
+    # Person 1 of one data set is not person 1 of another.
+    identities = rows["source"] + "/" + rows["identity"] if "identity" in rows else None
+    groups = linked_groups(identities, hashes)
     rng = np.random.default_rng(seed)
     strata = _strata(manifest, stratify)
     split = METHODS[method](manifest, groups, strata, rng, test, fold, folds)
@@ -96,6 +99,12 @@ def split_manifest(
         train = np.flatnonzero(split == "train")
         held_out = _draw(groups[train], strata[train], validation, rng)
         split[train[held_out]] = "val"
+    for needed in ("train", "test"):
+        if not (split == needed).any():
+            raise DataError(
+                f"split {method} leaves no {needed} rows of {len(manifest)} photos in {len(set(groups))} groups "
+                "(a group is one identity or exact duplicates): choose another data.split or add photos"
+            )
     rows = manifest.rows.assign(split=pd.array(split, dtype="string"))
     return _without_straddling(replace(manifest, rows=rows), hashes)
 
@@ -130,7 +139,9 @@ def _kfold(
     fold: int,
     folds: int,
 ) -> np.ndarray:
-    if "fold" in manifest.rows and manifest.rows["fold"].notna().all():
+    if "fold" in manifest.rows and manifest.rows["fold"].notna().any():
+        if manifest.rows["fold"].isna().any():
+            raise DataError(f"{int(manifest.rows['fold'].isna().sum())} rows have no fold while others have: fill it")
         given = manifest.rows["fold"].astype(int).to_numpy()
         if fold > given.max():
             raise DataError(f"the data set has {given.max()} folds, not {fold}")

@@ -56,7 +56,7 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     model, part, batch_size = network.trainable, data.parts["train"], experiment.training.batch_size
     optimizer = make_optimizer(experiment.training, steps)
     compile_model(model, optimizer, experiment, data.tasks, first_stage=False)
-    fresh = LabelledCrops(Crops(part.crops.spec, part.crops.paths, None), part.labels, part.rows)
+    fresh = LabelledCrops(Crops(part.crops.spec, part.crops.paths, None, part.crops.places), part.labels, part.rows)
     cached, decoded = _batches(experiment, part), _batches(experiment, fresh)
     _, images, labels = next(cached)
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-PLACES = {"pc": 4, "epsilon_error": 4, "mae": 4, "rmse": 4}
+FOUR_PLACES = ("pc", "epsilon_error")
+ERRORS = ("mae", "rmse")
 
 
 def metric_text(name: str, numbers: dict[str, Any]) -> str:
@@ -17,11 +18,13 @@ def metric_text(name: str, numbers: dict[str, Any]) -> str:
     return f"{value} ({number_text(name, low)}–{number_text(name, high)})"
 
 
-def number_text(name: str, value: float) -> str:
+def number_text(name: str, value: float | None) -> str:
     """A metric to as many places as mean something; shares in per cent."""
-    if math.isnan(value):
+    if value is None or math.isnan(value):
         return "not measured"
-    return f"{value:.{PLACES[name]}f}" if name in PLACES else f"{100 * value:.1f} %"
+    if name in ERRORS:
+        return f"{value:.{4 if value < 1 else 3 if value < 10 else 2}f}"
+    return f"{value:.4f}" if name in FOUR_PLACES else f"{100 * value:.1f} %"
 
 
 def metric_title(name: str, unit: str) -> str:

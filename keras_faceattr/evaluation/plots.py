@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,21 @@ from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, Ta
 
 COLOUR = "#2a6f97"
 SECOND_COLOUR = "#c8553d"
+ERRORS = ("mae", "rmse")
+FIRST_METRICS = ("mae", "balanced_accuracy")
+"""Metrics of which each task has one, so that they tell the tasks' names."""
+
 RANGES = 8
 """Ranges of a label in the plot of errors by range."""
 
 
 def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
-    """Loss, learning rate and validation metrics by epoch."""
+    """Loss and learning rate by epoch, and the validation metrics of each task."""
     columns = [str(column) for column in history]
-    metrics = [c for c in columns if c.startswith("val_") and not c.rsplit("_", 1)[-1].startswith("cs@")]
 
     def loss(axes: Axes) -> None:
         for column in [c for c in columns if c.endswith("loss")]:
-            axes.plot(history["epoch"], history[column], label=column)
+            axes.plot(history["epoch"], history[column], ".-", label=column)
         axes.set_ylabel("training loss")
         axes.legend(frameon=False)
         rate = axes.twinx()
@@ -40,16 +44,31 @@ def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
         rate.set_ylabel("learning rate (dotted)")
 
     plots = [_draw(folder / "loss.png", loss, "Training loss", "epoch")]
-    if metrics:
-
-        def validation(axes: Axes) -> None:
-            for column in metrics:
-                axes.plot(history["epoch"], history[column], label=column.removeprefix("val_"))
-            axes.set_ylabel("validation")
-            axes.legend(frameon=False, fontsize=8)
-
-        plots.append(_draw(folder / "validation.png", validation, "Validation metrics", "epoch"))
+    tasks = [
+        c.removeprefix("val_").removesuffix(f"_{first}")
+        for c in columns
+        for first in FIRST_METRICS
+        if c.endswith(f"_{first}")
+    ]
+    for task in dict.fromkeys(tasks):
+        metrics = {c.removeprefix(f"val_{task}_"): history[c] for c in columns if c.startswith(f"val_{task}_")}
+        draw = partial(_validation, history["epoch"], metrics)
+        plots.append(_draw(folder / f"{task}_validation.png", draw, f"{task.capitalize()}: validation", "epoch"))
     return plots
+
+
+def _validation(epochs: pd.Series, metrics: dict[str, pd.Series], axes: Axes) -> None:
+    """Errors in the task's unit on the left, shares and correlations on the right."""
+    errors = [name for name in metrics if name in ERRORS]
+    right = axes.twinx() if errors else axes
+    for number, (name, values) in enumerate(metrics.items()):
+        own = axes if name in ERRORS else right
+        own.plot(epochs, values, ".-", color=f"C{number}", label=name)
+    if errors:
+        axes.set_ylabel(", ".join(errors))
+    right.set_ylabel(", ".join(name for name in metrics if name not in ERRORS))
+    lines = [line for own in {axes, right} for line in own.get_lines()]
+    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8)
 
 
 def plot_task(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> list[Path]:

@@ -53,4 +53,4 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     Returns:
         In nats, of the same shape.
     """
-    return ops.maximum(logits, 0.0) - logits * labels + ops.log1p(ops.exp(-ops.abs(logits)))
+    return ops.softplus(logits) - logits * labels

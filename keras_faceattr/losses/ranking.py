@@ -57,7 +57,7 @@ def ranking_value(logits: Tensor, bins: Tensor) -> Tensor:
     Source: DLDL-v2, section 4.5.4: ŷ = l_{i*}, i* = 1 + Σ [δ > 0.5].
     """
     above = ops.sum(ops.cast(logits > 0, "float32"), axis=-1)
-    return bins[0] + above * (bins[1] - bins[0])
+    return bins[0] + above / logits.shape[-1] * (bins[-1] - bins[0])
 
 
 def ranking_distribution(logits: Tensor) -> Tensor:

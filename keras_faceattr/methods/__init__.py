@@ -28,6 +28,12 @@ class MethodSettings:
     kl_reduction: str = "sum"
     label_smoothing: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.kl_reduction not in ("sum", "mean"):
+            raise ConfigError(
+                f"unknown kl_reduction {self.kl_reduction!r}; {nearest(self.kl_reduction, ('sum', 'mean'))}"
+            )
+
 
 @dataclass(frozen=True)
 class Method:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,15 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_faceattr.errors import ConfigError
 from keras_faceattr.methods import head_name
 from keras_faceattr.models import architecture
 from keras_faceattr.models.heads import HEADS, raw_outputs
 from keras_faceattr.tasks import Task
+
+TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+RESERVED = {"image", "normalise", "features", "dropout", "source", "row", "split", "fold", "identity"}
+"""Names of layers and of a manifest's own columns."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,12 @@ def build_network(
         The network; its input is (batch, size, size, 3) RGB from 0 to 255.
     """
     entry = architecture(name)
+    for task_name in tasks:
+        if not TASK_NAME.fullmatch(task_name) or task_name in RESERVED:
+            raise ConfigError(
+                f"task {task_name!r}: a task's name is made of letters, digits and _, and is none of "
+                f"{', '.join(sorted(RESERVED))}"
+            )
     if seed is not None:
         keras.utils.set_random_seed(seed)
     previous = keras.config.dtype_policy()

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_faceattr.errors import ModelError
+
 
 @dataclass(frozen=True)
 class LayerProfile:
@@ -67,11 +69,13 @@ def _count(weights: list[Any]) -> int:
 
 
 def _macs(layer: keras.layers.Layer) -> int:
-    if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
+    if type(layer) in (layers.Conv2D, layers.DepthwiseConv2D):
         kernel = layer.kernel.shape
         positions = math.prod(layer.output.shape[1:3])
         # A depthwise kernel is (h, w, channels, multiplier): each weight meets each position once, as in a full one.
         return int(positions * math.prod(kernel))
     if isinstance(layer, layers.Dense):
         return int(math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape))
+    if len(layer.weights) > 0 and not isinstance(layer, layers.BatchNormalization):
+        raise ModelError(f"layer {layer.name!r}: multiply-adds of {type(layer).__name__} are not counted yet")
     return 0

@@ -59,8 +59,6 @@ def fit(
     """
     _check_backend(experiment)
     data = prepare(experiment, ("train", "val"), listener.decode_progress())
-    if "train" not in data.parts:
-        raise DataError("no train rows: nothing to learn from")
     _check_measurable(data)
     if resume:
         _check_same_data(resume, data)

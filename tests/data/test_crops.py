@@ -43,7 +43,7 @@ def all_of(crops: Crops) -> np.ndarray:
 
 
 def stored(cache: Path) -> list[Path]:
-    return sorted((cache / "crops").iterdir())
+    return sorted((cache / "crops").glob("*.npy"))
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none", "auto"])
@@ -98,7 +98,7 @@ def test_an_interrupted_cache_is_not_taken_for_whole(
     assert (crops.take(np.array([4])) == (4, 8, 251)).all()
 
 
-EMPTY = pytest.param(0, marks=pytest.mark.xfail(strict=True, raises=EOFError, reason="crops.py, _stored"))
+EMPTY = 0
 
 
 @pytest.mark.parametrize("length", [EMPTY, 40, 1000])
@@ -132,11 +132,27 @@ def test_more_bad_photos_than_allowed_are_refused_in_one_line(folder: Path) -> N
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="check_bad_share raises before the partial file goes: crops.py, _without_bad")
-def test_refused_data_leaves_nothing_in_the_disk_cache(folder: Path, own_cache: Path) -> None:
+def test_refused_data_is_decoded_once_and_leaves_no_half_file(
+    folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(DataError):
         load_crops(with_bad(folder), SPEC, "disk", max_bad_share=0.0)
-    assert stored(own_cache) == []
+    assert sorted(p.suffix for p in (own_cache / "crops").iterdir()) == [".json", ".npy"]
+    monkeypatch.setattr(crops_module, "read_photo", lambda path: pytest.fail(f"{path} is decoded again"))
+    with pytest.raises(DataError, match="1 of 4"):
+        load_crops(with_bad(folder), SPEC, "disk", max_bad_share=0.0)
+    kept, _ = load_crops(with_bad(folder), SPEC, "disk", max_bad_share=0.25)
+    assert len(kept) == 3
+
+
+def test_an_interrupted_decoding_leaves_nothing(folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crops_module, "read_photo", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        load_crops(with_bad(folder), SPEC, "disk")
+    assert list((own_cache / "crops").iterdir()) == []
 
 
 def test_progress_ends_with_all_photos(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

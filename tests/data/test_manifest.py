@@ -140,7 +140,6 @@ def test_a_row_without_a_photo_name_is_put_aside(folder: Path) -> None:
     assert manifest.quarantine["reason"].tolist() == ["no such photo"]
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="groupby over missing names only: manifest.py, _check_rows")
 def test_two_rows_without_a_photo_name_are_put_aside(folder: Path) -> None:
     manifest = build(folder, [AGE], image=["0.png", None, None], age=[1, 2, 3])
     assert manifest.rows["image"].tolist() == ["0.png"]

@@ -26,7 +26,9 @@ def labelled(count: int, offset: int = 0) -> LabelledCrops:
         "age": np.stack([10.0 * rows, np.ones(count)], axis=1).astype("float32"),
         "smile": -rows[:, None].astype("float32"),
     }
-    return LabelledCrops(Crops(CropSpec(SIDE), [Path()] * (offset + count), pixels), labels, rows)
+    return LabelledCrops(
+        Crops(CropSpec(SIDE), [Path()] * (offset + count), pixels, np.arange(offset + count)), labels, rows
+    )
 
 
 def drawn(dataset: tf.data.Dataset) -> list[np.ndarray]:
@@ -143,8 +145,8 @@ def test_evaluation_covers_all_rows_once_in_order(count: int, sizes: list[int]) 
 def test_photos_decoded_anew_make_the_same_batches_as_photos_in_memory(tmp_path: Path, tiny_photos) -> None:
     paths = [tmp_path / name for name in tiny_photos(tmp_path, 9)]
     spec, rows = CropSpec(SIDE), np.arange(9)
-    crops = Crops(spec, paths, None)
-    kept = Crops(spec, paths, crops.take(rows))
+    crops = Crops(spec, paths, None, np.arange(len(paths)))
+    kept = Crops(spec, paths, crops.take(rows), np.arange(len(paths)))
     labels = {"age": np.zeros((9, 2), "float32")}
     settings = AugmentationConfig()
     runs = [

@@ -98,10 +98,6 @@ def test_decoding_inverts_the_targets_of_every_bin(task: ScalarTask) -> None:
     np.testing.assert_allclose(value(logits, task.bins), task.bins, atol=1e-5)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="ranking_value multiplies the rounded width of one bin by K − 1: 5.000001 points of at most 5",
-)
 def test_the_highest_value_is_not_above_the_range() -> None:
     assert value(np.full((1, 40), 9.0), ATTRACTIVENESS)[0] <= 5.0
 

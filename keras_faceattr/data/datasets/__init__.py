@@ -70,10 +70,12 @@ def read_dataset(name: str, path: Path | None, options: dict[str, Any], tasks: S
         raise DataError(f"{name}: no such folder or file: {path}")
     # Imported by its row's name, so that one reader's needs are not every reader's.
     read: Callable[..., Manifest] = importlib.import_module(f"{__name__}.{name}").read
-    known = list(inspect.signature(read).parameters)
-    for key in options:
+    known = {k: p for k, p in inspect.signature(read, eval_str=True).parameters.items() if k not in ("root", "tasks")}
+    for key, value in options.items():
         if key not in known:
-            raise ConfigError(f"{name}: unknown option {key!r}; {nearest(key, set(known) - {'root', 'tasks'})}")
+            raise ConfigError(f"{name}: unknown option {key!r}; {nearest(key, known)}")
+        if isinstance(known[key].annotation, type) and not isinstance(value, known[key].annotation):
+            raise ConfigError(f"{name}: option {key} = {value!r} is not {known[key].annotation.__name__}")
     arguments = dict(options)
     if entry.needs_tasks:
         arguments["tasks"] = list(tasks)

@@ -46,8 +46,10 @@ def read(count: int = 2000, size: int = 128, seed: int = 0) -> Manifest:
         ConfigError: a count or size that makes no sense.
         RunError: the cache folder cannot be written.
     """
-    if count < 10 or not 32 <= size <= 1024:
-        raise ConfigError(f"synthetic: count {count} must be at least 10 and size {size} in 32 to 1024")
+    if count < 10 or not 32 <= size <= 1024 or seed < 0:
+        raise ConfigError(
+            f"synthetic: count {count} must be at least 10, size {size} in 32 to 1024, seed {seed} not below 0"
+        )
     root = cache_folder() / "synthetic" / f"v{RENDERER_VERSION}-seed{seed}-{count}x{size}"
     labels = root / "labels.csv"
     if not labels.is_file():
@@ -80,6 +82,7 @@ def _render(root: Path, count: int, size: int, seed: int) -> None:
             with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
                 rows = list(pool.map(draw, range(count), chunksize=50))
         pd.DataFrame(rows).to_csv(partial_root / "labels.csv", index=False)
+        partial_root.chmod(0o755)  # A cache may be shared; temporary folders are private.
         if not (root / "labels.csv").is_file():
             os.replace(partial_root, root)
     except OSError as error:

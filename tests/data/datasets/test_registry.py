@@ -59,7 +59,6 @@ def test_an_unknown_reader_or_option_names_the_nearest(
     assert "root" not in str(error.value).partition("valid:")[2].split(", ")
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="root and tasks pass for options: datasets/__init__.py")
 def test_root_is_no_option(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown option 'root'"):
         read_dataset("csv_file", tmp_path, {"root": "x"})
