@@ -54,7 +54,7 @@ def test_a_bin_of_tenths_is_the_nearest_number_to_its_decimal() -> None:
     [
         (5.0, 5.0, 1.0, "minimum 5.0 is not below maximum 5.0"),
         (6.0, 5.0, 1.0, "minimum 6.0 is not below maximum 5.0"),
-        (float("nan"), 5.0, 1.0, "minimum nan is not below"),
+        (float("nan"), 5.0, 1.0, "must be finite numbers"),
         (0.0, 5.0, 0.0, "step 0.0 is not above 0"),
         (0.0, 5.0, -1.0, "step -1.0 is not above 0"),
         (0.0, 5.0, 0.3, "step 0.3 does not divide the range 0.0 to 5.0"),

@@ -135,13 +135,14 @@ def test_more_bad_photos_than_allowed_are_refused_in_one_line(folder: Path) -> N
 def test_refused_data_is_decoded_once_and_leaves_no_half_file(
     folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    manifest = with_bad(folder)
     with pytest.raises(DataError):
-        load_crops(with_bad(folder), SPEC, "disk", max_bad_share=0.0)
+        load_crops(manifest, SPEC, "disk", max_bad_share=0.0)
     assert sorted(p.suffix for p in (own_cache / "crops").iterdir()) == [".json", ".npy"]
     monkeypatch.setattr(crops_module, "read_photo", lambda path: pytest.fail(f"{path} is decoded again"))
     with pytest.raises(DataError, match="1 of 4"):
-        load_crops(with_bad(folder), SPEC, "disk", max_bad_share=0.0)
-    kept, _ = load_crops(with_bad(folder), SPEC, "disk", max_bad_share=0.25)
+        load_crops(manifest, SPEC, "disk", max_bad_share=0.0)
+    kept, _ = load_crops(manifest, SPEC, "disk", max_bad_share=0.25)
     assert len(kept) == 3
 
 
