@@ -16,7 +16,7 @@ import pkgutil
 import sys
 
 import keras_faceattr
-from keras_faceattr.config import load_experiment, recipe_names
+from keras_faceattr.recipes import load_experiment, recipe_names
 
 assert keras_faceattr.__file__.startswith(sys.argv[1]), keras_faceattr.__file__
 modules = [m.name for m in pkgutil.walk_packages(keras_faceattr.__path__, "keras_faceattr.")]

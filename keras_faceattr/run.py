@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from keras_faceattr.config import Experiment, parse_experiment
+from keras_faceattr.config import Experiment
 from keras_faceattr.errors import RunError
+from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.storage import write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 

@@ -13,8 +13,8 @@ PACKAGE = Path(keras_faceattr.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"errors", "storage", "backend"},
-    {"tasks"},
-    {"config", "run", "losses", "metrics", "configs", "export"},
+    {"tasks", "config"},
+    {"recipes", "run", "losses", "metrics", "configs", "export"},
     {"methods", "data", "detection"},
     {"models"},
     {"training.initialise", "training.optimizer", "training.checkpoint"},

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from keras_faceattr.config import load_experiment, recipe_names
 from keras_faceattr.errors import RunError
+from keras_faceattr.recipes import load_experiment, recipe_names
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
 

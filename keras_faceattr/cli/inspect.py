@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.options import data_paths, print_json
-from keras_faceattr.config import load_experiment, recipe_names
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
 from keras_faceattr.data.manifest import Manifest, concatenate
 from keras_faceattr.data.prepare import source_path
+from keras_faceattr.recipes import load_experiment, recipe_names
 from keras_faceattr.tasks import task_from_dict
 
 SHOWN_BAD = 5

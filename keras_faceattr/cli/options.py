@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_faceattr.config import Experiment, load_experiment
+from keras_faceattr.config import Experiment
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.recipes import load_experiment
 from keras_faceattr.storage import jsonable
 
 DEFAULT_CONFIG = "quickstart"

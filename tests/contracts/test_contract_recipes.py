@@ -7,11 +7,11 @@ import inspect
 
 import pytest
 
-from keras_faceattr.config import CONFIG_FOLDER, load_experiment, recipe_names
 from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.methods import METHODS
 from keras_faceattr.models import MODELS
+from keras_faceattr.recipes import CONFIG_FOLDER, load_experiment, recipe_names
 from keras_faceattr.tasks import task_from_dict
 
 RECIPES = sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_faceattr.config import Experiment, parse_experiment
+from keras_faceattr.config import Experiment
 from keras_faceattr.data.prepare import prepare, read_manifest, source_path
 from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.tasks import CategoricalTask, ScalarTask
 
 SPLIT = ["train"] * 6 + ["val"] * 2 + ["test"] * 2

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from keras_faceattr.config import Experiment, load_experiment, parse_experiment, recipe_names
+from keras_faceattr.config import Experiment
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.recipes import load_experiment, parse_experiment, recipe_names
 from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, task_from_dict, task_to_dict
 
 TEXT = """

@@ -1,0 +1,161 @@
+"""Configurations from YAML, found by name or path, changed by `--set`, with errors that people can mend."""
+
+from __future__ import annotations
+
+import typing
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from keras_faceattr.config import Experiment, Section
+from keras_faceattr.errors import ConfigError, nearest
+
+CONFIG_FOLDER = Path(str(resources.files("keras_faceattr.configs")))
+
+
+def load_experiment(
+    config: str, overrides: list[str] | None = None, data_paths: dict[str, str] | None = None
+) -> Experiment:
+    """Resolves a configuration.
+
+    Args:
+        config: name of a shipped recipe, or path of a YAML file.
+        overrides: `key.key=value`, the value read as YAML; entries of lists by number.
+        data_paths: path of each reader's data, by the reader's name.
+
+    Raises:
+        ConfigError: no such recipe, not YAML, an unknown key (with the nearest valid one), or a wrong value.
+    """
+    data = _read_yaml(_find(config))
+    for override in overrides or []:
+        _apply(data, override)
+    section = data.get("data")
+    sources = section.get("sources") if isinstance(section, dict) else None
+    sources = sources if isinstance(sources, list) else []
+    for reader, path in (data_paths or {}).items():
+        matching = [s for s in sources if isinstance(s, dict) and s.get("reader") == reader]
+        if not matching:
+            known = [str(s.get("reader")) for s in sources if isinstance(s, dict)]
+            raise ConfigError(f"--data {reader}: this config has no such source; {nearest(reader, known)}")
+        for source in matching:
+            source["path"] = path
+    return parse_experiment(data, config)
+
+
+def parse_experiment(data: Any, where: str) -> Experiment:
+    """Validates plain data; `where` stands in the error's line."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: a config is a mapping of keys, not {type(data).__name__}")
+    try:
+        return Experiment.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_first_line(error)}") from None
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
+
+
+def _find(config: str) -> Path:
+    shipped = CONFIG_FOLDER / f"{config}.yaml"
+    if "/" not in config and shipped.is_file():
+        return shipped
+    path = Path(config)
+    try:
+        if path.is_file():
+            return path
+    except OSError:
+        config = f"{config[:60]}…"
+    raise ConfigError(f"no config {config!r}: neither a file nor a recipe; {nearest(config, recipe_names())}")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: a config is a mapping of keys")
+    return data
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override!r}: write key.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override!r}: the value is not YAML") from None
+    if isinstance(value, str):
+        value = _number(value)
+    node: Any = data
+    parts = key.split(".")
+    for i, part in enumerate(parts[:-1]):
+        if isinstance(node, list):
+            if not _is_number(part) or int(part) >= len(node):
+                raise ConfigError(f"--set {override!r}: {'.'.join(parts[:i])} has entries 0 to {len(node) - 1}")
+            node = node[int(part)]
+        else:
+            if node.get(part) is None:
+                node[part] = {}
+            node = node[part]
+        if not isinstance(node, dict | list):
+            raise ConfigError(f"--set {override!r}: {'.'.join(parts[: i + 1])} is a value, not a section")
+    if isinstance(node, list):
+        if not _is_number(parts[-1]) or int(parts[-1]) >= len(node):
+            raise ConfigError(f"--set {override!r}: {'.'.join(parts[:-1])} has entries 0 to {len(node) - 1}")
+        node[int(parts[-1])] = value
+    else:
+        node[parts[-1]] = value
+
+
+def _is_number(text: str) -> bool:
+    """Whether `int` takes it; `str.isdigit` also holds for ² and the like."""
+    return text.isascii() and text.isdigit()
+
+
+def _number(text: str) -> Any:
+    """YAML 1.1 reads 1e-4 as text; people mean the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        valid = _keys_of(location[:-1])
+        return f"unknown key {key!r}; {nearest(location[-1], valid)}" if valid else f"unknown key {key!r}"
+    if first["type"] == "missing":
+        return f"missing key {key!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key or 'config'} = {first.get('input')!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _keys_of(location: list[str]) -> list[str]:
+    """Valid keys of the section at a location."""
+    section: Any = Experiment
+    for part in location:
+        # A number in a list or a name in a mapping is no field: the section stays that of its entries.
+        known = section.model_fields.get(part)
+        nested = [a for a in _arguments(known.annotation) if _is_section(a)] if known else []
+        if nested:
+            section = nested[0]
+    return list(section.model_fields)
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _arguments(annotation: Any) -> list[Any]:
+    """An annotation and all that stands in its brackets."""
+    return [annotation, *(a for inner in typing.get_args(annotation) for a in _arguments(inner))]
