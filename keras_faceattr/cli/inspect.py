@@ -13,6 +13,7 @@ from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
 from keras_faceattr.data.manifest import Manifest, concatenate
 from keras_faceattr.data.prepare import source_path
+from keras_faceattr.errors import ConfigError
 from keras_faceattr.recipes import load_experiment, recipe_names
 from keras_faceattr.tasks import task_from_dict
 
@@ -51,8 +52,11 @@ def _manifest(source: str, overrides: list[str]) -> Manifest:
         return read_dataset(reader, Path(path), {}, [])
     if source in READERS:
         return read_dataset(source, source_path(source, None), {}, [])
-    if source.endswith(".csv") or Path(source).is_dir():
-        return read_dataset("csv_file", Path(source), {}, [])
+    folder = Path(source)
+    if source.endswith(".csv") or (folder.is_dir() and any(folder.glob("*.csv"))):
+        return read_dataset("csv_file", folder, {}, [])
+    if folder.is_dir():
+        raise ConfigError(f"which data set is {source}? write READER={source}, with one of {', '.join(READERS)}")
     experiment = load_experiment(source, overrides)
     tasks = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
     return concatenate(

@@ -1,0 +1,87 @@
+"""Every command of the README runs as it stands there, on small data."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from keras_faceattr.data.datasets import READERS
+from keras_faceattr.data.synthetic import synthetic_photo
+
+from .conftest import SMALL, Cli
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```\w*\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line for block in BLOCKS for line in block.splitlines() if "keras-faceattr " in line and "git clone" not in line
+]
+NEEDS_DATA = [line for line in COMMANDS if "=PATH" in line]
+OTHERS = [line for line in COMMANDS if line not in NEEDS_DATA and "KERAS_BACKEND" not in line]
+
+FAST = [
+    "--set", "training.epochs=1", "--set", "training.steps_per_epoch=2", "--set", "training.batch_size=8",
+    "--set", "data.crop.size=32", "--set", "evaluation.bootstrap_samples=5",
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the README's own YAML, photos with labels, and a finished run."""
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = [block for block in BLOCKS if block.startswith("name: my_faces")]
+    Path("my_faces.yaml").write_text(recipe, encoding="utf-8")
+    photos = Path("photos")
+    photos.mkdir()
+    rows = ["image,beauty,gender,split"]
+    for i in range(20):
+        pixels, labels, _ = synthetic_photo(1, i, 48)
+        assert cv2.imwrite(str(photos / f"{i}.jpg"), pixels[..., ::-1])
+        rows.append(f"{i}.jpg,{labels['attractiveness']:.2f},{labels['gender']},{'test' if i % 5 == 0 else 'train'}")
+    (photos / "labels.csv").write_text("\n".join(rows))
+    shutil.copytree(small_run, "runs/quickstart")
+    return tmp_path
+
+
+def small(line: str) -> list[str]:
+    """The command's arguments, with `fit` made short."""
+    words = shlex.split(line.replace("PHOTO_FOLDER", "photos").replace("runs/NAME", "runs/quickstart"))[1:]
+    return [*words, *FAST] if words[0] == "fit" and "--resume" not in words else words
+
+
+def test_the_readme_has_commands_of_each_kind() -> None:
+    assert len(OTHERS) >= 5 and len(NEEDS_DATA) >= 5
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_a_command_that_needs_no_download_runs(folder: Path, cli: Cli, line: str) -> None:
+    done = cli(*small(line))
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "KERAS_BACKEND" in line])
+def test_a_command_on_another_backend_runs(folder: Path, line: str) -> None:
+    setting, command = line.split(" ", 1)
+    name, value = setting.split("=")
+    run = [sys.executable, "-m", "keras_faceattr", *shlex.split(command)[1:], *SMALL, *FAST]
+    subprocess.run(run, check=True, env={**os.environ, name: value}, timeout=400, capture_output=True)
+    assert Path("runs/quickstart-2/report.html").exists()
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("line", NEEDS_DATA)
+def test_a_command_on_a_public_data_set_runs(folder: Path, cli: Cli, line: str) -> None:
+    base = os.environ.get("KERAS_FACEATTR_DATA")
+    if not base:
+        pytest.skip("KERAS_FACEATTR_DATA is not set: no real photos here")
+    (reader,) = re.findall(r"(\w+)=PATH", line)
+    words = small(line.replace("=PATH", f"={Path(base) / READERS[reader].folder}"))
+    done = cli(*words, *([*FAST, "--steps", "5"] if words[0] == "benchmark" else []))
+    assert done.code == 0, done.err
