@@ -1,153 +1,120 @@
-"""Random changes of training crops, on a whole batch at once, decided by a seed alone (DLDL-v2, section 4.1)."""
+"""Random changes of training crops, decided by a seed alone (DLDL-v2, section 4.1).
+
+All random numbers and colour matrices of a batch are drawn and composed at once; each photo is then resampled and
+recoloured by OpenCV, which takes a tenth of the time of the same steps as TensorFlow operations.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
-import tensorflow as tf
+import cv2
+import numpy as np
 
 from keras_faceattr.config import AugmentationConfig
 
-Tensor = Any
+GREY = np.tile(np.array([0.299, 0.587, 0.114]), (3, 1))
+"""(3, 3) matrix that turns RGB into grey RGB."""
 
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
 ERASED_AREA = (0.02, 0.15)
+ERASED_ASPECT = (0.5, 2.0)
+ERASED_VALUE = 127.5
 
 
-def augment(images: Tensor, settings: AugmentationConfig, seed: Tensor) -> Tensor:
+def augment(images: np.ndarray, settings: AugmentationConfig, seed: Sequence[int]) -> np.ndarray:
     """Applies the paper's five changes in its order, and ours.
 
     Flip, grey, short side resampled to a random share and back, rotation (with zoom and shift in one resampling),
     colour jitter, erased rectangle. Each photo of the batch draws its own.
 
     Args:
-        images: (batch, side, side, 3) from 0 to 255.
+        images: (batch, side, side, 3) from 0 to 255, uint8 or float32.
         settings: probabilities and ranges; a range of 0 leaves its step out.
-        seed: (2,) int32; the same seed gives the same pictures, whatever runs in parallel.
+        seed: the same numbers give the same pictures, whatever runs in parallel.
 
     Returns:
         (batch, side, side, 3) float32 from 0 to 255.
     """
-    images = tf.cast(images, tf.float32)
-    draw = _Draws(tf.shape(images)[0], seed)
-    if settings.flip:
-        images = _where(draw.below(settings.flip), images[:, :, ::-1], images)
-    if settings.grey:
-        images = _where(draw.below(settings.grey), _grey(images), images)
-    images = _resample(images, settings, draw)
-    if settings.jitter:
-        images = _colour_jitter(images, settings.jitter, draw)
+    rng = np.random.default_rng([int(number) for number in seed])
+    batch = len(images)
+    flipped = rng.random(batch) < settings.flip
+    images = np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
+    grey = rng.random(batch) < settings.grey
+    images = _resample(images, settings, rng).astype("float32")
+    if settings.grey or settings.jitter:
+        # Grey is a colour matrix like the jitter's, and resampling keeps it: both are one pass over the pixels.
+        images = _recolour(images, _colour_matrices(images, grey, settings.jitter, rng))
     if settings.erase:
-        images = _erase(images, settings.erase, draw)
+        _erase(images, rng.random(batch) < settings.erase, rng)
     return images
 
 
-class _Draws:
-    """Numbers between 0 and 1, one a photo; each call draws from the next stream of the seed."""
-
-    def __init__(self, batch: Tensor, seed: Tensor) -> None:
-        self.batch = batch
-        self.seed = tf.cast(seed, tf.int32)
-        self.stream = 0
-
-    def uniform(self, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> Tensor:
-        """(batch,), or (batch, columns)."""
-        self.stream += 1
-        seed = tf.random.experimental.stateless_fold_in(self.seed, self.stream)
-        shape = [self.batch] if columns is None else [self.batch, columns]
-        return tf.random.stateless_uniform(shape, seed, low, high)
-
-    def below(self, probability: float) -> Tensor:
-        """(batch,) true with this probability."""
-        return self.uniform() < probability
-
-
-def _where(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return tf.where(condition[:, None, None, None], yes, no)
-
-
-def _grey(images: Tensor) -> Tensor:
-    return tf.repeat(tf.reduce_sum(images * tf.constant(GREY_WEIGHTS), -1, keepdims=True), 3, -1)
-
-
-def _transform(images: Tensor, matrix: list[Tensor]) -> Tensor:
-    """Samples `images` where the matrix (a0 a1 a2 b0 b1 b2), each (batch,), sends each output pixel.
+def _resample(images: np.ndarray, settings: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
+    """Shrinks to a random share of the size, then turns, zooms and shifts back to the full size.
 
     Beyond the picture its edge goes on: a constant fill would tell the net how far a photo was turned.
     """
-    zero = tf.zeros_like(matrix[0])
-    transforms = tf.stack([*matrix, zero, zero], axis=1)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=transforms,
-        output_shape=tf.shape(images)[1:3],
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-        fill_value=0.0,
-    )
-
-
-def _resample(images: Tensor, settings: AugmentationConfig, draw: _Draws) -> Tensor:
-    """Shrinks to a random share of the size, then turns, zooms and shifts back to the full size."""
-    moves = settings.rotation_degrees or settings.zoom or settings.shift
-    if settings.min_scale == 1 and not moves:
+    batch, side = images.shape[:2]
+    small = np.round(rng.uniform(settings.min_scale, 1.0, batch) * side).astype(int).clip(1, side)
+    angle = rng.uniform(-1, 1, batch) * np.deg2rad(settings.rotation_degrees)
+    zoom = np.exp(rng.uniform(-1, 1, batch) * np.log1p(settings.zoom))
+    shift = rng.uniform(-1, 1, (batch, 2)) * settings.shift * side
+    if settings.min_scale == 1 and not (settings.rotation_degrees or settings.zoom or settings.shift):
         return images
-    side = tf.cast(tf.shape(images)[1], tf.float32)
-    share = draw.uniform(settings.min_scale, 1.0)
-    zero = tf.zeros_like(share)
-    if settings.min_scale < 1:
-        # Pixel centres: output (x + ½) samples input (x + ½) / share; beyond the small photo its edge goes on.
-        offset = 0.5 / share - 0.5
-        images = _transform(images, [1 / share, zero, offset, zero, 1 / share, offset])
-    angle = draw.uniform(-1, 1) * (settings.rotation_degrees * math.pi / 180)
-    zoom = tf.exp(draw.uniform(-1, 1) * math.log1p(settings.zoom))
-    shift = draw.uniform(-1, 1, columns=2) * settings.shift * side[None, None]
-    cosine, sine = share * tf.cos(angle) / zoom, share * tf.sin(angle) / zoom
-    centre = (side - 1) / 2
-    # The small photo's centre, in pixel coordinates of the canvas that it lies on.
-    small_centre = share * side / 2 - 0.5
-    offset_x = small_centre + share * shift[:, 0] - cosine * centre + sine * centre
-    offset_y = small_centre + share * shift[:, 1] - sine * centre - cosine * centre
-    return _transform(images, [cosine, -sine, offset_x, sine, cosine, offset_y])
+    share = small / side
+    cosine, sine = share * np.cos(angle) / zoom, share * np.sin(angle) / zoom
+    centre, small_centre = (side - 1) / 2, (small - 1) / 2
+    # Where each output pixel (x, y, 1) comes from in the small photo.
+    x = small_centre + share * shift[:, 0] - cosine * centre + sine * centre
+    y = small_centre + share * shift[:, 1] - sine * centre - cosine * centre
+    matrices = np.stack([np.stack([cosine, -sine, x], axis=1), np.stack([sine, cosine, y], axis=1)], axis=1)
+    result = np.empty_like(images)
+    for i, matrix in enumerate(matrices):
+        photo = images[i]
+        if small[i] < side:
+            photo = cv2.resize(photo, (int(small[i]), int(small[i])), interpolation=cv2.INTER_LINEAR)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        result[i] = cv2.warpAffine(photo, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return result
 
 
-def _colour_jitter(images: Tensor, amount: float, draw: _Draws) -> Tensor:
-    """Brightness, contrast and saturation, each by a factor of 1 ± amount, in a random order per batch."""
-    factors = 1 + draw.uniform(-amount, amount, columns=3)
+def _colour_matrices(images: np.ndarray, grey: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
+    """(batch, 3, 4) matrices: grey, then brightness, contrast and saturation by factors of 1 ± amount.
 
-    def brightness(x: Tensor) -> Tensor:
-        return x * factors[:, 0, None, None, None]
-
-    def contrast(x: Tensor) -> Tensor:
-        return _blend(x, tf.reduce_mean(_grey(x), axis=[1, 2, 3], keepdims=True), factors[:, 1])
-
-    def saturation(x: Tensor) -> Tensor:
-        return _blend(x, _grey(x), factors[:, 2])
-
-    steps: list[Callable[[Tensor], Tensor]] = [brightness, contrast, saturation]
-    order = tf.argsort(draw.uniform(columns=3)[0])
-    for place in range(3):
-        images = tf.switch_case(order[place], [partial(step, images) for step in steps])
-    return tf.clip_by_value(images, 0.0, 255.0)
-
-
-def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    factor = factor[:, None, None, None]
-    return images * factor + other * (1 - factor)
+    The three come in an order that the batch draws. Contrast is about the photo's mean grey.
+    """
+    colour = np.where(grey[:, None, None], GREY, np.eye(3))
+    offset = np.zeros((len(images), 3))
+    means = images.mean(axis=(1, 2), dtype="float64")
+    factors = 1 + rng.uniform(-amount, amount, (len(images), 3))
+    for step in rng.permutation(3):
+        factor = factors[:, step]
+        if step == 2:  # Saturation: towards grey, or away from it.
+            towards = factor[:, None, None] * np.eye(3) + (1 - factor)[:, None, None] * GREY
+            colour, offset = towards @ colour, np.einsum("nij,nj->ni", towards, offset)
+            continue
+        # Contrast: towards the mean grey, or away from it. Brightness: the same with black.
+        mean_grey = (np.einsum("nij,nj->ni", colour, means) + offset) @ GREY[0] * (step == 1)
+        colour = colour * factor[:, None, None]
+        offset = offset * factor[:, None] + ((1 - factor) * mean_grey)[:, None]
+    return np.concatenate([colour, offset[..., None]], axis=2)
 
 
-def _erase(images: Tensor, probability: float, draw: _Draws) -> Tensor:
-    """A mid-grey rectangle of a random place, area and aspect."""
-    side = tf.cast(tf.shape(images)[1], tf.float32)
-    area = draw.uniform(*ERASED_AREA) * side * side
-    aspect = tf.exp(draw.uniform(-0.7, 0.7))
-    height, width = tf.sqrt(area * aspect), tf.sqrt(area / aspect)
-    top, left = draw.uniform() * (side - height), draw.uniform() * (side - width)
-    line = tf.range(side)
-    rows = (line[None] >= top[:, None]) & (line[None] < (top + height)[:, None])
-    columns = (line[None] >= left[:, None]) & (line[None] < (left + width)[:, None])
-    hole = rows[:, :, None] & columns[:, None, :] & draw.below(probability)[:, None, None]
-    return tf.where(hole[..., None], 127.5, images)
+def _recolour(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    for i, matrix in enumerate(matrices):
+        cv2.transform(images[i], matrix, dst=images[i])
+    return np.clip(images, 0.0, 255.0, out=images)
+
+
+def _erase(images: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> None:
+    """Writes a mid-grey rectangle of a random place, area and aspect into each chosen photo."""
+    batch, side = images.shape[:2]
+    area = rng.uniform(*ERASED_AREA, batch) * side * side
+    low, high = np.log(ERASED_ASPECT)
+    aspect = np.exp(rng.uniform(low, high, batch))
+    height, width = np.sqrt(area * aspect), np.sqrt(area / aspect)
+    top, left = rng.random(batch) * (side - height), rng.random(batch) * (side - width)
+    for i in np.flatnonzero(chosen):
+        rows = slice(round(top[i]), round(top[i] + height[i]))
+        columns = slice(round(left[i]), round(left[i] + width[i]))
+        images[i, rows, columns] = ERASED_VALUE

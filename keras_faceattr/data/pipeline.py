@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,37 +55,44 @@ def training_batches(
     order = np.resize(order, whole * batch_size) if len(order) >= batch_size or steps else order
     batches = tf.data.Dataset.from_tensor_slices(order.astype("int64")).batch(batch_size)
 
-    def finish(step: Any, places: Any) -> Any:
-        rows, images, labels = _gather(data, places)
-        images = tf.cast(images, tf.float32)
-        if augmentation is not None:
-            mixed = tf.stack([tf.cast((seed * 100_003 + epoch) % 2**31, tf.int32), tf.cast(step, tf.int32)])
-            images = augment(images, augmentation, mixed)
-        return rows, images, labels
+    def change(step: int, images: np.ndarray) -> np.ndarray:
+        return augment(images, augmentation, (seed, epoch, step)) if augmentation else images.astype("float32")
 
-    return _parallel(batches.enumerate().map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+    batches = batches.enumerate().map(
+        lambda step, places: _gather(data, step, places, change),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return _prefetched(batches)
 
 
 def evaluation_batches(data: LabelledCrops, batch_size: int) -> tf.data.Dataset:
     """All photos once, in order, not augmented; batches as `training_batches`, the last may be smaller."""
 
-    def finish(places: Any) -> Any:
-        rows, images, labels = _gather(data, places)
-        return rows, tf.cast(images, tf.float32), labels
+    def plain(step: int, images: np.ndarray) -> np.ndarray:
+        return images.astype("float32")
 
-    batches = tf.data.Dataset.range(len(data)).batch(batch_size)
-    return _parallel(batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+    batches = tf.data.Dataset.range(len(data)).batch(batch_size).enumerate()
+    batches = batches.map(
+        lambda step, places: _gather(data, step, places, plain),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return _prefetched(batches)
 
 
-def _gather(data: LabelledCrops, places: Any) -> Any:
-    """Rows, uint8 crops and labels at places, inside tf.data."""
+def _gather(
+    data: LabelledCrops, step: Any, places: Any, change: Callable[[int, np.ndarray], np.ndarray]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Rows, changed crops and labels at places, inside tf.data."""
     names = list(data.labels)
 
-    def take(at: np.ndarray) -> list[np.ndarray]:
-        return [data.rows[at], data.crops.take(data.rows[at]), *(data.labels[name][at] for name in names)]
+    def take(step: np.int64, at: np.ndarray) -> list[np.ndarray]:
+        rows = data.rows[at]
+        return [rows, change(int(step), data.crops.take(rows)), *(data.labels[name][at] for name in names)]
 
-    types = [tf.int64, tf.uint8, *(tf.float32 for _ in names)]
-    rows, images, *labels = tf.numpy_function(take, [places], types, stateful=False)
+    types = [tf.int64, tf.float32, *(tf.float32 for _ in names)]
+    rows, images, *labels = tf.numpy_function(take, [step, places], types, stateful=False)
     size = data.crops.spec.size
     rows.set_shape([None])
     images.set_shape([None, size, size, 3])
@@ -93,7 +101,7 @@ def _gather(data: LabelledCrops, places: Any) -> Any:
     return rows, images, dict(zip(names, labels, strict=True))
 
 
-def _parallel(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     dataset = dataset.prefetch(PREFETCH).with_options(options)
