@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import keras_predictor
 from keras_faceattr.evaluation.stream import list_inputs, predict_photos
 from keras_faceattr.evaluation.tables import open_table
@@ -35,6 +36,4 @@ def run_predict(folder: Path, photos: Path, out: Path | None, tta: str, json: bo
         summary: dict[str, Any] = {"predicted": count, "left_out": len(bad), "out": str(out)}
         print(json_module.dumps(summary) if json else f"{count} photos predicted, {len(bad)} left out: {out}")
     if not count:
-        from keras_faceattr.errors import DataError
-
         raise DataError(f"none of {len(bad)} photos could be read")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Callable
@@ -174,8 +175,6 @@ def _check_measurable(data: PreparedData) -> None:
 
 
 def _check_same_data(run: Run, data: PreparedData) -> None:
-    import json
-
     try:
         before = json.loads(run.provenance_path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -213,5 +213,5 @@ def _not_a_number(data: PreparedData, rows: np.ndarray, epoch: int, step: int, l
     more = f" and {len(rows) - len(names)} more" if len(rows) > len(names) else ""
     return (
         f"the loss is {loss} in epoch {epoch + 1}, step {step + 1}; photos of the batch: {', '.join(names)}{more}; "
-        "lower training.optimizer.learning_rate or set training.optimizer.clip_norm, then fit --resume"
+        "start a new run with a lower training.optimizer.learning_rate, or with training.optimizer.clip_norm=1"
     )
