@@ -144,7 +144,7 @@ class TrainingConfig(Section):
     weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     first_stage_epochs: Annotated[int, Field(ge=0)] = 0
     early_stop_epochs: Annotated[int, Field(ge=1)] | None = None
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
     xla: bool = False
     deterministic: bool = False
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None

@@ -32,17 +32,7 @@ def load_experiment(
     data = _read_yaml(_find(config))
     for override in overrides or []:
         _apply(data, override)
-    section = data.get("data")
-    sources = section.get("sources") if isinstance(section, dict) else None
-    sources = sources if isinstance(sources, list) else []
-    for reader, path in (data_paths or {}).items():
-        matching = [s for s in sources if isinstance(s, dict) and s.get("reader") == reader]
-        if not matching:
-            known = [str(s.get("reader")) for s in sources if isinstance(s, dict)]
-            raise ConfigError(f"--data {reader}: this config has no such source; {nearest(reader, known)}")
-        for source in matching:
-            source["path"] = path
-    return parse_experiment(data, config)
+    return with_paths(parse_experiment(data, config), data_paths or {})
 
 
 def parse_experiment(data: Any, where: str) -> Experiment:
@@ -53,6 +43,28 @@ def parse_experiment(data: Any, where: str) -> Experiment:
         return Experiment.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"{where}: {_first_line(error)}") from None
+
+
+def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
+    """The experiment with its sources' paths replaced, by reader, and every path made absolute.
+
+    A run's configuration must hold wherever it is read again.
+
+    Raises:
+        ConfigError: a path for a reader that the experiment does not use.
+    """
+    known = [source.reader for source in experiment.data.sources]
+    for reader in paths:
+        if reader not in known:
+            raise ConfigError(f"--data {reader}: this config has no such source; {nearest(reader, known)}")
+    sources = [s.model_copy(update={"path": _absolute(paths.get(s.reader, s.path))}) for s in experiment.data.sources]
+    data = experiment.data.model_copy(update={"sources": sources})
+    model = experiment.model.model_copy(update={"init_from": _absolute(experiment.model.init_from)})
+    return experiment.model_copy(update={"data": data, "model": model})
+
+
+def _absolute(path: str | None) -> str | None:
+    return str(Path(path).expanduser().absolute()) if path else None
 
 
 def recipe_names() -> list[str]:
@@ -76,7 +88,7 @@ def _find(config: str) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys")
@@ -89,7 +101,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: write key.key=value")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (ValueError, RecursionError, yaml.YAMLError):
         raise ConfigError(f"--set {override!r}: the value is not YAML") from None
     if isinstance(value, str):
         value = _number(value)

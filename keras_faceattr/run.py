@@ -34,9 +34,15 @@ class Run:
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoints" / "last.npz"
 
-    @property
-    def best_path(self) -> Path:
-        return self.folder / "checkpoints" / "best.npz"
+    def best_path(self, epoch: int) -> Path:
+        """Weights of the best epoch; the last checkpoint says which that is."""
+        return self.folder / "checkpoints" / f"best-{epoch}.npz"
+
+    def drop_best_but(self, epoch: int) -> None:
+        """Removes the weights of epochs that are no longer the best."""
+        for path in self.checkpoint_path.parent.glob("best-*.npz"):
+            if path != self.best_path(epoch):
+                path.unlink(missing_ok=True)
 
     @property
     def model_path(self) -> Path:

@@ -17,7 +17,6 @@ LAYERS: list[set[str]] = [
     {"recipes", "run", "losses", "metrics", "configs", "export"},
     {"methods", "data", "detection"},
     {"models"},
-    {"training.initialise", "training.optimizer", "training.checkpoint"},
     {"evaluation", "explain"},
     {"training", "quantization"},
     {"deploy"},

@@ -70,6 +70,7 @@ def fit(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    data: DataPaths = [],  # noqa: B006
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     tta: Annotated[str | None, typer.Option(help="none, or flip: average with the mirrored photo.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a row a photo to this CSV.")] = None,
@@ -79,7 +80,7 @@ def evaluate(
     start_backend()
     from keras_faceattr.cli.evaluate import run_evaluate
 
-    run_evaluate(run, split, tta, out, json)
+    run_evaluate(run, data, split, tta, out, json)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.cli.results import print_results
 from keras_faceattr.config import Experiment
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.recipes import with_paths
 from keras_faceattr.run import Run
 from keras_faceattr.training.fit import check_same_experiment, fit
 from keras_faceattr.training.tensorboard import TensorBoardListener
@@ -29,7 +30,12 @@ def run_fit(
     experiment = _experiment(config, data, overrides, run)
     with FitProgress() as progress:
         make_listener = TensorBoardListener if tensorboard else None
-        run = fit(experiment, runs, progress, resume=run, make_listener=make_listener)
+        try:
+            run = fit(experiment, runs, progress, resume=run, make_listener=make_listener)
+        except KeyboardInterrupt:
+            if progress.folder:
+                progress.say(f"stopped; go on with: keras-faceattr fit --resume {progress.folder}")
+            raise
     results = json_module.loads(run.metrics_path.read_text(encoding="utf-8"))
     if json:
         print_json({"folder": str(run.folder), "report": str(run.report_path), **results})
@@ -46,9 +52,6 @@ def _experiment(config: str | None, data: list[str], overrides: list[str], run: 
     experiment = run.experiment()
     if config:
         check_same_experiment(run, read_experiment(config, data, overrides))
-    elif data or overrides:
-        paths = data_paths(data)
-        given = [s.reader for s in experiment.data.sources if paths.get(s.reader, s.path) != s.path]
-        if overrides or given:
-            raise ConfigError("--resume goes on with the run's own config: leave out --data and --set")
-    return experiment
+    elif overrides:
+        raise ConfigError("--resume goes on with the run's own config: leave out --set")
+    return with_paths(experiment, data_paths(data))

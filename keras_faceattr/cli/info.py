@@ -10,10 +10,10 @@ from rich.table import Table
 
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.models import architecture
+from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import build_network
 from keras_faceattr.models.profile import ModelProfile, profile_model
 from keras_faceattr.run import Run
-from keras_faceattr.training.initialise import load_model
 
 
 def run_info(name: str, size: int, json: bool) -> None:

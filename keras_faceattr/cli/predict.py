@@ -13,8 +13,8 @@ from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import keras_predictor
 from keras_faceattr.evaluation.stream import list_inputs, predict_photos
 from keras_faceattr.evaluation.tables import open_table
+from keras_faceattr.models.loading import load_model
 from keras_faceattr.run import Run
-from keras_faceattr.training.initialise import load_model
 
 
 def run_predict(folder: Path, photos: Path, out: Path | None, tta: str, json: bool) -> None:
@@ -32,8 +32,9 @@ def run_predict(folder: Path, photos: Path, out: Path | None, tta: str, json: bo
             bad += failures
             for failure in failures:
                 print(f"left out: {failure}", file=sys.stderr)
+        if not count:
+            # Inside the block, so that a table of an earlier call stays.
+            raise DataError(f"none of {len(bad)} photos could be read")
     if out:
         summary: dict[str, Any] = {"predicted": count, "left_out": len(bad), "out": str(out)}
         print(json_module.dumps(summary) if json else f"{count} photos predicted, {len(bad)} left out: {out}")
-    if not count:
-        raise DataError(f"none of {len(bad)} photos could be read")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -35,6 +36,7 @@ class FitProgress:
         )
         self.task: TaskID | None = None
         self.total_epochs = 0
+        self.folder: Path | None = None
         self.last_line = time.monotonic()
 
     def __enter__(self) -> FitProgress:
@@ -59,6 +61,7 @@ class FitProgress:
     def on_start(self, run: Run, data: PreparedData, network: Network, init: InitReport | None) -> None:
         """Says what is trained on what, and where."""
         self.total_epochs = run.experiment().training.epochs
+        self.folder = run.folder
         counts = ", ".join(f"{len(part)} {split}" for split, part in data.parts.items())
         self.say(f"run {run.folder}: {network.trainable.name}, {counts} photos")
         if len(data.manifest.quarantine):

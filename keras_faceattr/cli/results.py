@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from keras_faceattr.evaluation.numbers import metric_text, metric_title, number_text
+from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
 
 
 def print_results(results: dict[str, Any]) -> None:
@@ -15,6 +15,8 @@ def print_results(results: dict[str, Any]) -> None:
     console = Console()
     heading = f"{results['photos']} photos of the split {results['split']}, test-time augmentation: {results['tta']}"
     console.print(heading, highlight=False)
+    if results["put_aside"]:
+        console.print(f"put aside: {results['put_aside']} rows or photos of the data", highlight=False)
     for name, task in results["tasks"].items():
         table = Table("metric", "value (95 % interval)", title=name, title_justify="left", box=None)
         for metric, numbers in task["metrics"].items():
@@ -25,9 +27,8 @@ def print_results(results: dict[str, Any]) -> None:
 
 
 def _groups(column: str, groups: dict[str, Any], task: dict[str, Any]) -> Table:
-    metrics = list(task["metrics"])
-    table = Table(column, "photos", *(metric_title(m, task["unit"]) for m in metrics), box=None)
-    for value, group in groups.items():
-        cells = [number_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in metrics]
-        table.add_row(value, str(group["labelled"]), *cells)
+    header, rows = group_table(column, groups, task)
+    table = Table(*header, box=None)
+    for row in rows:
+        table.add_row(*row)
     return table

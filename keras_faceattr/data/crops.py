@@ -166,7 +166,7 @@ def _stored_path(manifest: Manifest, spec: CropSpec) -> Path:
             status = path.stat()
         except OSError:
             continue
-        key.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        key.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
     return cache_folder() / "crops" / f"{key.hexdigest()[:24]}.npy"
 
 

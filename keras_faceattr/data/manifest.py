@@ -16,7 +16,7 @@ from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 SPLITS = ("train", "val", "test")
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
 QUARANTINE_COLUMNS = ["source", "image", "row", "reason"]
 GROUP_COLUMNS = ("gender", "race")
 
@@ -186,6 +186,9 @@ def list_photos(root: Path) -> list[str]:
         for p in root.rglob("*")
         if p.suffix.lower() in PHOTO_SUFFIXES and not any(part.startswith(".") for part in p.relative_to(root).parts)
     )
+    for name in found:
+        if any("\ud800" <= sign <= "\udfff" for sign in name):
+            raise DataError(f"{root}: the file name {name!r} is not UTF-8; rename it")
     if not found:
         raise DataError(f"no photos below {root} (looked for {', '.join(PHOTO_SUFFIXES)})")
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 from keras_faceattr.config import AugmentationConfig
 from keras_faceattr.data.augmentation import augment
 from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.errors import DataError
 
 SHARD = 4096
 """Crops on disk are shuffled within this many neighbours at a time, which keeps reads close together."""
@@ -79,6 +81,21 @@ def evaluation_batches(data: LabelledCrops, batch_size: int) -> tf.data.Dataset:
         deterministic=True,
     )
     return _prefetched(batches)
+
+
+def iterate(batches: tf.data.Dataset) -> Iterator[Any]:
+    """The batches; a photo that can no longer be read is the user's error, not TensorFlow's.
+
+    Raises:
+        DataError: naming the photo.
+    """
+    try:
+        yield from batches
+    except tf.errors.OpError as error:
+        match = re.search(r"PhotoError: (.*)", str(error))
+        if match is None:
+            raise
+        raise DataError(f"{match[1]}; it could be read when the run started") from None
 
 
 def _gather(

@@ -46,8 +46,9 @@ def linked_groups(identities: pd.Series | None, hashes: np.ndarray) -> np.ndarra
     if identities is not None:
         keys.append(identities.reset_index(drop=True).astype(object))
     for key in keys:
-        for members in key.dropna().groupby(key.dropna()).indices.values():
-            positions = key.dropna().index.to_numpy()[members]
+        known = key.dropna()
+        for members in known.groupby(known).indices.values():
+            positions = known.index.to_numpy()[members]
             for other in positions[1:]:
                 parent[root(int(other))] = root(int(positions[0]))
     return np.array([root(i) for i in range(len(hashes))])
@@ -106,7 +107,7 @@ def split_manifest(
                 "(a group is one identity or exact duplicates): choose another data.split or add photos"
             )
     rows = manifest.rows.assign(split=pd.array(split, dtype="string"))
-    return _without_straddling(replace(manifest, rows=rows), hashes)
+    return _without_straddling(replace(manifest, rows=rows), groups, hashes)
 
 
 def _given(manifest: Manifest, *_: object) -> np.ndarray:
@@ -184,11 +185,16 @@ def _draw(groups: np.ndarray, strata: np.ndarray, share: float, rng: np.random.G
     return np.flatnonzero(np.isin(groups, order[:count]))
 
 
-def _without_straddling(manifest: Manifest, hashes: np.ndarray) -> Manifest:
-    """Puts aside train or val photos that are also, byte for byte, in a split further along train, val, test."""
+def _without_straddling(manifest: Manifest, groups: np.ndarray, hashes: np.ndarray) -> Manifest:
+    """Puts aside train or val photos whose person or exact copy is in a split further along train, val, test.
+
+    Only splits that the data gives can need this: those drawn here keep groups whole.
+    """
     rank = manifest.rows["split"].map({"train": 0, "val": 1, "test": 2}).to_numpy(int)
-    highest = pd.Series(rank).groupby(hashes).transform("max").to_numpy()
-    straddling = np.flatnonzero((rank < highest) & (hashes != ""))
+    highest = pd.Series(rank).groupby(groups).transform("max").to_numpy()
+    copies = pd.Series(rank).groupby(hashes).transform("max").to_numpy()
+    straddling = np.flatnonzero(rank < highest)
     names = np.array(["train", "val", "test"])
-    reasons = [f"exact duplicate of a {names[highest[i]]} photo" for i in straddling]
+    kinds = np.where((copies > rank) & (hashes != ""), "exact duplicate of", "same person as")
+    reasons = [f"{kinds[i]} a {names[highest[i]]} photo" for i in straddling]
     return manifest.put_aside(list(straddling), reasons)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import keras
@@ -56,25 +58,27 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     model, part, batch_size = network.trainable, data.parts["train"], experiment.training.batch_size
     optimizer = make_optimizer(experiment.training, steps)
     compile_model(model, optimizer, experiment, data.tasks, first_stage=False)
-    fresh = LabelledCrops(Crops(part.crops.spec, part.crops.paths, None, part.crops.places), part.labels, part.rows)
-    cached, decoded = _batches(experiment, part), _batches(experiment, fresh)
-    _, images, labels = next(cached)
+    decoded = LabelledCrops(Crops(part.crops.spec, part.crops.paths, None, part.crops.places), part.labels, part.rows)
+    batches = _batches(experiment, part)
+    _, images, labels = next(batches)
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
 
-    def bare() -> None:
-        model.train_on_batch(images, labels, return_dict=True)
+    def bare(count: int) -> None:
+        for _ in range(count):
+            model.train_on_batch(images, labels, return_dict=True)
 
-    def fit() -> None:
-        _, x, y = next(cached)
-        if keras.backend.backend() != "tensorflow":
-            x, y = np.asarray(x), {name: np.asarray(value) for name, value in y.items()}
-        model.train_on_batch(x, y, return_dict=True)
+    def fit(count: int) -> None:
+        for _, x, y in islice(batches, count):
+            if keras.backend.backend() != "tensorflow":
+                x, y = np.asarray(x), {name: np.asarray(value) for name, value in y.items()}
+            model.train_on_batch(x, y, return_dict=True)
 
-    parts: dict[str, Callable[[], object]] = {
+    parts: dict[str, Callable[[int], object]] = {
         "bare training step": bare,
         "fit on cached crops": fit,
-        "cached crops and augmentation": lambda: next(cached),
-        "decoding and augmentation": lambda: next(decoded),
+        # Begun anew, so that no batch was made before the clock ran.
+        "cached crops and augmentation": lambda count: list(islice(_batches(experiment, part), count)),
+        "decoding and augmentation": lambda count: list(islice(_batches(experiment, decoded), count)),
     }
     seconds = _measure(parts, max(1, steps // ROUNDS))
     median = {name: float(np.median(times)) for name, times in seconds.items()}
@@ -87,7 +91,7 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
         "batch_size": batch_size,
         "crop_size": experiment.data.crop.size,
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {keras.backend.backend()}",
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": _peak_memory_mb(),
     }
 
 
@@ -101,24 +105,25 @@ def _batches(experiment: Experiment, part: LabelledCrops) -> Iterator[Any]:
         epoch += 1
 
 
-def _measure(parts: dict[str, Callable[[], object]], steps: int) -> dict[str, list[float]]:
-    """Mean seconds of a step, per round and part.
-
-    A round of several steps, rather than single ones, lets prefetched batches run out.
-    """
-    for step in parts.values():
-        for _ in range(WARMUP_STEPS):
-            step()
+def _measure(parts: dict[str, Callable[[int], object]], steps: int) -> dict[str, list[float]]:
+    """Mean seconds of a step, per round and part."""
+    for run in parts.values():
+        run(WARMUP_STEPS)
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(ROUNDS):
-        for name, step in parts.items():
+        for name, run in parts.items():
             # The part before has left prefetching behind, which must not run into this one's time.
             time.sleep(SETTLE_S)
             started = time.perf_counter()
-            for _ in range(steps):
-                step()
+            run(steps)
             seconds[name].append((time.perf_counter() - started) / steps)
     return seconds
+
+
+def _peak_memory_mb() -> float:
+    """Of this process; Linux counts in kilobytes, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def _speed(batch_size: int, times: list[float]) -> dict[str, float]:

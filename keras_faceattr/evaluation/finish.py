@@ -13,26 +13,31 @@ from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.data.targets import label_array
-from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.model_card import model_card
 from keras_faceattr.evaluation.plots import plot_history, plot_task
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
 from keras_faceattr.evaluation.report import html_report
+from keras_faceattr.models.loading import load_model
+from keras_faceattr.recipes import with_paths
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing, write_json, write_text
 from keras_faceattr.tasks import CategoricalTask, Task
-from keras_faceattr.training.initialise import load_model
 
 
 def evaluate_run(
-    run: Run, split: str = "test", tta: str | None = None, progress: Progress | None = None
+    run: Run,
+    split: str = "test",
+    tta: str | None = None,
+    progress: Progress | None = None,
+    paths: dict[str, str] | None = None,
 ) -> tuple[dict[str, Any], PreparedData, Outputs]:
     """Measures a run's `model.keras` on a split.
 
     Args:
         split: train, val or test.
         tta: `none` or `flip`; None for the run's own setting.
+        paths: where the data lies now, by reader, if it has moved.
 
     Returns:
         The results (protocol and numbers by task), the data and the model's outputs.
@@ -41,16 +46,17 @@ def evaluate_run(
         RunError: no run, or one that never finished.
         DataError: the split has no rows.
     """
-    experiment = run.experiment()
+    experiment = with_paths(run.experiment(), paths or {})
     tta = tta or experiment.evaluation.tta
-    data = prepare(experiment, (split,), progress)
     model = load_model(run.model_path)
+    data = prepare(experiment, (split,), progress)
     outputs = predict_split(keras_predictor(model, tta), data.parts[split])
     numbers = evaluate(data.manifest, run.tasks(), outputs, experiment.evaluation.bootstrap_samples, experiment.seed)
     results = {
         "run": experiment.name,
         "split": split,
         "photos": len(data.parts[split]),
+        "put_aside": len(data.manifest.quarantine),
         "tta": tta,
         "seed": experiment.seed,
         "init_from": experiment.model.init_from,
@@ -62,27 +68,30 @@ def evaluate_run(
 
 
 def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
-    """Evaluates a finished run on its test split (val, train where it has none) and writes all that people read.
+    """Evaluates a finished run on its test split and writes all that people read.
 
     Returns:
         The results as they stand in `metrics.json`.
     """
-    for split in ("test", "val", "train"):
-        try:
-            results, data, outputs = evaluate_run(run, split, progress=progress)
-            break
-        except DataError:
-            if split == "train":
-                raise
+    results, data, outputs = evaluate_run(run, "test", progress=progress)
+    put_aside = append_quarantine(run, data.manifest.quarantine)
     write_json(run.metrics_path, results)
     write_predictions(run.predictions_path, data.manifest, run.tasks(), outputs)
     provenance = json.loads(run.provenance_path.read_text(encoding="utf-8"))
     plots = write_plots(run, data.manifest, outputs)
     write_text(run.model_card_path, model_card(run.experiment(), results, provenance))
-    write_text(
-        run.report_path, html_report(run.experiment(), results, provenance, plots, len(data.manifest.quarantine))
-    )
+    write_text(run.report_path, html_report(run.experiment(), results, provenance, plots, put_aside))
     return results
+
+
+def append_quarantine(run: Run, quarantine: pd.DataFrame) -> int:
+    """Adds rows to `quarantine.csv` that are not in it yet; returns how many it then holds."""
+    known = pd.read_csv(run.quarantine_path) if run.quarantine_path.exists() else quarantine.iloc[:0]
+    parts = [part for part in (known, quarantine) if len(part)]
+    whole = pd.concat(parts).drop_duplicates(["source", "image", "row"]) if parts else quarantine
+    with replacing(run.quarantine_path) as temporary:
+        whole.to_csv(temporary, index=False)
+    return len(whole)
 
 
 def write_predictions(path: Path, manifest: Manifest, tasks: dict[str, Task], outputs: Outputs) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.evaluation.numbers import metric_text, metric_title, number_text
+from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
 
 SENSITIVE = {"race", "expression", "gender", "attractiveness", "age", "attributes"}
 
@@ -61,15 +61,8 @@ def _task_lines(name: str, task: dict[str, Any]) -> list[str]:
         lines.append(f"| {metric_title(metric, task['unit'])} | {metric_text(metric, numbers)} |")
     lines.append("")
     for column, groups in task["groups"].items():
-        metrics = list(task["metrics"])
-        lines += [
-            f"By {column}:",
-            "",
-            f"| {column} | photos | {' | '.join(metric_title(m, task['unit']) for m in metrics)} |",
-            "|---" * (len(metrics) + 2) + "|",
-        ]
-        for value, group in groups.items():
-            cells = [number_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in metrics]
-            lines.append(f"| {value} | {group['labelled']} | {' | '.join(cells)} |")
+        header, rows = group_table(column, groups, task)
+        lines += [f"By {column}:", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
         lines.append("")
     return lines

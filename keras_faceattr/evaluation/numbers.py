@@ -27,6 +27,17 @@ def number_text(name: str, value: float | None) -> str:
     return f"{value:.4f}" if name in FOUR_PLACES else f"{100 * value:.1f} %"
 
 
+def group_table(column: str, groups: dict[str, Any], task: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a task's metrics by the values of a group column."""
+    metrics = list(task["metrics"])
+    header = [column, "photos", *(metric_title(metric, task["unit"]) for metric in metrics)]
+    rows = []
+    for value, group in groups.items():
+        cells = [number_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in metrics]
+        rows.append([value, str(group["labelled"]), *cells])
+    return header, rows
+
+
 def metric_title(name: str, unit: str) -> str:
     """A metric's name with its unit."""
     if name in ("mae", "rmse"):

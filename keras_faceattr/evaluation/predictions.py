@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_faceattr.data.crops import LabelledCrops
-from keras_faceattr.data.pipeline import evaluation_batches
+from keras_faceattr.data.pipeline import evaluation_batches, iterate
 
 EVALUATION_BATCH = 64
 
@@ -37,7 +37,7 @@ def keras_predictor(model: keras.Model, tta: str = "none") -> Predictor:
 def predict_split(predictor: Predictor, data: LabelledCrops, batch_size: int = EVALUATION_BATCH) -> Outputs:
     """Outputs for all photos of a split, in order."""
     collected: dict[str, list[np.ndarray]] = {}
-    for _, images, _ in evaluation_batches(data, batch_size):
+    for _, images, _ in iterate(evaluation_batches(data, batch_size)):
         for name, value in predictor(np.asarray(images)).items():
             collected.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in collected.items()}

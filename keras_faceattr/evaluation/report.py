@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.evaluation.numbers import metric_text, metric_title, number_text
+from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -75,20 +75,12 @@ def _task(name: str, task: dict[str, Any]) -> str:
         _table(["metric", "value"], metrics),
     ]
     for column, groups in task["groups"].items():
-        header = [column, "photos", *(metric_title(m, task["unit"]) for m in task["metrics"])]
-        rows = [
-            (
-                value,
-                str(group["labelled"]),
-                *(number_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in task["metrics"]),
-            )
-            for value, group in groups.items()
-        ]
+        header, rows = group_table(column, groups, task)
         parts += [f"<h3>By {html.escape(column)}</h3>", _table(header, rows)]
     return "".join(parts)
 
 
-def _table(header: list[str], rows: Sequence[tuple[str, ...]]) -> str:
+def _table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     lines = []
     for first, *rest in rows:

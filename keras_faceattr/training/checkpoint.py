@@ -53,7 +53,10 @@ def load_checkpoint(path: Path, model: keras.Model, with_optimizer: bool = True)
 
 def _variables(model: keras.Model, with_optimizer: bool) -> list[tuple[str, Any]]:
     """Variables by a name that does not depend on how many models the process has built."""
-    named = [(f"model/{v.path}", v) for v in model.variables]
+    weights = {id(v) for v in model.weights}
+    named = [(f"model/{v.path}", v) for v in model.weights]
+    # What is no weight is the seed of a dropout, whose path counts the nets built before.
+    named += [(f"seed/{i}", v) for i, v in enumerate(v for v in model.variables if id(v) not in weights)]
     if with_optimizer:
         named += [(f"optimizer/{i}", v) for i, v in enumerate(model.optimizer.variables)]
     return named

@@ -15,9 +15,12 @@ import keras
 import keras_faceattr
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import Progress
-from keras_faceattr.data.prepare import PreparedData, prepare
-from keras_faceattr.errors import ConfigError, DataError, RunError
+from keras_faceattr.data.datasets import READERS
+from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
+from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.evaluation.finish import write_results
+from keras_faceattr.methods import scalar_method
+from keras_faceattr.models import architecture
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
@@ -59,15 +62,19 @@ def fit(
         FaceAttrError: whatever the user can mend.
     """
     _check_backend(experiment)
+    check_experiment(experiment, fresh=resume is None)
     data = prepare(experiment, ("train", "val"), listener.decode_progress())
     _check_measurable(data)
     if resume:
         _check_same_data(resume, data)
     network = network_of(experiment, data.tasks, experiment.training.precision)
-    init = initialise(network.trainable, experiment.model.init_from) if experiment.model.init_from else None
+    fresh = resume is None or not resume.checkpoint_path.exists()
+    init_from = experiment.model.init_from
+    init = initialise(network.trainable, init_from) if init_from and fresh else None
     run = resume or new_run(runs, experiment.name)
+    # Also on resuming: the data may have moved.
+    run.write_config(experiment, data.tasks)
     if not resume:
-        run.write_config(experiment, data.tasks)
         write_json(run.provenance_path, provenance(experiment, data))
     write_quarantine(run, data)
     listener.on_start(run, data, network, init)
@@ -99,8 +106,9 @@ def save_model(experiment: Experiment, tasks: dict[str, Task], network: Network,
     inference = network.inference
     if experiment.training.precision != "float32":
         inference = network_of(experiment, tasks).inference
-        weights = {v.path: v for v in network.inference.variables}
-        for variable in inference.variables:
+        # Weights, not all variables: a dropout's seed has another name in every net that a process builds.
+        weights = {v.path: v for v in network.inference.weights}
+        for variable in inference.weights:
             variable.assign(weights[variable.path])
     with replacing(run.model_path) as temporary:
         inference.save(temporary)
@@ -157,6 +165,28 @@ def _versions() -> dict[str, str]:
             continue
     found["keras-faceattr"] = keras_faceattr.__version__
     return found
+
+
+def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
+    """Refuses what can be known to be wrong before any photo is read.
+
+    Args:
+        fresh: whether the initial weights will be needed.
+
+    Raises:
+        ConfigError: unknown reader or method, or a crop that makes no sense.
+        ModelError: unknown net, or initial weights that are not there.
+    """
+    architecture(experiment.model.name)
+    crop_spec(experiment)
+    for name in [source.reader for source in experiment.data.sources]:
+        if name not in READERS:
+            raise ConfigError(f"unknown reader {name!r}; {nearest(name, READERS)}")
+    for task in experiment.tasks.values():
+        scalar_method(task.method)
+    init_from = experiment.model.init_from
+    if fresh and init_from and not Path(init_from).exists():
+        raise ModelError(f"no model file or run {init_from}")
 
 
 def _check_backend(experiment: Experiment) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.config import Experiment, TaskConfig
-from keras_faceattr.data.pipeline import training_batches
+from keras_faceattr.data.pipeline import iterate, training_batches
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.errors import TrainingError
 from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
@@ -96,14 +96,15 @@ def train(
         best = score < state.best_score or "val" not in data.parts
         if best:
             state.best_score, state.best_epoch = score, state.epoch
-            save_checkpoint(run.best_path, model, {"epoch": state.epoch}, with_optimizer=False)
+            save_checkpoint(run.best_path(state.epoch), model, {"epoch": state.epoch}, with_optimizer=False)
         if average:
             average.on_test_end()
         state.history.append(row)
         write_history(run, state.history)
         save_checkpoint(run.checkpoint_path, model, dataclasses.asdict(state))
+        run.drop_best_but(state.best_epoch)
         listener.on_epoch(row, best)
-    load_checkpoint(run.best_path, model, with_optimizer=False)
+    load_checkpoint(run.best_path(state.best_epoch), model, with_optimizer=False)
     return state
 
 
@@ -148,7 +149,7 @@ def _train_epoch(
     """One pass over the training photos; returns the epoch's row of the history."""
     training, part = experiment.training, data.parts["train"]
     steps = steps_per_epoch(experiment, len(part))
-    batches = iter(
+    batches = iterate(
         training_batches(
             part,
             training.batch_size,
@@ -161,6 +162,7 @@ def _train_epoch(
     model.reset_metrics()
     started, waited, photos = time.perf_counter(), 0.0, 0
     logs: dict[str, Any] = {}
+    learning_rate = float(model.optimizer.learning_rate)
     for step in range(steps):
         asked = time.perf_counter()
         rows, images, labels = next(batches)
@@ -177,7 +179,7 @@ def _train_epoch(
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch + 1,
-        "learning_rate": float(model.optimizer.learning_rate),
+        "learning_rate": learning_rate,
         **{name: float(value) for name, value in logs.items()},
         "images_per_s": round(photos / seconds, 2),
         "wait_share": round(waited / seconds, 4),

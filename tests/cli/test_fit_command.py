@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,7 +89,7 @@ def test_resume_of_a_finished_run_writes_its_report_again(cli: Cli, small_run: P
         (["fit", "quickstart", "--set", "model.name=tiny_at_net"], "did you mean 'tiny_att_net'"),
         (["fit", "quickstart", "--set", "data.crop.size=16"], "at least 32"),
         (["fit", "quickstart", "--set", "data.sources.0.reader=celebb"], "did you mean 'celeba'"),
-        (["fit", "quickstart", "--set", "model.init_from=/nonexistent.keras"], "no model file"),
+        (["fit", "quickstart", "--set", "model.init_from=/nonexistent.keras"], "no model file or run"),
         (["fit", "quickstart", "--data", "celeba=/tmp"], "no such source"),
         (["fit", "--resume", "/nonexistent"], "not a run folder"),
         (["evaluate", "/nonexistent"], "not a run folder"),
@@ -164,3 +165,44 @@ def test_a_killed_fit_goes_on_to_the_same_result_as_one_that_was_not(cli: Cli, t
     pd.testing.assert_frame_equal(first[measured], second[measured], check_exact=True)
     predictions = [pd.read_csv(tmp_path / n / "quickstart" / "predictions.csv") for n in ("whole", "killed")]
     pd.testing.assert_frame_equal(*predictions, check_exact=True)
+
+
+def test_a_run_holds_when_its_data_and_the_working_folder_move(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_faceattr.data.synthetic import synthetic_photo
+
+    old = tmp_path / "old"
+    old.mkdir()
+    rows = ["image,score"]
+    for i in range(20):
+        assert cv2.imwrite(str(old / f"{i}.png"), synthetic_photo(2, i, 40)[0])
+        rows.append(f"{i}.png,{i % 5}")
+    (old / "labels.csv").write_text("\n".join(rows))
+    (tmp_path / "own.yaml").write_text(
+        "name: own\n"
+        "data: {sources: [{reader: csv_file, path: old/labels.csv}], split: {method: stratified}, crop: {size: 32}}\n"
+        "tasks: {score: {kind: scalar, minimum: 0, maximum: 4, step: 1}}\n"
+        "training: {epochs: 1, batch_size: 4}\nevaluation: {bootstrap_samples: 5}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert cli("fit", "own.yaml").code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = tmp_path / "runs" / "own"
+    assert cli("evaluate", run).code == 0
+    old.rename(tmp_path / "new")
+    assert "no such folder or file" in cli("evaluate", run).error
+    moved = f"csv_file={tmp_path / 'new' / 'labels.csv'}"
+    assert cli("evaluate", run, "--data", moved).code == 0
+    assert cli("fit", "--resume", run, "--data", moved).code == 0
+
+
+def test_a_wrong_word_is_refused_before_any_photo_is_read(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_faceattr.training import fit as fit_module
+
+    monkeypatch.setattr(fit_module, "prepare", lambda *_: pytest.fail("photos are read"))
+    for setting, words in [("tasks.age.method=rankin", "'ranking'"), ("model.name=tiny_net", "unknown model")]:
+        assert words in cli("fit", *SMALL, "--runs", tmp_path, "--set", setting).error

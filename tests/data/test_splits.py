@@ -182,3 +182,20 @@ def test_shares_and_folds_out_of_range_are_refused(tmp_path: Path, wrong: dict[s
 def test_an_unknown_method_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown split method 'stratifed'; did you mean 'stratified'"):
         split_manifest(build(tmp_path, 3, age=range(3)), "stratifed", stratify="age")
+
+
+def test_a_person_on_both_sides_of_a_given_split_leaves_the_train_side(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {
+            "image": [f"{i}.png" for i in range(4)],
+            "age": [10.0, 20.0, 30.0, 40.0],
+            "split": ["train", "train", "test", "test"],
+            "identity": ["a", "b", "b", "c"],
+        }
+    )
+    for i in range(4):
+        (tmp_path / f"{i}.png").write_bytes(bytes([i]))
+    manifest = build_manifest(Source("s", tmp_path), rows, [ScalarTask("age", 0, 100, 1)])
+    split = split_manifest(manifest, "given", stratify="age", validation=0)
+    assert split.rows["image"].tolist() == ["0.png", "2.png", "3.png"]
+    assert split.quarantine[["image", "reason"]].values.tolist() == [["1.png", "same person as a test photo"]]

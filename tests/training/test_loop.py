@@ -64,7 +64,7 @@ def test_the_loss_falls_and_the_best_weights_come_back(tmp_path: Path, data: Pre
     from keras_faceattr.training.checkpoint import load_checkpoint
 
     now = {v.path: np.array(v) for v in network.trainable.variables}
-    load_checkpoint(tmp_path / "checkpoints" / "best.npz", network.trainable, with_optimizer=False)
+    load_checkpoint(Run(tmp_path).best_path(state.best_epoch), network.trainable, with_optimizer=False)
     for variable in network.trainable.variables:
         np.testing.assert_array_equal(now[variable.path], np.asarray(variable))
 
@@ -126,8 +126,8 @@ def test_two_stages_run_and_the_loss_jumps_when_the_second_begins(tmp_path: Path
 
 
 def test_mixed_precision_trains_and_saves_a_float32_model(tmp_path: Path, data: PreparedData) -> None:
+    from keras_faceattr.models.loading import load_model
     from keras_faceattr.training.fit import save_model
-    from keras_faceattr.training.initialise import load_model
 
     config, run = experiment("training.epochs=1", "training.precision=mixed_bfloat16"), Run(tmp_path)
     network = network_of(config, data.tasks, config.training.precision)
@@ -145,3 +145,31 @@ def test_xla_gives_the_same_loss(tmp_path: Path, data: PreparedData) -> None:
     _, plain, _ = trained(tmp_path / "a", data, *short)
     _, compiled, _ = trained(tmp_path / "b", data, *short, "training.xla=true")
     np.testing.assert_allclose(plain.losses, compiled.losses, rtol=1e-3)
+
+
+def test_a_dropout_net_in_bfloat16_saves_its_model_and_goes_on(tmp_path: Path, data: PreparedData) -> None:
+    from keras_faceattr.training.fit import save_model
+
+    overrides = ["model.dropout=0.5", "training.precision=mixed_bfloat16", "training.steps_per_epoch=1"]
+    config, run = experiment("training.epochs=1", *overrides), Run(tmp_path)
+    network = network_of(config, data.tasks, config.training.precision)
+    train(config, data, network, run, Recorder())
+    save_model(config, data.tasks, network, run)
+    assert run.model_path.exists()
+    again = network_of(config, data.tasks, config.training.precision)
+    longer = experiment("training.epochs=2", *overrides)
+    assert train(longer, data, again, run, Recorder(), resume=True).epoch == 2
+
+
+def test_the_history_holds_the_rate_that_an_epoch_began_with(tmp_path: Path, data: PreparedData) -> None:
+    _, recorder, _ = trained(
+        tmp_path, data, "training.epochs=2", "training.steps_per_epoch=2", "training.schedule.name=step",
+        "training.schedule.step_epochs=1", "training.optimizer.learning_rate=1e-3",
+    )  # fmt: skip
+    assert [row["learning_rate"] for row in recorder.rows] == pytest.approx([1e-3, 1e-4])
+
+
+def test_only_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, data: PreparedData) -> None:
+    state, _, _ = trained(tmp_path, data, "training.epochs=3", "training.steps_per_epoch=1")
+    kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == [f"best-{state.best_epoch}.npz", "last.npz"]
