@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -121,6 +122,8 @@ def _gather(
 def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
+    # Data threads on every core would interrupt the training step, which waits for its slowest core.
+    options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
     dataset = dataset.prefetch(PREFETCH).with_options(options)
     if tf.config.list_logical_devices("GPU"):
         # The last step of a pipeline: copies to the device run beside the training step.
