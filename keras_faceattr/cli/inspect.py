@@ -11,11 +11,10 @@ from rich.table import Table
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
-from keras_faceattr.data.manifest import Manifest, concatenate
-from keras_faceattr.data.prepare import source_path
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.prepare import read_sources, source_path
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.recipes import load_experiment, recipe_names
-from keras_faceattr.tasks import task_from_dict
 
 SHOWN_BAD = 5
 
@@ -57,11 +56,7 @@ def _manifest(source: str, overrides: list[str]) -> Manifest:
         return read_dataset("csv_file", folder, {}, [])
     if folder.is_dir():
         raise ConfigError(f"which data set is {source}? write READER={source}, with one of {', '.join(READERS)}")
-    experiment = load_experiment(source, overrides)
-    tasks = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
-    return concatenate(
-        [read_dataset(s.reader, source_path(s.reader, s.path), s.options, tasks) for s in experiment.data.sources]
-    )
+    return read_sources(load_experiment(source, overrides))
 
 
 def _print(findings: dict[str, Any]) -> None:

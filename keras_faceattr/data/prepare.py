@@ -48,6 +48,18 @@ def source_path(reader: str, path: str | None) -> Path | None:
     return usual if usual and usual.exists() else None
 
 
+def read_sources(experiment: Experiment) -> Manifest:
+    """All rows of the experiment's sources, as the data gives them.
+
+    Raises:
+        DataError: a source cannot be used.
+    """
+    given = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
+    return concatenate(
+        [read_dataset(s.reader, source_path(s.reader, s.path), s.options, given) for s in experiment.data.sources]
+    )
+
+
 def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
     """Reads the sources, resolves the tasks, and splits.
 
@@ -55,12 +67,7 @@ def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
         ConfigError: a task that neither the data nor the config defines.
         DataError: the data cannot be used.
     """
-    given = {n: task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind}
-    manifests = []
-    for source in experiment.data.sources:
-        path = source_path(source.reader, source.path)
-        manifests.append(read_dataset(source.reader, path, source.options, list(given.values())))
-    manifest = concatenate(manifests)
+    manifest = read_sources(experiment)
     total = len(manifest) + len(manifest.quarantine)
     tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
     manifest = without_unfit(manifest, [task for name, task in tasks.items() if task != manifest.tasks[name]])
