@@ -9,17 +9,26 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def silent_native_output() -> Iterator[None]:
-    """Sends what native code writes to stderr to nowhere; Python's own stderr is flushed first."""
-    sys.stderr.flush()
-    saved = os.dup(2)
+def silent_native_output(*, stdout: bool = False) -> Iterator[None]:
+    """Sends what native code writes to stderr to nowhere; what Python wrote before is flushed first.
+
+    Args:
+        stdout: silences that too; the converter prints to both.
+    """
+    streams = {2: sys.stderr, 1: sys.stdout} if stdout else {2: sys.stderr}
+    saved = {}
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    for number, stream in streams.items():
+        stream.flush()
+        saved[number] = os.dup(number)
+        os.dup2(nowhere, number)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        for number, stream in streams.items():
+            stream.flush()
+            os.dup2(saved[number], number)
+            os.close(saved[number])
         os.close(nowhere)
 
 
@@ -32,6 +41,8 @@ def start_backend() -> None:
     with silent_native_output():
         import tensorflow as tf
 
+        # Each net that is looked into is traced anew, which is meant.
+        tf.get_logger().setLevel("ERROR")
         tf.config.list_physical_devices()
         tf.zeros(1)
         import keras

@@ -34,6 +34,14 @@ class TrainingError(FaceAttrError):
     """Training had to stop."""
 
 
+class ArtifactError(FaceAttrError):
+    """An exported file, its sidecar or its conversion cannot be used."""
+
+
+class BenchmarkError(FaceAttrError):
+    """A device or a benchmark cannot be used."""
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Hint for an unknown word: the nearest valid one, and the list of all of them."""
     choices = sorted(valid)

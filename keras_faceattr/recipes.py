@@ -1,17 +1,19 @@
-"""Configurations from YAML, found by name or path, changed by `--set`, with errors that people can mend."""
+"""Sections of data from YAML, found by name or path, changed by `--set`, with errors that people can mend."""
 
 from __future__ import annotations
 
 import typing
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from keras_faceattr.config import Experiment, Section
 from keras_faceattr.errors import ConfigError, nearest
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 CONFIG_FOLDER = Path(str(resources.files("keras_faceattr.configs")))
 
@@ -29,20 +31,43 @@ def load_experiment(
     Raises:
         ConfigError: no such recipe, not YAML, an unknown key (with the nearest valid one), or a wrong value.
     """
-    data = _read_yaml(_find(config))
-    for override in overrides or []:
-        _apply(data, override)
-    return with_paths(parse_experiment(data, config), data_paths or {})
+    return with_paths(load_section(Experiment, CONFIG_FOLDER, config, "config", overrides), data_paths or {})
 
 
 def parse_experiment(data: Any, where: str) -> Experiment:
     """Validates plain data; `where` stands in the error's line."""
+    return parse_section(Experiment, data, where)
+
+
+def load_section(
+    kind: type[AnySection], folder: Path, name: str, what: str, overrides: list[str] | None = None
+) -> AnySection:
+    """Reads and validates a YAML file.
+
+    Args:
+        kind: what it holds.
+        folder: of the shipped files.
+        name: of a shipped file, or path of one.
+        what: the word for it in errors.
+        overrides: `key.key=value`.
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown key (with the nearest valid one), or a wrong value.
+    """
+    data = _read_yaml(_find(name, folder, what))
+    for override in overrides or []:
+        _apply(data, override)
+    return parse_section(kind, data, name)
+
+
+def parse_section(kind: type[AnySection], data: Any, where: str) -> AnySection:
+    """Validates plain data; `where` stands in the error's line."""
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: a config is a mapping of keys, not {type(data).__name__}")
     try:
-        return Experiment.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_line(error)}") from None
+        raise ConfigError(f"{where}: {_first_line(error, kind)}") from None
 
 
 def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
@@ -69,20 +94,25 @@ def _absolute(path: str | None) -> str | None:
 
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""
-    return sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
+    return names_in(CONFIG_FOLDER)
 
 
-def _find(config: str) -> Path:
-    shipped = CONFIG_FOLDER / f"{config}.yaml"
-    if "/" not in config and shipped.is_file():
+def names_in(folder: Path) -> list[str]:
+    """Names of the YAML files that a folder ships."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def _find(name: str, folder: Path, what: str) -> Path:
+    shipped = folder / f"{name}.yaml"
+    if "/" not in name and shipped.is_file():
         return shipped
-    path = Path(config)
+    path = Path(name)
     try:
         if path.is_file():
             return path
     except OSError:
-        config = f"{config[:60]}…"
-    raise ConfigError(f"no config {config!r}: neither a file nor a recipe; {nearest(config, recipe_names())}")
+        name = f"{name[:60]}…"
+    raise ConfigError(f"no {what} {name!r}: neither a file nor one that is shipped; {nearest(name, names_in(folder))}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -139,12 +169,12 @@ def _number(text: str) -> Any:
         return text
 
 
-def _first_line(error: ValidationError) -> str:
+def _first_line(error: ValidationError, kind: type[Section]) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
     if first["type"] == "extra_forbidden":
-        valid = _keys_of(location[:-1])
+        valid = _keys_of(location[:-1], kind)
         return f"unknown key {key!r}; {nearest(location[-1], valid)}" if valid else f"unknown key {key!r}"
     if first["type"] == "missing":
         return f"missing key {key!r}"
@@ -152,9 +182,9 @@ def _first_line(error: ValidationError) -> str:
     return f"{key or 'config'} = {first.get('input')!r}: {message[:1].lower()}{message[1:]}"
 
 
-def _keys_of(location: list[str]) -> list[str]:
+def _keys_of(location: list[str], kind: type[Section]) -> list[str]:
     """Valid keys of the section at a location."""
-    section: Any = Experiment
+    section: Any = kind
     for part in location:
         # A number in a list or a name in a mapping is no field: the section stays that of its entries.
         known = section.model_fields.get(part)

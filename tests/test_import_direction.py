@@ -16,7 +16,8 @@ LAYERS: list[set[str]] = [
     {"tasks", "config"},
     {"recipes", "run", "losses", "metrics", "configs", "export"},
     {"methods", "data", "detection"},
-    {"models"},
+    # A quantized model is loaded as any other.
+    {"models", "quantization.layers"},
     {"evaluation", "explain"},
     {"training", "quantization"},
     {"deploy"},

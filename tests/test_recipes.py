@@ -81,7 +81,7 @@ def test_a_recipes_name_wins_over_a_file_in_the_working_folder_and_a_path_over_a
 def test_an_unknown_config_names_the_nearest_recipe(tmp_path: Path) -> None:
     assert "no config 'quikstart'" in refused("quikstart")
     assert "did you mean 'quickstart'" in refused("quikstart")
-    assert "neither a file nor a recipe" in refused(str(tmp_path))
+    assert "neither a file nor one that is shipped" in refused(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import typer
 
 import keras_faceattr
 from keras_faceattr.backend import start_backend
+from keras_faceattr.cli.default_command import ModelsByDefault
 
 app = typer.Typer(
     name="keras-faceattr",
@@ -19,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
-benchmark_app = typer.Typer(help="Measure speed, as ratios within one run.", no_args_is_help=True)
+benchmark_app = typer.Typer(cls=ModelsByDefault, help="Measure speed, as ratios within one run.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 
@@ -37,6 +38,12 @@ def _version(value: bool) -> None:
     if value:
         print(f"keras-faceattr {keras_faceattr.__version__}")
         raise typer.Exit
+
+
+def _start_backend_unless_exported(name: Path) -> None:
+    """An exported file is measured without TensorFlow."""
+    if name.suffix != ".tflite":
+        start_backend()
 
 
 @app.callback()
@@ -69,15 +76,15 @@ def fit(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or an exported .tflite file.")],
     data: DataPaths = [],  # noqa: B006
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     tta: Annotated[str | None, typer.Option(help="none, or flip: average with the mirrored photo.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a row a photo to this CSV.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure a run on a split of its data, with 95 % intervals and by group."""
-    start_backend()
+    """Measure a run or an exported file on a split of its data, with 95 % intervals and by group."""
+    _start_backend_unless_exported(run)
     from keras_faceattr.cli.evaluate import run_evaluate
 
     run_evaluate(run, data, split, tta, out, json)
@@ -85,7 +92,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or an exported .tflite file.")],
     photos: Annotated[Path, typer.Argument(help="A photo, a folder, or a CSV with a column image.")],
     out: Annotated[
         Path | None, typer.Option(help="Write to this .csv, .parquet or .jsonl file instead of printing.")
@@ -94,7 +101,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict photos, a row each; memory does not grow with their number."""
-    start_backend()
+    _start_backend_unless_exported(run)
     from keras_faceattr.cli.predict import run_predict
 
     run_predict(run, photos, out, tta, json)
@@ -102,15 +109,39 @@ def predict(
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Name of a net, or folder of a run.")],
+    name: Annotated[str, typer.Argument(help="Name of a net, folder of a run, or a .tflite file.")],
     size: Annotated[int, typer.Option(help="Side of the input in pixels, for a net.")] = 224,
     json: Json = False,
 ) -> None:
-    """Show parameters and multiply-adds, layer by layer."""
-    start_backend()
+    """Show parameters and multiply-adds, layer by layer; of an exported file also what was proven on it."""
+    _start_backend_unless_exported(Path(name))
     from keras_faceattr.cli.info import run_info
 
     run_info(name, size, json)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    tflite: Annotated[bool, typer.Option("--tflite", help="Write LiteRT files; there is no other format.")] = True,
+    recipe: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="Name or path, again for more; `all` for every one that is shipped."),
+    ] = [],  # noqa: B006
+    budget: Annotated[str | None, typer.Option(help="Name or path of the limits to judge by.")] = None,
+    heads: Annotated[list[str], typer.Option(metavar="TASK", help="Ship only this task, again for more.")] = [],  # noqa: B006
+    batch: Annotated[int, typer.Option(help="Fixed batch size of the files.")] = 1,
+    engine: Annotated[str, typer.Option(help="native, converter or tfmot: what makes integers.")] = "native",
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; RUN/export without.")] = None,
+    data: DataPaths = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Quantize and convert a run, prove the files on held-out photos, and judge them; exit 1 if a gate is not met."""
+    start_backend()
+    from keras_faceattr.cli.export import ExportOptions, run_export
+
+    run_export(ExportOptions(run, recipe, engine, budget, heads, batch, out, data, set_, json))
 
 
 @data_app.command("inspect")
@@ -132,6 +163,45 @@ def data_list(json: Json = False) -> None:
     from keras_faceattr.cli.inspect import run_list
 
     run_list(json)
+
+
+@benchmark_app.command("models", hidden=True)
+def benchmark_models(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=".tflite files, a row each.")],
+    against: Annotated[
+        list[str],
+        typer.Option(metavar="NET,…", help="resnet50, vgg16, mobilenet_v2, mobilenet_v3_small, or none."),
+    ] = ["resnet50"],  # noqa: B006
+    threads: Annotated[list[str], typer.Option(metavar="N,…", help="Numbers of threads.")] = ["1"],  # noqa: B006
+    precision: Annotated[
+        list[str], typer.Option(metavar="P,…", help="Of the reference nets; each model's own without.")
+    ] = [],  # noqa: B006
+    side: Annotated[
+        int | None, typer.Option(help="Input side of the reference nets; each model's own without.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to measure for each number of threads.")] = 20.0,
+    budget: Annotated[str | None, typer.Option(help="Name or path of the limits to judge by.")] = None,
+    device: Annotated[str, typer.Option(help="host, android, or a class of export/devices.")] = "host",
+    benchmark_binary: Annotated[
+        Path | None, typer.Option(help="LiteRT's benchmark_model for the phone's processor.")
+    ] = None,
+    serial: Annotated[str | None, typer.Option(help="Which of several phones.")] = None,
+    gpu: Annotated[bool, typer.Option(help="Use the phone's GPU.")] = False,
+    xnnpack: Annotated[bool, typer.Option(help="Use XNNPACK on the phone.")] = True,
+    cpu_mask: Annotated[str | None, typer.Option(help="Cores of the phone, in hexadecimal.")] = None,
+    ops: Annotated[bool, typer.Option(help="Also show which operations take the time.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the result as JSON into this folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare .tflite files with well-known nets, all in one run: size, multiply-adds, metric, time, ratio."""
+    from keras_faceattr.cli.benchmark_models import BenchmarkOptions, run_benchmark_models
+
+    run_benchmark_models(
+        BenchmarkOptions(
+            models, against, threads, precision, side, seconds, budget, device, benchmark_binary, serial, gpu, xnnpack,
+            cpu_mask, ops, out, json,
+        )
+    )  # fmt: skip
 
 
 @benchmark_app.command("pipeline")

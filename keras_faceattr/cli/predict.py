@@ -8,25 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from keras_faceattr.cli.evaluate import check_tta
-from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.cli.predictors import open_predictor
 from keras_faceattr.errors import DataError
-from keras_faceattr.evaluation.predictions import keras_predictor
+from keras_faceattr.evaluation.predictions import with_augmentation
 from keras_faceattr.evaluation.stream import list_inputs, predict_photos
 from keras_faceattr.evaluation.tables import open_table
-from keras_faceattr.models.loading import load_model
-from keras_faceattr.run import Run
 
 
-def run_predict(folder: Path, photos: Path, out: Path | None, tta: str, json: bool) -> None:
+def run_predict(path: Path, photos: Path, out: Path | None, tta: str, json: bool) -> None:
     """Writes a row a photo; photos that cannot be read are named on stderr and left out."""
     check_tta(tta)
-    run = Run(folder)
-    experiment, tasks = run.experiment(), run.tasks()
     inputs = list_inputs(photos)
-    predictor = keras_predictor(load_model(run.model_path), tta)
+    opened = open_predictor(path)
+    predictor = with_augmentation(opened.predictor, tta)
     count, bad = 0, []
     with open_table(out, "json" if json else "text") as table:
-        for rows, failures in predict_photos(predictor, tasks, inputs, crop_spec(experiment)):
+        for rows, failures in predict_photos(predictor, opened.tasks, inputs, opened.crop):
             table.write(rows)
             count += len(rows)
             bad += failures

@@ -69,21 +69,6 @@ def training_batches(
     return _prefetched(batches)
 
 
-def evaluation_batches(data: LabelledCrops, batch_size: int) -> tf.data.Dataset:
-    """All photos once, in order, not augmented; batches as `training_batches`, the last may be smaller."""
-
-    def plain(step: int, images: np.ndarray) -> np.ndarray:
-        return images.astype("float32")
-
-    batches = tf.data.Dataset.range(len(data)).batch(batch_size).enumerate()
-    batches = batches.map(
-        lambda step, places: _gather(data, step, places, plain),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return _prefetched(batches)
-
-
 def iterate(batches: tf.data.Dataset) -> Iterator[Any]:
     """The batches; a photo that can no longer be read is the user's error, not TensorFlow's.
 

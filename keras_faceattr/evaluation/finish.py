@@ -6,23 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.data.targets import label_array
-from keras_faceattr.evaluation.evaluate import evaluate
+from keras_faceattr.evaluation.measure import Measured, measure
 from keras_faceattr.evaluation.model_card import model_card
 from keras_faceattr.evaluation.plots import plot_history, plot_task
-from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
+from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, write_predictions
 from keras_faceattr.evaluation.report import html_report
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.recipes import with_paths
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing, write_json, write_text
-from keras_faceattr.tasks import CategoricalTask, Task
 
 
 def evaluate_run(
@@ -31,40 +28,19 @@ def evaluate_run(
     tta: str | None = None,
     progress: Progress | None = None,
     paths: dict[str, str] | None = None,
-) -> tuple[dict[str, Any], PreparedData, Outputs]:
-    """Measures a run's `model.keras` on a split.
+) -> Measured:
+    """Measures a run's `model.keras` on a split; arguments as of `measure`.
 
     Args:
-        split: train, val or test.
-        tta: `none` or `flip`; None for the run's own setting.
         paths: where the data lies now, by reader, if it has moved.
-
-    Returns:
-        The results (protocol and numbers by task), the data and the model's outputs.
 
     Raises:
         RunError: no run, or one that never finished.
         DataError: the split has no rows.
     """
     experiment = with_paths(run.experiment(), paths or {})
-    tta = tta or experiment.evaluation.tta
-    model = load_model(run.model_path)
-    data = prepare(experiment, (split,), progress)
-    outputs = predict_split(keras_predictor(model, tta), data.parts[split])
-    numbers = evaluate(data.manifest, run.tasks(), outputs, experiment.evaluation.bootstrap_samples, experiment.seed)
-    results = {
-        "run": experiment.name,
-        "split": split,
-        "photos": len(data.parts[split]),
-        "put_aside": len(data.manifest.quarantine),
-        "tta": tta,
-        "seed": experiment.seed,
-        "init_from": experiment.model.init_from,
-        "crop": experiment.data.crop.model_dump(),
-        "split_hash": data.manifest.split_hash(),
-        "tasks": numbers,
-    }
-    return results, data, outputs
+    predictor = keras_predictor(load_model(run.model_path))
+    return measure(predictor, experiment, run.tasks(), split, tta, progress)
 
 
 def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
@@ -73,7 +49,8 @@ def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
     Returns:
         The results as they stand in `metrics.json`.
     """
-    results, data, outputs = evaluate_run(run, "test", progress=progress)
+    measured = evaluate_run(run, "test", progress=progress)
+    results, data, outputs = measured.results, measured.data, measured.outputs
     put_aside = append_quarantine(run, data.manifest.quarantine)
     write_json(run.metrics_path, results)
     write_predictions(run.predictions_path, data.manifest, run.tasks(), outputs)
@@ -92,30 +69,6 @@ def append_quarantine(run: Run, quarantine: pd.DataFrame) -> int:
     with replacing(run.quarantine_path) as temporary:
         whole.to_csv(temporary, index=False)
     return len(whole)
-
-
-def write_predictions(path: Path, manifest: Manifest, tasks: dict[str, Task], outputs: Outputs) -> None:
-    """Writes a row a photo: what was labelled, and what the model says."""
-    table = manifest.rows[["source", "image", *manifest.groups]].copy()
-    for name, task in tasks.items():
-        for column in task.columns:
-            if column in manifest.rows:
-                table[column] = manifest.rows[column]
-        for column, values in prediction_columns(task, outputs[name]).items():
-            table[column] = values
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
-
-
-def prediction_columns(task: Task, values: np.ndarray) -> dict[str, Any]:
-    """Columns of a table of predictions: the value, or class and probability, or a probability an attribute."""
-    if isinstance(task, CategoricalTask):
-        best = values.argmax(axis=1)
-        names = np.array(task.classes, dtype=object)[best]
-        return {f"{task.name}_predicted": names, f"{task.name}_probability": values.max(axis=1)}
-    if task.kind == "scalar":
-        return {f"{task.name}_predicted": values}
-    return {f"{column}_predicted": values[:, i] for i, column in enumerate(task.columns)}
 
 
 def write_plots(run: Run, manifest: Manifest, outputs: Outputs) -> list[Path]:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
 
-SENSITIVE = {"race", "expression", "gender", "attractiveness", "age", "attributes"}
+SENSITIVE = {
+    "race": "Deriving race from faces",
+    "expression": "Deriving emotions from faces",
+}
+"""What is restricted or forbidden by law in some places and uses, such as by the EU's AI Act."""
+
+PERSONAL = {"gender", "attractiveness", "age", "attributes"}
+
+
+def lawful_use_notices(tasks: Iterable[str]) -> list[str]:
+    """One line for each task whose use the law restricts."""
+    return [
+        f"{SENSITIVE[task]} is restricted or forbidden by law in some places and uses: check before shipping."
+        for task in tasks
+        if task in SENSITIVE
+    ]
 
 
 def model_card(experiment: Experiment, results: dict[str, Any], provenance: dict[str, Any]) -> str:
@@ -47,11 +63,9 @@ def model_card(experiment: Experiment, results: dict[str, Any], provenance: dict
         "The numbers hold for photos like those above. Ratings and labels are those of the data's raters, with their "
         "biases; a model repeats them. Not for decisions about persons.",
     ]
-    if set(experiment.tasks) & SENSITIVE:
-        lines.append(
-            "Deriving race, emotion or similar from faces is restricted or forbidden by law in some places and uses: "
-            "check before shipping."
-        )
+    lines += [f"\n{notice}" for notice in lawful_use_notices(experiment.tasks)]
+    if set(experiment.tasks) & PERSONAL:
+        lines.append("\nPersonal data of the persons shown is processed: in many places that needs their consent.")
     return "\n".join([*lines, ""])
 
 

@@ -43,7 +43,7 @@ def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
         rate.plot(history["epoch"], history["learning_rate"], color="grey", linestyle=":", label="learning rate")
         rate.set_ylabel("learning rate (dotted)")
 
-    plots = [_draw(folder / "loss.png", loss, "Training loss", "epoch")]
+    plots = [draw_picture(folder / "loss.png", loss, "Training loss", "epoch")]
     tasks = [
         c.removeprefix("val_").removesuffix(f"_{first}")
         for c in columns
@@ -53,7 +53,7 @@ def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
     for task in dict.fromkeys(tasks):
         metrics = {c.removeprefix(f"val_{task}_"): history[c] for c in columns if c.startswith(f"val_{task}_")}
         draw = partial(_validation, history["epoch"], metrics)
-        plots.append(_draw(folder / f"{task}_validation.png", draw, f"{task.capitalize()}: validation", "epoch"))
+        plots.append(draw_picture(folder / f"{task}_validation.png", draw, f"{task.capitalize()}: validation", "epoch"))
     return plots
 
 
@@ -116,8 +116,8 @@ def _plot_scalar(task: ScalarTask, true: np.ndarray, predicted: np.ndarray, fold
 
     title = task.name.capitalize()
     return [
-        _draw(folder / f"{task.name}_scatter.png", scatter, f"{title}: predicted against true", f"true{unit}"),
-        _draw(folder / f"{task.name}_by_range.png", by_range, f"{title}: error by label range", f"true{unit}"),
+        draw_picture(folder / f"{task.name}_scatter.png", scatter, f"{title}: predicted against true", f"true{unit}"),
+        draw_picture(folder / f"{task.name}_by_range.png", by_range, f"{title}: error by label range", f"true{unit}"),
     ]
 
 
@@ -135,7 +135,9 @@ def _plot_confusion(task: CategoricalTask, counts: np.ndarray, folder: Path) -> 
             )
         axes.set_ylabel("true")
 
-    return _draw(folder / f"{task.name}_confusion.png", matrix, f"{task.name.capitalize()}: confusion", "predicted")
+    return draw_picture(
+        folder / f"{task.name}_confusion.png", matrix, f"{task.name.capitalize()}: confusion", "predicted"
+    )
 
 
 def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> Path:
@@ -154,12 +156,18 @@ def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, fo
         axes.legend(frameon=False, loc="lower right")
 
     height = max(3.0, 0.18 * len(names) + 1)
-    return _draw(
+    return draw_picture(
         folder / f"{task.name}_accuracy.png", bars, f"{task.name.capitalize()}: accuracy", "share right", height
     )
 
 
-def _draw(path: Path, draw: Callable[[Axes], Any], title: str, xlabel: str, height: float = 4.0) -> Path:
+def draw_picture(path: Path, draw: Callable[[Axes], Any], title: str, xlabel: str, height: float = 4.0) -> Path:
+    """One picture as a PNG file.
+
+    Args:
+        draw: paints on the axes.
+        height: in inches; the width is 6.
+    """
     figure = Figure(figsize=(6, height), layout="constrained")
     axes = figure.add_subplot()
     draw(axes)

@@ -1,47 +1,83 @@
-"""Predictions of a model on batches, plain or averaged with the mirrored photo."""
+"""Outputs of a model for photos: plain or averaged with the mirrored photo, and as columns of a table.
+
+Nothing here imports Keras or TensorFlow, so that exported files are measured without them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from keras_faceattr.data.crops import LabelledCrops
-from keras_faceattr.data.pipeline import evaluation_batches, iterate
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.storage import replacing
+from keras_faceattr.tasks import CategoricalTask, Task
+
+if TYPE_CHECKING:
+    import keras
 
 EVALUATION_BATCH = 64
 
 Outputs = dict[str, np.ndarray]
 Predictor = Callable[[np.ndarray], Outputs]
+"""(batch, side, side, 3) pixels, 0–255, to the model's outputs by name."""
 
 
-def keras_predictor(model: keras.Model, tta: str = "none") -> Predictor:
-    """Function from (batch, side, side, 3) pixels, 0–255, to the model's outputs by name.
+def keras_predictor(model: keras.Model) -> Predictor:
+    """Predictor of a Keras model."""
+
+    def predict(images: np.ndarray) -> Outputs:
+        return {name: np.asarray(value) for name, value in model.predict_on_batch(images).items()}
+
+    return predict
+
+
+def with_augmentation(predictor: Predictor, tta: str) -> Predictor:
+    """Predictor with test-time augmentation.
 
     Args:
-        tta: `flip` averages with the outputs of the mirrored photo (DLDL-v2, section 4.1).
+        tta: `none`, or `flip`: averages with the outputs of the mirrored photo (DLDL-v2, section 4.1).
     """
 
     def predict(images: np.ndarray) -> Outputs:
-        outputs = _outputs(model, images)
-        if tta == "flip":
-            mirrored = _outputs(model, images[:, :, ::-1])
-            outputs = {name: (value + mirrored[name]) / 2 for name, value in outputs.items()}
-        return outputs
+        outputs, mirrored = predictor(images), predictor(images[:, :, ::-1])
+        return {name: (value + mirrored[name]) / 2 for name, value in outputs.items()}
 
-    return predict
+    return predict if tta == "flip" else predictor
 
 
 def predict_split(predictor: Predictor, data: LabelledCrops, batch_size: int = EVALUATION_BATCH) -> Outputs:
     """Outputs for all photos of a split, in order."""
     collected: dict[str, list[np.ndarray]] = {}
-    for _, images, _ in iterate(evaluation_batches(data, batch_size)):
-        for name, value in predictor(np.asarray(images)).items():
+    for start in range(0, len(data), batch_size):
+        images = data.crops.take(data.rows[start : start + batch_size]).astype("float32")
+        for name, value in predictor(images).items():
             collected.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in collected.items()}
 
 
-def _outputs(model: keras.Model, images: Any) -> Outputs:
-    return {name: np.asarray(value) for name, value in model.predict_on_batch(images).items()}
+def prediction_columns(task: Task, values: np.ndarray) -> dict[str, Any]:
+    """Columns of a table of predictions: the value, or class and probability, or a probability an attribute."""
+    if isinstance(task, CategoricalTask):
+        best = values.argmax(axis=1)
+        names = np.array(task.classes, dtype=object)[best]
+        return {f"{task.name}_predicted": names, f"{task.name}_probability": values.max(axis=1)}
+    if task.kind == "scalar":
+        return {f"{task.name}_predicted": values}
+    return {f"{column}_predicted": values[:, i] for i, column in enumerate(task.columns)}
+
+
+def write_predictions(path: Path, manifest: Manifest, tasks: dict[str, Task], outputs: Outputs) -> None:
+    """Writes a row a photo: what was labelled, and what the model says."""
+    table = manifest.rows[["source", "image", *manifest.groups]].copy()
+    for name, task in tasks.items():
+        for column in task.columns:
+            if column in manifest.rows:
+                table[column] = manifest.rows[column]
+        for column, values in prediction_columns(task, outputs[name]).items():
+            table[column] = values
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")

@@ -47,7 +47,7 @@ def html_report(
     for name, task in results["tasks"].items():
         body.append(_task(name, task))
     body.append("<h2>Pictures</h2>")
-    body += [_figure(path) for path in plots]
+    body += [html_figure(path) for path in plots]
     body.append("<h2>Data</h2>")
     for name, source in provenance["sources"].items():
         citation, licence = html.escape(source["citation"] or "no citation given"), html.escape(source["licence"])
@@ -60,8 +60,18 @@ def html_report(
         "<h2>Configuration</h2>",
         f"<pre>{html.escape(yaml.safe_dump(experiment.model_dump(mode='json'), sort_keys=False))}</pre>",
     ]
+    return html_page(experiment.name, body)
+
+
+def html_page(title: str, body: list[str]) -> str:
+    """A page that needs no other file.
+
+    Args:
+        title: as text.
+        body: pieces of HTML.
+    """
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body>{''.join(body)}</body></html>\n"
     )
@@ -72,15 +82,16 @@ def _task(name: str, task: dict[str, Any]) -> str:
     parts = [
         f"<h2>{html.escape(name.capitalize())}</h2><p>{task['labelled']} labelled photos; "
         '<span class="note">value and 95 % bootstrap interval over photos</span></p>',
-        _table(["metric", "value"], metrics),
+        html_table(["metric", "value"], metrics),
     ]
     for column, groups in task["groups"].items():
         header, rows = group_table(column, groups, task)
-        parts += [f"<h3>By {html.escape(column)}</h3>", _table(header, rows)]
+        parts += [f"<h3>By {html.escape(column)}</h3>", html_table(header, rows)]
     return "".join(parts)
 
 
-def _table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first cell of each row is its name, the others are numbers."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     lines = []
     for first, *rest in rows:
@@ -89,7 +100,8 @@ def _table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
-def _figure(path: Path) -> str:
+def html_figure(path: Path) -> str:
+    """A PNG inside the page."""
     data = base64.b64encode(path.read_bytes()).decode()
     alternative = html.escape(path.stem.replace("_", " "))
     return f'<figure><img alt="{alternative}" src="data:image/png;base64,{data}"></figure>'

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import keras
 
-import keras_faceattr.models.layers  # noqa: F401  registers our layers for loading
+import keras_faceattr.models.layers
+import keras_faceattr.quantization.layers  # noqa: F401  both register our layers for loading
 from keras_faceattr.errors import ModelError
 
 

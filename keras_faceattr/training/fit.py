@@ -28,7 +28,16 @@ from keras_faceattr.tasks import Task
 from keras_faceattr.training.initialise import InitReport, initialise
 from keras_faceattr.training.loop import Listener, train
 
-PACKAGES = ("keras-faceattr", "keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
+PACKAGES = (
+    "keras-faceattr",
+    "keras",
+    "tensorflow",
+    "jax",
+    "numpy",
+    "pandas",
+    "opencv-python-headless",
+    "ai-edge-litert",
+)
 
 
 class FitListener(Listener, Protocol):
@@ -142,7 +151,7 @@ def provenance(experiment: Experiment, data: PreparedData) -> dict[str, Any]:
     rows = data.manifest.rows
     return {
         "command": " ".join(["keras-faceattr", *sys.argv[1:]]),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **installed_versions()},
         "backend": keras.backend.backend(),
         "machine": f"{platform.system()} {platform.machine()}",
         "seed": experiment.seed,
@@ -156,7 +165,8 @@ def provenance(experiment: Experiment, data: PreparedData) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
+    """Versions of the packages that results depend on."""
     found = {}
     for package in PACKAGES:
         try:

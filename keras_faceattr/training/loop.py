@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,12 +59,19 @@ def steps_per_epoch(experiment: Experiment, count: int) -> int:
 
 
 def train(
-    experiment: Experiment, data: PreparedData, network: Network, run: Run, listener: Listener, resume: bool = False
+    experiment: Experiment,
+    data: PreparedData,
+    network: Network,
+    run: Run,
+    listener: Listener,
+    resume: bool = False,
+    start_epoch: Callable[[int], None] | None = None,
 ) -> LoopState:
     """Trains to the last epoch, or until early stop, and leaves the best weights in `network`.
 
     Args:
-        resume: goes on from the run's last checkpoint.
+        resume: goes on from the run's last checkpoint, if there is one.
+        start_epoch: called before each epoch with its number, from 0.
 
     Returns:
         The final state; `best_epoch` counts from 1.
@@ -88,10 +96,12 @@ def train(
         if first_stage != stage:
             stage = first_stage
             compile_model(model, optimizer, experiment, data.tasks, first_stage)
+        if start_epoch:
+            start_epoch(state.epoch)
         row = _train_epoch(experiment, data, model, state.epoch, listener)
         if average:
             average.on_test_begin()
-        score = _validate(experiment, data, network, row)
+        score = validation_score(experiment, data, network, row)
         state.epoch += 1
         best = score < state.best_score or "val" not in data.parts
         if best:
@@ -187,8 +197,8 @@ def _train_epoch(
     }
 
 
-def _validate(experiment: Experiment, data: PreparedData, network: Network, row: dict[str, Any]) -> float:
-    """Adds the validation metrics to the row; returns the score to minimise: the tasks' primary metrics, summed.
+def validation_score(experiment: Experiment, data: PreparedData, network: Network, row: dict[str, Any]) -> float:
+    """Adds the validation metrics to a row; returns the score to minimise: the tasks' primary metrics, summed.
 
     A scalar's MAE counts as a share of its range, so that years do not outweigh points.
     """

@@ -10,7 +10,7 @@ from keras_faceattr.config import TrainingConfig
 
 
 def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Adam or AdamW with its schedule; batch-norm parameters and biases are not decayed.
+    """Adam or AdamW with its schedule; batch-norm parameters, biases and learned ranges are not decayed.
 
     Source: DLDL-v2, section 4.1, for the defaults of the configuration.
     """
@@ -26,7 +26,7 @@ def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.opti
         arguments |= {"use_ema": True, "ema_momentum": training.weight_average, "ema_overwrite_frequency": None}
     if config.name == "adamw":
         optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **arguments)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "minimum", "maximum"])
         return optimizer
     return keras.optimizers.Adam(weight_decay=config.weight_decay or None, **arguments)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_faceattr.config import AugmentationConfig
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.crops import Crops, LabelledCrops
-from keras_faceattr.data.pipeline import epoch_order, evaluation_batches, training_batches
+from keras_faceattr.data.pipeline import epoch_order, training_batches
 
 SIDE = 16
 
@@ -58,20 +58,15 @@ def test_seed_and_epoch_alone_decide_the_order(shard: int | None) -> None:
 
 
 def test_rows_pictures_and_labels_of_a_batch_belong_together() -> None:
-    for batches in (
-        training_batches(labelled(12, offset=7), 4, None, seed=1, epoch=0),
-        evaluation_batches(labelled(12, offset=7), 5),
-    ):
-        seen = 0
-        for rows, images, labels in batches.as_numpy_iterator():
-            assert images.dtype == np.float32
-            np.testing.assert_array_equal(
-                images, np.broadcast_to(rows[:, None, None, None], (len(rows), SIDE, SIDE, 3))
-            )
-            np.testing.assert_array_equal(labels["age"], np.stack([10 * rows, np.ones(len(rows))], axis=1))
-            np.testing.assert_array_equal(labels["smile"], -rows[:, None])
-            seen += len(rows)
-        assert seen == 12
+    batches = training_batches(labelled(12, offset=7), 4, None, seed=1, epoch=0)
+    seen = 0
+    for rows, images, labels in batches.as_numpy_iterator():
+        assert images.dtype == np.float32
+        np.testing.assert_array_equal(images, np.broadcast_to(rows[:, None, None, None], (len(rows), SIDE, SIDE, 3)))
+        np.testing.assert_array_equal(labels["age"], np.stack([10 * rows, np.ones(len(rows))], axis=1))
+        np.testing.assert_array_equal(labels["smile"], -rows[:, None])
+        seen += len(rows)
+    assert seen == 12
 
 
 def test_batches_are_the_same_twice_whatever_runs_in_parallel() -> None:
@@ -133,13 +128,6 @@ def test_data_smaller_than_a_batch_is_one_smaller_batch() -> None:
     assert sorted(rows) == [0, 1, 2]
     full = drawn(training_batches(labelled(3), 4, None, seed=0, epoch=0, steps=2))
     assert [len(batch) for batch in full] == [4, 4]
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(10, [4, 4, 2]), (8, [4, 4]), (3, [3])])
-def test_evaluation_covers_all_rows_once_in_order(count: int, sizes: list[int]) -> None:
-    batches = drawn(evaluation_batches(labelled(count, offset=2), 4))
-    assert [len(rows) for rows in batches] == sizes
-    assert np.concatenate(batches).tolist() == list(range(2, count + 2))
 
 
 def test_photos_decoded_anew_make_the_same_batches_as_photos_in_memory(tmp_path: Path, tiny_photos) -> None:

@@ -99,7 +99,7 @@ def test_early_stop_ends_after_the_epochs_without_progress(
     from keras_faceattr.training import loop
 
     scores = iter([0.5, 0.4, 0.6, 0.7, 0.1])
-    monkeypatch.setattr(loop, "_validate", lambda *_: next(scores))
+    monkeypatch.setattr(loop, "validation_score", lambda *_: next(scores))
     state, _, _ = trained(
         tmp_path, data, "training.epochs=5", "training.early_stop_epochs=2", "training.steps_per_epoch=1"
     )

@@ -1,0 +1,81 @@
+"""`keras-faceattr benchmark MODEL... --device android`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_faceattr.cli.options import print_json
+from keras_faceattr.deploy.android import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
+from keras_faceattr.deploy.budget import Budget, speed_gates
+from keras_faceattr.deploy.devices import class_of, device_class
+from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.storage import write_json
+
+if TYPE_CHECKING:
+    from keras_faceattr.cli.benchmark_models import BenchmarkOptions
+
+ANY = "android"
+"""Whatever phone is connected; other names are classes, which the phone must be of."""
+
+
+def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
+    """Measures every file on the connected phone and prints it; rows of a phone never stand beside rows of a host."""
+    from keras_faceattr.cli.benchmark_models import print_verdicts, split, whole_number
+
+    if options.benchmark_binary is None:
+        raise BenchmarkError(
+            "a phone is measured by LiteRT's own benchmark_model: name it with --benchmark-binary PATH"
+        )
+    adb = find_adb()
+    device = connect(adb, options.serial)
+    found = class_of(device)
+    if options.device != ANY and found != options.device:
+        raise BenchmarkError(
+            f"the connected {device.model} ({device.soc}) is {f'of the class {found!r}' if found else 'of no known class'}, "
+            f"not {options.device!r} ({device_class(options.device).title}): use --device android"
+        )
+    measurements = [
+        measure(adb, device, path, _android_options(options, threads))
+        for threads in map(whole_number, split(options.threads))
+        for path in options.models
+    ]
+    verdicts = {m.model: [g.model_dump() for g in _gates(budget, m, found)] for m in measurements} if budget else {}
+    result = {"class": found, "rows": [asdict(m) for m in measurements], "verdicts": verdicts}
+    if options.out:
+        for m in measurements:
+            name = f"{m.date[:19].replace(':', '')}_android_{device.model}_{m.model}_{m.threads}.json".replace(" ", "-")
+            write_json(options.out / name, {**asdict(m), "class": found})
+    if options.json:
+        print_json(result)
+        return result
+    for measurement in measurements:
+        shown = Table(box=None, show_header=False)
+        for key, value in table(measurement).items():
+            shown.add_row(key, value)
+        Console().print(shown, "")
+    print_verdicts(verdicts, budget)
+    return result
+
+
+def _android_options(options: BenchmarkOptions, threads: int) -> AndroidOptions:
+    assert options.benchmark_binary is not None
+    return AndroidOptions(
+        options.benchmark_binary,
+        serial=options.serial,
+        threads=threads,
+        cpu_mask=options.cpu_mask,
+        use_xnnpack=options.xnnpack,
+        use_gpu=options.gpu,
+        op_profile=options.ops,
+    )
+
+
+def _gates(budget: Budget, measurement: AndroidMeasurement, found: str | None) -> list[Any]:
+    """The budget speaks of one thread, and of what the binary printed: a p90 that it did not is not measured."""
+    known = found is not None and measurement.threads == 1 and measurement.p90_ms is not None
+    gates = speed_gates(budget, None, {str(found): float(measurement.p90_ms or 0.0)} if known else {})
+    return [gate for gate in gates if gate.name.startswith("p90")]

@@ -1,0 +1,199 @@
+"""`keras-faceattr benchmark MODEL...`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from keras_faceattr.cli.benchmark_android import benchmark_android
+from keras_faceattr.cli.options import print_json
+from keras_faceattr.deploy.artifact import load_artifact
+from keras_faceattr.deploy.benchmark import Row, benchmark_models, write_result
+from keras_faceattr.deploy.budget import Budget, file_gates, load_budget, speed_gates, verdict_row
+from keras_faceattr.deploy.devices import device_class
+from keras_faceattr.deploy.end_to_end import measure_end_to_end
+from keras_faceattr.deploy.measured_file import measured_file
+from keras_faceattr.deploy.op_profile import op_profile
+from keras_faceattr.deploy.sidecar import CostSpec
+from keras_faceattr.errors import ConfigError
+
+NOTHING = "none"
+"""In place of reference nets: measure the files alone."""
+MAX_WIDTH = 1000
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What the command line asked for; lists hold values that may stand between commas."""
+
+    models: list[Path]
+    against: list[str]
+    threads: list[str]
+    precision: list[str]
+    side: int | None
+    seconds: float
+    budget: str | None
+    device: str
+    benchmark_binary: Path | None
+    serial: str | None
+    gpu: bool
+    xnnpack: bool
+    cpu_mask: str | None
+    ops: bool
+    out: Path | None
+    json: bool
+
+
+def run_benchmark_models(options: BenchmarkOptions) -> None:
+    """Prints what was measured and the budget's verdict; exits 1 where a limit is not met."""
+    budget = load_budget(options.budget) if options.budget else None
+    for path in options.models:
+        # The sidecar's numbers are of another file if the hash differs.
+        if path.with_suffix(".json").is_file():
+            load_artifact(path)
+    if options.device == "host" or device_class(options.device).kind == "host":
+        result = _on_host(options, budget)
+    else:
+        result = benchmark_android(options, budget)
+    failed = [gate["name"] for gates in result["verdicts"].values() for gate in gates if gate["met"] is False]
+    if failed:
+        Console(stderr=True).print(f"limit not met: {', '.join(dict.fromkeys(failed))}", highlight=False)
+        raise typer.Exit(1)
+
+
+def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
+    """A row for each file and number of threads, reference nets below the models."""
+    console = Console(stderr=True)
+    result = benchmark_models(
+        options.models,
+        [] if options.against == [NOTHING] else split(options.against),
+        [whole_number(value) for value in split(options.threads)],
+        split(options.precision) or None,
+        options.side,
+        options.seconds,
+        say=lambda line: console.print(line, highlight=False),
+    )
+    result["end_to_end"] = _end_to_end(options, result["rows"])
+    if options.ops:
+        result["ops"] = {path.name: [asdict(op) for op in op_profile(path, 1)] for path in options.models}
+    result["verdicts"] = _verdicts(options.models, result["rows"], budget) if budget else {}
+    path = write_result(result, options.out) if options.out else None
+    if options.json:
+        print_json(result)
+    else:
+        _print(result)
+        print_verdicts(result["verdicts"], budget)
+    if path:
+        console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+    return result
+
+
+def _end_to_end(options: BenchmarkOptions, rows: list[Row]) -> dict[str, Any]:
+    """From the bytes of a photo to a number, for every model whose sidecar tells its crop."""
+    threads = min(row["threads"] for row in rows)
+    found = {}
+    for path in options.models:
+        if path.with_suffix(".json").is_file():
+            found[path.name] = measure_end_to_end(path, load_artifact(path).sidecar.crop_spec(), threads)
+    return found
+
+
+def _verdicts(models: list[Path], rows: list[Row], budget: Budget) -> dict[str, list[dict[str, Any]]]:
+    """Limits of the file, and speed on one thread."""
+    own = [row for row in rows if row["kind"] == "model"]
+    least = min(row["threads"] for row in own)
+    verdicts = {}
+    for path, row in zip(models, [row for row in own if row["threads"] == least], strict=True):
+        cost = CostSpec(**asdict(measured_file(path, row["name"], "model", None).cost))
+        gates = file_gates(budget, cost, row["precision"])
+        gates += speed_gates(budget, row if least == 1 else None, {})
+        verdicts[row["name"]] = [gate.model_dump() for gate in gates]
+    return verdicts
+
+
+def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | None) -> None:
+    """Prints each limit, what was measured, and whether it was met."""
+    if budget is None:
+        return
+    console = Console()
+    table = Table("file", "limit of", "limit", "measured", "verdict", title=f"budget {budget.name}", box=None)
+    for name, gates in verdicts.items():
+        for gate in gates:
+            table.add_row(name, *verdict_row(gate["name"], gate["limit"], gate["measured"], gate["met"]))
+    console.print(table)
+    if budget.note:
+        console.print(budget.note, highlight=False)
+
+
+def split(values: list[str]) -> list[str]:
+    """`["a,b", "c"]` as `["a", "b", "c"]`."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def whole_number(value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ConfigError(f"--threads {value!r}: write whole numbers, such as 1,2") from None
+
+
+def _print(result: dict[str, Any]) -> None:
+    rows: list[Row] = result["rows"]
+    references = list(dict.fromkeys(name for row in rows for name in row["ratios"]))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file", no_wrap=True)
+    table.add_column("precision", no_wrap=True)
+    ratios = ["×\n" + name.replace("_", "\n", 1) for name in references]
+    for title in ("threads", "MB", "MMAC", "p50 ms", "p90 ms", "images/s", *ratios):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            escape(_title(row)),
+            f"{row['precision']} {row['side']}²" if row["side"] else row["precision"],
+            str(row["threads"]),
+            f"{row['file_bytes'] / 1e6:.2f}",
+            f"{row['macs'] / 1e6:.1f}",
+            f"{'! ' if row['busy'] else ''}{row['p50_ms']:.2f}",
+            f"{row['p90_ms']:.2f}",
+            f"{row['images_per_s']:.1f}",
+            *(f"{row['ratios'][name]:.2f}" if name in row["ratios"] else "" for name in references),
+        )
+    console = Console()
+    # Rather lines that the terminal breaks than numbers that are cut off.
+    Console(width=max(console.width, Console(width=MAX_WIDTH).measure(table).maximum)).print(table)
+    for name, times in result["end_to_end"].items():
+        parts = ("preprocessing", "model", "end_to_end")
+        shown = ", ".join(f"{part.replace('_', ' ')} {times[part]['p50_ms']:.2f} ms" for part in parts)
+        console.print(f"{name}: {shown} (p50; {times['photo']})", highlight=False)
+    for name, ops in result.get("ops", {}).items():
+        console.print(_op_table(name, ops))
+    environment = result["environment"]
+    console.print(
+        f"\n{environment['cpu']}, {environment['cores']} cores, {environment['os']}, {environment['runtime']} "
+        f"{environment['runtime_version']}, measured in turn on pinned threads"
+        + ("; × NET: times as fast as that net at the same precision and threads" if references else ""),
+        highlight=False,
+    )
+    for line in result["warnings"]:
+        console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)
+
+
+def _title(row: Row) -> str:
+    """The name, and below it what was measured on this very file."""
+    if row["kind"] == "reference":
+        return row["name"]
+    metrics = [f"  {metric['task']} {metric['name']} {metric['value']:.4g}" for metric in row["metrics"] or []]
+    return "\n".join([row["name"], *(metrics or ["  metrics not measured"])])
+
+
+def _op_table(name: str, ops: list[dict[str, Any]]) -> Table:
+    table = Table("operation", "ms", "share", title=f"{name}: operations as they run", title_justify="left", box=None)
+    for op in ops:
+        table.add_row(f"{op['kind']} {op['name']}", f"{op['ms']:.3f}", f"{op['share']:.1%}")
+    return table

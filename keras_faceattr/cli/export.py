@@ -1,0 +1,155 @@
+"""`keras-faceattr export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.cli.progress import FitProgress
+from keras_faceattr.deploy.artifact import Artifact
+from keras_faceattr.deploy.budget import Budget, load_budget, verdict_row
+from keras_faceattr.deploy.engines import engine
+from keras_faceattr.deploy.export import export_recipe
+from keras_faceattr.deploy.latency import Latency, measure_latencies
+from keras_faceattr.deploy.page import signed, write_page
+from keras_faceattr.deploy.recipe import ExportRecipe, export_recipe_names, load_recipe
+from keras_faceattr.deploy.source import read_source
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.evaluation.numbers import metric_text, metric_title
+from keras_faceattr.run import Run
+from keras_faceattr.storage import write_json
+
+DEFAULT_RECIPES = ["float32", "int8_qat"]
+SECONDS_A_FILE = 2.0
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the command line asked for."""
+
+    run: Path
+    recipes: list[str]
+    engine: str = "native"
+    budget: str | None = None
+    heads: list[str] = field(default_factory=list)
+    batch: int = 1
+    out: Path | None = None
+    data: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    json: bool = False
+
+
+def run_export(options: ExportOptions) -> None:
+    """Exports every recipe, prints what was proven, and exits 1 where a gate was not met."""
+    recipes = _recipes(options)
+    budget = load_budget(options.budget) if options.budget else None
+    make = engine(options.engine, recipes)
+    out = options.out or options.run / "export"
+    suffix = "" if options.engine == "native" else f"_{options.engine}"
+    with FitProgress() as progress:
+        source = read_source(Run(options.run), options.heads, data_paths(options.data), progress)
+        artifacts = []
+        for recipe in recipes:
+            folder = out / f"{recipe.name}{suffix if recipe.integer else ''}"
+            progress.total_epochs = recipe.epochs
+            artifacts.append(export_recipe(source, recipe, folder, progress, budget, options.batch, make))
+        progress.say("timing the files in turn")
+        latencies = _latencies(artifacts)
+    page = out / "index.html"
+    write_page(page, artifacts, latencies)
+    result = {"page": str(page), "artifacts": [_summary(artifact, latencies) for artifact in artifacts]}
+    write_json(out / "export.json", result)
+    if options.json:
+        print_json(result)
+    else:
+        _print(artifacts, latencies, budget, page)
+    failed = [gate.name for artifact in artifacts for gate in artifact.sidecar.gates if gate.met is False]
+    if failed:
+        Console(stderr=True).print(
+            f"gate not met: {', '.join(dict.fromkeys(failed))}", highlight=False, markup=False, soft_wrap=True
+        )
+        raise typer.Exit(1)
+
+
+def _recipes(options: ExportOptions) -> list[ExportRecipe]:
+    names = [part for value in options.recipes for part in value.split(",") if part] or DEFAULT_RECIPES
+    names = export_recipe_names() if names == ["all"] else names
+    recipes = [load_recipe(name, options.overrides if len(names) == 1 else None) for name in names]
+    if options.overrides and len(names) != 1:
+        raise ConfigError("--set changes one recipe: name it with --recipe")
+    if len({recipe.name for recipe in recipes}) < len(recipes):
+        raise ConfigError("two of the recipes have the same name, which is that of their folder")
+    if options.batch < 1:
+        raise ConfigError(f"--batch {options.batch} is not above 0")
+    return recipes
+
+
+def _latencies(artifacts: list[Artifact]) -> dict[str, Latency]:
+    paths = {artifact.sidecar.name: artifact.path for artifact in artifacts}
+    return measure_latencies(paths, 1, budget_s=SECONDS_A_FILE * len(paths))
+
+
+def _summary(artifact: Artifact, latencies: dict[str, Latency]) -> dict[str, Any]:
+    sidecar, latency = artifact.sidecar, latencies[artifact.sidecar.name]
+    return {
+        "file": str(artifact.path),
+        "recipe": sidecar.recipe,
+        "status": sidecar.status,
+        "cost": sidecar.cost.model_dump(),
+        "metrics": sidecar.metrics,
+        "drop": sidecar.parity["drop"],
+        "gates": [gate.model_dump() for gate in sidecar.gates],
+        "host_one_thread_ms": {"p50": latency.p50_ms, "p90": latency.p90_ms, "runs": latency.runs},
+    }
+
+
+def _print(artifacts: list[Artifact], latencies: dict[str, Latency], budget: Budget | None, page: Path) -> None:
+    console = Console()
+    first = artifacts[0].sidecar
+    console.print(
+        f"measured on the files, {first.protocol['photos']} photos of the split {first.protocol['split']}, "
+        "no test-time augmentation",
+        highlight=False,
+    )
+    for task, measured in first.metrics.items():
+        names = [name for name in measured["metrics"] if not name.startswith("cs@")]
+        titles = [metric_title(name, measured["unit"]) for name in names]
+        table = Table("recipe", "MB", "p50 ms", *titles, title=task, title_justify="left", box=None)
+        before = first.parity["metrics"]["float"][task]["metrics"]
+        table.add_row("Keras, float", "", "", *(metric_text(name, before[name]) for name in names))
+        for artifact in artifacts:
+            sidecar = artifact.sidecar
+            latency, metrics = latencies[sidecar.name], sidecar.metrics[task]["metrics"]
+            size = f"{sidecar.cost.file_bytes / 1e6:.3f}"
+            table.add_row(
+                sidecar.recipe, size, f"{latency.p50_ms:.2f}", *(metric_text(name, metrics[name]) for name in names)
+            )
+        console.print(table)
+    for artifact in artifacts:
+        for task, drops in artifact.sidecar.parity["drop"].items():
+            changes = ", ".join(
+                f"{name} {signed(name, drop)} worse" for name, drop in drops.items() if not name.startswith("cs@")
+            )
+            console.print(f"{artifact.sidecar.recipe}: {task}: {changes}", highlight=False)
+    table = Table("recipe", "gate", "limit", "measured", "verdict", box=None)
+    for artifact in artifacts:
+        for gate in artifact.sidecar.gates:
+            table.add_row(artifact.sidecar.recipe, *verdict_row(gate.name, gate.limit, gate.measured, gate.met))
+    console.print(table)
+    if budget and budget.note:
+        console.print(budget.note, highlight=False)
+    for notice in first.notices:
+        console.print(notice, highlight=False)
+    last = artifacts[-1].path
+    print(f"\npage     {page}")
+    for artifact in artifacts:
+        print(f"file     {artifact.path}")
+    against = f" --budget {budget.name}" if budget else ""
+    print(f"next     keras-faceattr benchmark {last} --against resnet50,vgg16{against}")
+    print(f"         keras-faceattr predict {last} PHOTO|FOLDER|CSV --out predictions.csv")

@@ -1,0 +1,48 @@
+"""What `evaluate` and `predict` measure: a run or an exported file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_faceattr.config import Experiment
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.deploy.artifact import is_artifact, load_artifact
+from keras_faceattr.evaluation.predictions import Predictor, keras_predictor
+from keras_faceattr.recipes import with_paths
+from keras_faceattr.run import Run
+from keras_faceattr.tasks import Task
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """Something that predicts, with what is known about it."""
+
+    predictor: Predictor
+    experiment: Experiment
+    tasks: dict[str, Task]
+    crop: CropSpec
+
+
+def open_predictor(path: Path, data_paths: dict[str, str] | None = None) -> Predicting:
+    """A run's model, or a `.tflite` file, for which TensorFlow and Keras are not imported.
+
+    Args:
+        data_paths: where the data lies now, by reader.
+
+    Raises:
+        RunError: no finished run.
+        ArtifactError: a file that is damaged, or that its sidecar does not describe.
+    """
+    if is_artifact(path):
+        artifact = load_artifact(path)
+        sidecar = artifact.sidecar
+        experiment = with_paths(sidecar.experiment_object(), data_paths or {})
+        return Predicting(artifact.model().predict, experiment, sidecar.task_objects(), sidecar.crop_spec())
+    from keras_faceattr.models.loading import load_model
+
+    run = Run(path)
+    experiment = with_paths(run.experiment(), data_paths or {})
+    model = load_model(run.model_path)
+    return Predicting(keras_predictor(model), experiment, run.tasks(), crop_spec(experiment))

@@ -1,0 +1,115 @@
+"""The artifact: file, sidecar and golden crops; read with its hash checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.photos import read_photo
+from keras_faceattr.data.synthetic import synthetic_photo
+from keras_faceattr.deploy.runtime import LiteRTModel
+from keras_faceattr.deploy.sidecar import Sidecar, read_sidecar
+from keras_faceattr.errors import ArtifactError
+from keras_faceattr.evaluation.predictions import Outputs
+from keras_faceattr.storage import replacing, write_json
+
+GOLDEN_COUNT = 6
+GOLDEN_SEED = 20_000
+"""Of the drawn faces: no training draws from this collection by default."""
+
+GOLDEN_TOLERANCE = 1e-4
+"""Between processors, in an output's own unit, for float outputs; an integer output may be off by one step."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified file with its sidecar."""
+
+    path: Path
+    sidecar: Sidecar
+
+    @property
+    def golden_folder(self) -> Path:
+        return self.path.parent / "golden"
+
+    def model(self, threads: int | None = None) -> LiteRTModel:
+        """The file in the runtime."""
+        return LiteRTModel(self.path, threads)
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether a name means an exported file and not a run."""
+    return path.suffix == ".tflite"
+
+
+def load_artifact(path: Path) -> Artifact:
+    """Reads `name.json` beside `name.tflite` and checks that they belong together.
+
+    Raises:
+        ArtifactError: no file, no sidecar, or the file is not the one that the sidecar describes.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"no file {path}")
+    sidecar = read_sidecar(path.with_suffix(".json"))
+    if sha256(path) != sidecar.file.sha256:
+        raise ArtifactError(
+            f"{path} is not the file that {path.with_suffix('.json').name} describes (another SHA-256): export it again"
+        )
+    return Artifact(path, sidecar)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:
+    """Writes crops of drawn faces and what the file says about them, so that any port can be checked."""
+    names, pixels = [], []
+    for index in range(GOLDEN_COUNT):
+        photo, _, _ = synthetic_photo(GOLDEN_SEED, index, max(crop.size, 32))
+        pixels.append(crop.apply(photo))
+        names.append(f"{index}.png")
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / names[-1]) as temporary:
+            temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(pixels[-1], cv2.COLOR_RGB2BGR))[1].tobytes())
+    outputs = model.predict(np.stack(pixels))
+    write_json(folder / "expected.json", {name: _row(outputs, i) for i, name in enumerate(names)})
+
+
+def replay_golden(artifact: Artifact) -> dict[str, float]:
+    """Largest difference of each golden crop from what it should give, in units of `GOLDEN_TOLERANCE` or of a step.
+
+    A crop is reproduced where this is at most 1.
+
+    Raises:
+        ArtifactError: the golden crops are missing or damaged.
+    """
+    path = artifact.golden_folder / "expected.json"
+    try:
+        expected = json.loads(path.read_text(encoding="utf-8"))
+        pixels = np.stack([read_photo(path.parent / name) for name in expected])
+        outputs = artifact.model().predict(pixels)
+        return {name: _largest(artifact, _row(outputs, i), row) for i, (name, row) in enumerate(expected.items())}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ArtifactError(f"{path.parent}: the golden crops are missing or damaged: export again") from None
+
+
+def _largest(artifact: Artifact, got: dict[str, Any], expected: dict[str, Any]) -> float:
+    worst = 0.0
+    for name, values in expected.items():
+        unit = artifact.sidecar.outputs[name].scale or GOLDEN_TOLERANCE
+        worst = max(worst, float(np.abs(np.subtract(got[name], values)).max()) / unit)
+    return worst
+
+
+def _row(outputs: Outputs, index: int) -> dict[str, Any]:
+    return {name: np.round(np.asarray(value[index], "float64"), 7).tolist() for name, value in outputs.items()}

@@ -1,0 +1,146 @@
+"""Budgets: the limits that a file must keep, as data, and the verdict."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from keras_faceattr.config import Section
+from keras_faceattr.deploy.devices import device_class
+from keras_faceattr.deploy.recipe import Tolerance
+from keras_faceattr.deploy.sidecar import CostSpec, GateSpec
+from keras_faceattr.recipes import load_section
+
+BUDGET_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "budgets"
+NOT_MEASURED = "not measured"
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class FileLimits(Section):
+    """Limits that hold anywhere.
+
+    Attributes:
+        max_bytes: of the file, by precision (`float32`, `float16`, `dynamic`, `int8`), or one number for all.
+    """
+
+    max_parameters: Positive | None = None
+    max_macs: Positive | None = None
+    max_bytes: dict[str, Positive] | Positive | None = None
+    max_peak_activation_bytes: Positive | None = None
+
+
+class SpeedUp(Section):
+    """How many times faster than a reference net of the same precision, on one thread, in the same run.
+
+    Attributes:
+        paper: the ratio that a paper states, and under what conditions; shown, never judged.
+    """
+
+    minimum: Positive
+    paper: str = ""
+
+
+class LatencyLimit(Section):
+    """On a class of devices."""
+
+    max_p90_ms: Positive
+
+
+class Budget(Section):
+    """Limits for an exported file.
+
+    Attributes:
+        drop: how much worse than the float model each metric may be.
+        speed_up: by reference net, on a host CPU.
+        latency: by device class.
+        note: why a limit that is not met cannot be, where that is known.
+    """
+
+    name: str
+    title: str = ""
+    file: FileLimits = FileLimits()
+    drop: dict[str, Tolerance] = Field(default={})
+    speed_up: dict[str, SpeedUp] = Field(default={})
+    latency: dict[str, LatencyLimit] = Field(default={})
+    note: str = ""
+
+
+def load_budget(name: str) -> Budget:
+    """The budget of a name or a path.
+
+    Raises:
+        ConfigError: unknown, a wrong key or value, or an unknown class of devices.
+    """
+    budget = load_section(Budget, BUDGET_FOLDER, name, "budget")
+    for device in budget.latency:
+        device_class(device)
+    return budget
+
+
+def file_gates(budget: Budget, cost: CostSpec, precision: str) -> list[GateSpec]:
+    """Verdicts on what the file itself is.
+
+    Args:
+        precision: `float32`, `float16`, `dynamic` or `int8`.
+    """
+    limits = budget.file
+    max_bytes = limits.max_bytes.get(precision) if isinstance(limits.max_bytes, dict) else limits.max_bytes
+    rows = [
+        ("parameters", cost.parameters, limits.max_parameters, f"{cost.parameters:,}"),
+        ("MACs", cost.macs, limits.max_macs, f"{cost.macs / 1e9:.3f} G"),
+        ("file size", cost.file_bytes, max_bytes, f"{cost.file_bytes / 1e6:.3f} MB"),
+        ("peak activations", cost.peak_activation_bytes, limits.max_peak_activation_bytes,
+         f"{cost.peak_activation_bytes / 1e6:.2f} MB"),
+    ]  # fmt: skip
+    units = {"parameters": 1.0, "MACs": 1e9, "file size": 1e6, "peak activations": 1e6}
+    suffixes = {"parameters": "", "MACs": " G", "file size": " MB", "peak activations": " MB"}
+    return [
+        GateSpec(
+            name=name,
+            limit=f"≤ {limit / units[name]:,g}{suffixes[name]}",
+            measured=measured,
+            met=value <= limit,
+        )
+        for name, value, limit, measured in rows
+        if limit is not None
+    ]
+
+
+def verdict_row(name: str, limit: str, measured: str, met: bool | None) -> list[str]:
+    """A gate as cells."""
+    return [name, limit, measured, {True: "met", False: "not met", None: NOT_MEASURED}[met]]
+
+
+def speed_gates(budget: Budget, row: dict[str, Any] | None, p90_ms: dict[str, float]) -> list[GateSpec]:
+    """Verdicts on times.
+
+    Args:
+        row: of `deploy.benchmark`, on one thread; None where nothing was measured.
+        p90_ms: by class of devices.
+    """
+    gates = []
+    for net, speed_up in budget.speed_up.items():
+        ratio = (row or {}).get("ratios", {}).get(net)
+        gates.append(
+            GateSpec(
+                name=f"speed against {net}",
+                limit=f"≥ {speed_up.minimum:g} ×" + (f" (paper: {speed_up.paper})" if speed_up.paper else ""),
+                measured=NOT_MEASURED if ratio is None else f"{ratio:.2f} ×",
+                met=None if ratio is None else ratio >= speed_up.minimum,
+            )
+        )
+    for device, latency in budget.latency.items():
+        value = p90_ms.get(device)
+        gates.append(
+            GateSpec(
+                name=f"p90 on {device}",
+                limit=f"≤ {latency.max_p90_ms:g} ms",
+                measured=NOT_MEASURED if value is None else f"{value:.1f} ms",
+                met=None if value is None else value <= latency.max_p90_ms,
+            )
+        )
+    return gates

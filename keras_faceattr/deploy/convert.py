@@ -1,0 +1,102 @@
+"""From a Keras model to the bytes of a `.tflite` file: fixed batch, builtin operations, named inputs and outputs."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python.convert import ConverterError
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from keras_faceattr.backend import silent_native_output
+from keras_faceattr.errors import ModelError
+
+SIGNATURE = "serving_default"
+INPUT = "image"
+
+
+def convert(
+    model: keras.Model,
+    *,
+    batch: int = 1,
+    weights: str = "float32",
+    integer_input: bool = False,
+    integer_output: bool = False,
+    representative: Iterable[np.ndarray] | None = None,
+) -> bytes:
+    """Converts a functional model with one input and outputs by name.
+
+    Args:
+        batch: fixed size of the batch.
+        weights: `float32`, `float16`, or `int8`: what the optimising converter stores; in a model with fake
+            quantization or with `representative` photos, `int8` makes the operations integer.
+        integer_input: uint8 in, instead of float32.
+        integer_output: uint8 out, instead of float32.
+        representative: inputs (1, side, side, 3) from which the converter's own calibration takes ranges.
+
+    Raises:
+        ModelError: an operation is no builtin of LiteRT; it is named.
+    """
+    signature = _frozen(model, (batch, *model.inputs[0].shape[1:]))
+    # The converter prints a hundred lines to both streams, whatever the log level.
+    with tempfile.TemporaryDirectory() as folder, silent_native_output(stdout=True):
+        module = tf.Module()
+        module.signature = signature
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: signature})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        _configure(converter, weights, integer_input, integer_output, representative)
+        try:
+            return bytes(converter.convert())
+        except ConverterError as error:
+            raise ModelError(_reason(str(error), model)) from None
+
+
+def _frozen(model: keras.Model, shape: tuple[int, ...]) -> Any:
+    """A function of constants: the converter recognises ranges of fake quantization only as such."""
+    specification = tf.TensorSpec(shape, tf.float32, name=INPUT)
+    concrete = tf.function(lambda image: model(image, training=False), input_signature=[specification])
+    concrete = concrete.get_concrete_function()
+    frozen = convert_variables_to_constants_v2(concrete)
+    graph = frozen.graph.as_graph_def()
+    names = list(concrete.structured_outputs)
+
+    def signature(image: Any) -> dict[str, Any]:
+        outputs = tf.graph_util.import_graph_def(
+            graph, {frozen.inputs[0].name: image}, [output.name for output in frozen.outputs], name=""
+        )
+        return dict(zip(names, outputs, strict=True))
+
+    return tf.function(signature, input_signature=[specification])
+
+
+def _configure(
+    converter: Any, weights: str, integer_input: bool, integer_output: bool, representative: Iterable[np.ndarray] | None
+) -> None:
+    builtins = tf.lite.OpsSet.TFLITE_BUILTINS
+    converter.target_spec.supported_ops = [builtins]
+    if weights != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if weights == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if representative is not None:
+        converter.representative_dataset = _dataset(representative)
+    converter.inference_input_type = tf.uint8 if integer_input else tf.float32
+    converter.inference_output_type = tf.uint8 if integer_output else tf.float32
+
+
+def _dataset(images: Iterable[np.ndarray]) -> Callable[[], Iterable[list[np.ndarray]]]:
+    return lambda: ([image] for image in images)
+
+
+def _reason(message: str, model: keras.Model) -> str:
+    """What the converter could not do, and in which layers, in one line."""
+    operations = sorted(set(re.findall(r"\bFlex(\w+)|'(?:tf|tfl)\.(\w+)' op", message)))
+    names = ", ".join(name for pair in operations for name in pair if name)
+    layers = [layer.name for layer in model.layers if re.search(rf"[/\"]{re.escape(layer.name)}(_\d+)?/", message)]
+    where = f" in layer {', '.join(layers)}" if layers else ""
+    return f"cannot be converted{where}: {names or message.strip().splitlines()[-1][:200]} is no builtin of LiteRT"

@@ -1,0 +1,161 @@
+"""`export`: from a run to files that are proven to be as good as the model they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.deploy.artifact import Artifact, load_artifact, sha256, write_golden
+from keras_faceattr.deploy.budget import Budget, file_gates, speed_gates
+from keras_faceattr.deploy.convert import INPUT, convert
+from keras_faceattr.deploy.cost import cost_of, op_counts
+from keras_faceattr.deploy.inspection import check_operations
+from keras_faceattr.deploy.measured_file import precision_of
+from keras_faceattr.deploy.native import Integer, make_integer
+from keras_faceattr.deploy.parity import drop_gates, parity
+from keras_faceattr.deploy.recipe import ExportRecipe
+from keras_faceattr.deploy.runtime import LiteRTModel
+from keras_faceattr.deploy.sidecar import CostSpec, FileSpec, GateSpec, InputSpec, OutputSpec, Sidecar
+from keras_faceattr.deploy.source import SPLIT, ExportListener, Source, task_of
+from keras_faceattr.deploy.tflite_file import TFLiteFile, read_tflite
+from keras_faceattr.evaluation.model_card import lawful_use_notices
+from keras_faceattr.evaluation.predictions import predict_split
+from keras_faceattr.storage import replacing, write_json
+from keras_faceattr.tasks import task_to_dict
+from keras_faceattr.training.fit import installed_versions
+
+
+def export_recipe(
+    source: Source,
+    recipe: ExportRecipe,
+    folder: Path,
+    listener: ExportListener,
+    budget: Budget | None = None,
+    batch: int = 1,
+    make: Callable[..., Integer] = make_integer,
+) -> Artifact:
+    """Quantizes, converts, proves and writes one artifact.
+
+    Args:
+        folder: of this artifact.
+        budget: judged beside the recipe's own tolerance.
+        batch: fixed size of the batch.
+        make: how an integer model is made: natively, or by another engine.
+
+    Returns:
+        The artifact, whose sidecar says whether all gates were met.
+
+    Raises:
+        ModelError: a layer has no int8 kernel, or an operation is no builtin; it is named.
+    """
+    name = f"{source.experiment.name}_{recipe.name}"
+    outputs, float_layers, details = {"float": source.outputs}, None, {}
+    if recipe.integer:
+        integer = make(source, recipe, folder / "qat", listener, batch)
+        content, float_layers, details = integer.content, integer.float_layers, integer.details
+        outputs["fake_quantized"] = integer.outputs
+    else:
+        content = convert(source.folded, batch=batch, weights=recipe.weights)
+    listener.say(f"{recipe.name}: proving {len(content) / 1e6:.2f} MB on {len(source.held_out)} photos")
+    path = folder / f"{name}.tflite"
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    file = read_tflite(path)
+    check_operations(file, [layer.name for layer in source.folded.layers], float_layers)
+    runtime = LiteRTModel(path)
+    outputs["file"] = predict_split(runtime.predict, source.held_out)
+    manifest = source.data.manifest.split(SPLIT)
+    evaluation = source.experiment.evaluation
+    compared = parity(manifest, source.tasks, outputs, evaluation.bootstrap_samples, source.experiment.seed)
+    cost = CostSpec(**dataclasses.asdict(cost_of(file)))
+    gates = drop_gates(compared["drop"], compared["metrics"]["float"], recipe.tolerance, f"recipe {recipe.name}")
+    if budget:
+        gates += file_gates(budget, cost, precision_of(file))
+        gates += drop_gates(compared["drop"], compared["metrics"]["float"], budget.drop, f"budget {budget.name}")
+        gates += speed_gates(budget, None, {})
+    write_golden(folder / "golden", runtime, crop_spec(source.experiment))
+    sidecar = _sidecar(source, recipe, path, file, runtime, cost, gates, compared, details)
+    write_json(path.with_suffix(".json"), sidecar.model_dump(mode="json"))
+    return load_artifact(path)
+
+
+def _sidecar(
+    source: Source,
+    recipe: ExportRecipe,
+    path: Path,
+    file: TFLiteFile,
+    runtime: LiteRTModel,
+    cost: CostSpec,
+    gates: list[GateSpec],
+    compared: dict[str, Any],
+    details: dict[str, Any],
+) -> Sidecar:
+    experiment = source.experiment
+    provenance = json.loads(source.run.provenance_path.read_text(encoding="utf-8"))
+    plain = experiment.model_dump(mode="json")
+    for entry in plain["data"]["sources"]:
+        # Where the data lay is nobody's business, and the next machine has it elsewhere.
+        entry["path"] = None
+    plain["model"]["init_from"] = Path(plain["model"]["init_from"]).name if plain["model"]["init_from"] else None
+    return Sidecar(
+        name=path.stem,
+        recipe=recipe.name,
+        status="failed" if any(gate.met is False for gate in gates) else "passed",
+        gates=tuple(gates),
+        file=FileSpec(name=path.name, bytes=path.stat().st_size, sha256=sha256(path)),
+        model=experiment.model.name,
+        input=InputSpec(
+            name=INPUT, shape=tuple(map(int, runtime.input["shape"])), dtype=np.dtype(runtime.input["dtype"]).name
+        ),
+        outputs=_output_specs(source, runtime),
+        tasks={name: task_to_dict(task) for name, task in source.tasks.items()},
+        crop=crop_spec(experiment).to_dict(),
+        quantization={"recipe": recipe.model_dump(mode="json"), **details},
+        metrics=compared["metrics"]["file"],
+        protocol={
+            "split": SPLIT,
+            "photos": compared["photos"],
+            "tta": "none",
+            "seed": experiment.seed,
+            "split_hash": source.data.manifest.split_hash(),
+        },
+        parity=compared,
+        cost=cost,
+        operations=op_counts(file),
+        licences={"code": "Apache-2.0", "data": provenance["sources"]},
+        notices=tuple(lawful_use_notices(source.tasks)),
+        versions=installed_versions(),
+        experiment=plain,
+    )
+
+
+def _output_specs(source: Source, runtime: LiteRTModel) -> dict[str, OutputSpec]:
+    specs = {}
+    for name, entry in runtime.outputs.items():
+        task_name = task_of(name, source.tasks)
+        assert task_name is not None
+        task = source.tasks[task_name]
+        labels: tuple[str | float, ...] = ()
+        meaning = "value" if task.kind == "scalar" else "probability" if task.kind == "binary" else "probabilities"
+        if name != task_name:
+            meaning, labels = "distribution", tuple(float(round(value, 6)) for value in task.bins)  # type: ignore[union-attr]
+        elif task.kind in ("categorical", "multilabel"):
+            labels = tuple(getattr(task, "classes", ()) or getattr(task, "attributes", ()))
+        integer = np.dtype(entry["dtype"]).kind != "f"
+        specs[name] = OutputSpec(
+            task=task_name,
+            meaning=meaning,  # type: ignore[arg-type]
+            unit=getattr(task, "unit", "") if meaning == "value" else "",
+            shape=tuple(map(int, entry["shape"])),
+            dtype=np.dtype(entry["dtype"]).name,  # type: ignore[arg-type]
+            labels=labels,
+            scale=float(entry["quantization"][0]) if integer else None,
+            zero_point=int(entry["quantization"][1]) if integer else None,
+        )
+    return specs

@@ -1,0 +1,146 @@
+"""Making the integer model of an export with the native engine: calibrate, fine-tune, convert."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.deploy.artifact import sha256
+from keras_faceattr.deploy.convert import convert
+from keras_faceattr.deploy.recipe import ExportRecipe
+from keras_faceattr.deploy.source import ExportListener, Source
+from keras_faceattr.errors import DataError
+from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
+from keras_faceattr.models.loading import load_model
+from keras_faceattr.quantization.calibrate import calibrate
+from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment, round_biases
+from keras_faceattr.quantization.noise import layer_noise
+from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.run import Run
+from keras_faceattr.storage import replacing, write_json
+from keras_faceattr.training.fit import provenance
+
+CALIBRATION_BATCH = 10
+NOISE_PHOTOS = 40
+
+
+@dataclass(frozen=True)
+class Integer:
+    """An integer model.
+
+    Attributes:
+        content: of the `.tflite` file.
+        outputs: of the fake-quantized model on the held-out photos.
+        float_layers: layers that were left in float on purpose.
+        details: for the sidecar.
+    """
+
+    content: bytes
+    outputs: Outputs
+    float_layers: frozenset[str]
+    details: dict[str, Any]
+
+
+def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:
+    """Quantizes natively; the fake-quantized model is left in `folder` as a run of its own.
+
+    Args:
+        folder: of that run; a call that was killed goes on there, and one that finished is used again.
+    """
+    settings = recipe.integer
+    assert settings is not None
+    tuning = settings.fine_tuning
+    learned = tuning is not None and tuning.learned_ranges
+    quantized = quantize(source.folded, source.tasks, all_integer=settings.heads, learned_ranges=learned)
+    run = Run(folder)
+    finished = _open(run, source, recipe)
+    details = {"engine": "native", "calibration_photos": 0}
+    if finished is None:
+        train, photos = source.data.parts.get("train"), settings.calibration.photos
+        batches = calibration_batches(train, photos, source.experiment.seed)
+        listener.say(f"{recipe.name}: calibrating on {sum(map(len, batches))} photos")
+        calibrate(quantized, source.folded, batches, settings.calibration.observer)
+        details["calibration_photos"] = sum(map(len, batches))
+        if tuning:
+            experiment = run.experiment()
+            listener.say(f"{recipe.name}: fine-tuning for {tuning.epochs} epochs")
+            details["fine_tuning_helped"] = fine_tune(
+                quantized, experiment, source.data, run, listener,
+                frozen_epochs=tuning.frozen_epochs, range_rate=tuning.range_rate,
+            )  # fmt: skip
+        round_biases(quantized)
+        with replacing(run.model_path) as temporary:
+            quantized.network.inference.save(temporary)
+        write_json(folder / "finished.json", details)
+    else:
+        listener.say(f"{recipe.name}: using the model that an earlier export left in {folder}")
+        details = finished
+        quantized.network.inference.set_weights(load_model(run.model_path).get_weights())
+    listener.say(f"{recipe.name}: converting")
+    content = convert(quantized.body, batch=batch, weights="int8", integer_input=True, integer_output=settings.heads)
+    outputs = predict_split(keras_predictor(quantized.network.inference), source.held_out)
+    details = {**details, "layers": _noise(quantized, source)}
+    return Integer(content, outputs, quantized.plan.float_nodes, details)
+
+
+def calibration_batches(train: LabelledCrops | None, photos: int, seed: int) -> list[np.ndarray]:
+    """Training photos drawn at random, as evaluation sees them.
+
+    Raises:
+        DataError: there are none.
+    """
+    if train is None:
+        raise DataError("no photos to calibrate with: the train split is empty")
+    drawn = np.random.default_rng(seed).permutation(len(train))[:photos]
+    pixels = train.crops.take(np.sort(train.rows[drawn])).astype("float32")
+    return [pixels[start : start + CALIBRATION_BATCH] for start in range(0, len(pixels), CALIBRATION_BATCH)]
+
+
+def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | None:
+    """Makes the run ready to start or to go on; returns its details if it has finished.
+
+    What another recipe or another model left there is thrown away.
+    """
+    assert recipe.integer is not None
+    identity = {
+        "model": sha256(source.run.model_path),
+        "heads": list(source.tasks),
+        "integer": recipe.integer.model_dump(mode="json"),
+        "labels": source.data.manifest.label_hash(),
+    }
+    path = run.folder / "quantization.json"
+    try:
+        if json.loads(path.read_text(encoding="utf-8")) == identity:
+            if run.model_path.exists():
+                return dict(json.loads((run.folder / "finished.json").read_text(encoding="utf-8")))
+            return None
+    except (OSError, ValueError):
+        pass
+    for stale in (run.model_path, run.checkpoint_path, run.history_path, path):
+        stale.unlink(missing_ok=True)
+    run.drop_best_but(0)
+    tuning = recipe.integer.fine_tuning
+    experiment = fine_tuning_experiment(
+        source.experiment,
+        f"{source.experiment.name}_{recipe.name}",
+        tuning.epochs if tuning else 1,
+        tuning.learning_rate if tuning else 1e-4,
+    )
+    run.write_config(experiment, source.tasks)
+    write_json(run.provenance_path, provenance(experiment, source.data))
+    # Last, because it says that all the others belong to this recipe.
+    write_json(path, identity)
+    return None
+
+
+def _noise(quantized: QuantizedNetwork, source: Source) -> list[dict[str, Any]]:
+    part = source.held_out
+    pixels = part.crops.take(part.rows[:NOISE_PHOTOS]).astype("float32")
+    batches = [pixels[start : start + CALIBRATION_BATCH] for start in range(0, len(pixels), CALIBRATION_BATCH)]
+    return [dataclasses.asdict(row) for row in layer_noise(quantized, source.folded, batches)]

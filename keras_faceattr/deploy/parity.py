@@ -1,0 +1,132 @@
+"""What quantization and conversion changed: differences of outputs, of metrics, and between groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.targets import label_array
+from keras_faceattr.deploy.recipe import Tolerance
+from keras_faceattr.deploy.sidecar import GateSpec
+from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, evaluate, primary_metric
+from keras_faceattr.evaluation.numbers import number_text
+from keras_faceattr.evaluation.predictions import Outputs
+from keras_faceattr.metrics import metrics_of
+from keras_faceattr.metrics.bootstrap import bootstrap_interval
+from keras_faceattr.tasks import MultilabelTask, Task
+
+
+def parity(
+    manifest: Manifest, tasks: dict[str, Task], outputs: dict[str, Outputs], samples: int, seed: int
+) -> dict[str, Any]:
+    """Compares what models say about the same photos.
+
+    Args:
+        manifest: the photos, row by row as in the outputs.
+        outputs: by model: `float`, `file`, and `fake_quantized` where there is one.
+        samples: of the bootstrap.
+
+    Returns:
+        `metrics` by model and task; `differences` by pair and output (largest, mean, p99); `drop` by task and metric
+        of the file against the float model, positive where it is worse; `groups`: change of each task's first metric
+        by group, with its interval.
+    """
+    pairs = [(a, b) for a in ("float", "fake_quantized") for b in ("fake_quantized", "file") if a != b]
+    pairs = [pair for pair in pairs if set(pair) <= set(outputs)]
+    metrics = {name: evaluate(manifest, tasks, values, samples, seed) for name, values in outputs.items()}
+    return {
+        "photos": len(manifest),
+        "metrics": metrics,
+        "differences": {f"{a}_to_{b}": _differences(outputs[a], outputs[b]) for a, b in pairs},
+        "drop": {name: _drops(task, metrics["float"], metrics["file"]) for name, task in tasks.items()},
+        "groups": {
+            name: _group_changes(manifest, task, outputs["float"][name], outputs["file"][name], samples, seed)
+            for name, task in tasks.items()
+            if set(task.columns) <= set(manifest.rows.columns)
+        },
+    }
+
+
+def drop_gates(
+    drop: dict[str, dict[str, float]], metrics: dict[str, Any], tolerance: dict[str, Tolerance], whose: str
+) -> list[GateSpec]:
+    """Verdicts on how much worse than the float model the file is.
+
+    Args:
+        drop: of `parity`.
+        metrics: of the float model, by task.
+        tolerance: by metric.
+        whose: the recipe or the budget that sets the tolerance.
+    """
+    gates = []
+    for task, drops in drop.items():
+        for metric, limit in tolerance.items():
+            if metric not in drops:
+                continue
+            most = limit.limit(metrics[task]["metrics"][metric]["value"])
+            gates.append(
+                GateSpec(
+                    name=f"{task} {metric} ({whose})",
+                    limit=f"at most {_size(metric, most)} worse",
+                    measured=f"{_size(metric, abs(drops[metric]))} {'worse' if drops[metric] > 0 else 'better'}",
+                    met=bool(drops[metric] <= most),
+                )
+            )
+    return gates
+
+
+def _size(metric: str, value: float) -> str:
+    text = number_text(metric, value)
+    return f"{value:.5f}" if text.strip("0. %") == "" and value else text
+
+
+def _differences(one: Outputs, other: Outputs) -> dict[str, dict[str, float]]:
+    found = {}
+    for name, values in one.items():
+        gap = np.abs(np.asarray(values, "float64") - np.asarray(other[name], "float64"))
+        found[name] = {"largest": float(gap.max()), "mean": float(gap.mean()), "p99": float(np.quantile(gap, 0.99))}
+    return found
+
+
+def _drops(task: Task, before: dict[str, Any], after: dict[str, Any]) -> dict[str, float]:
+    if task.name not in before:
+        return {}
+    kinds = metrics_of(task)
+    numbers = {name: (entry["value"], after[task.name]["metrics"][name]["value"])
+               for name, entry in before[task.name]["metrics"].items()}  # fmt: skip
+    return {name: (a - b) if kinds[name].higher_is_better else (b - a) for name, (a, b) in numbers.items()}
+
+
+def _group_changes(
+    manifest: Manifest, task: Task, before: np.ndarray, after: np.ndarray, samples: int, seed: int
+) -> dict[str, Any]:
+    """Change of the task's first metric from float to file: overall (`all`) and by group, with paired intervals."""
+    labels = label_array(manifest, task)
+    labelled = ~np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else ~np.isnan(labels[:, 0])
+    name = primary_metric(task)
+    function = metrics_of(task)[name].function
+
+    def change(rows: np.ndarray) -> dict[str, Any] | None:
+        if len(rows) < SMALLEST_GROUP:
+            return None
+
+        def difference(_: np.ndarray, picked: np.ndarray) -> float:
+            at = picked.astype(int)
+            return function(labels[at], after[at]) - function(labels[at], before[at])
+
+        low, high = bootstrap_interval(difference, labels[rows], rows, samples, seed)
+        return {"photos": len(rows), "change": difference(labels, rows), "low": low, "high": high}
+
+    result: dict[str, Any] = {"metric": name, "all": change(np.flatnonzero(labelled)), "by": {}}
+    for column in manifest.groups:
+        if column == task.name:
+            continue
+        values = manifest.rows[column]
+        rows = {
+            str(value): np.flatnonzero((values == value).to_numpy(bool, na_value=False) & labelled)
+            for value in sorted(values.dropna().unique())
+        }
+        result["by"][column] = {value: change(found) for value, found in rows.items()}
+    return result

@@ -1,0 +1,103 @@
+"""Export recipes: how a model is quantized and converted, as data."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from keras_faceattr.config import Section
+from keras_faceattr.recipes import load_section, names_in
+
+RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "recipes"
+
+
+class Tolerance(Section):
+    """How much worse than the float model a metric may be: as a share of it, or in its own unit."""
+
+    relative: Annotated[float, Field(ge=0)] | None = None
+    absolute: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Tolerance:
+        if (self.relative is None) == (self.absolute is None):
+            raise ValueError("a tolerance is either relative or absolute")
+        return self
+
+    def limit(self, float_value: float) -> float:
+        """The largest drop, in the metric's unit."""
+        return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(float_value)
+
+
+class CalibrationConfig(Section):
+    """From which training photos the ranges of activations are taken, and how."""
+
+    photos: Annotated[int, Field(ge=1)] = 100
+    observer: Literal["minmax", "moving", "percentile", "least_squares"] = "minmax"
+
+
+class FineTuningConfig(Section):
+    """Training with the rounding in the loop, on the run's own data, losses and augmentation.
+
+    Attributes:
+        frozen_epochs: at the end, in which the ranges no longer move.
+        range_rate: how far the ranges move towards each batch's.
+        learned_ranges: by gradient instead.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    frozen_epochs: Annotated[int, Field(ge=0)] = 1
+    range_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    learned_ranges: bool = False
+
+
+class IntegerConfig(Section):
+    """Integer arithmetic: of the body, and with `heads` of everything."""
+
+    heads: bool = False
+    calibration: CalibrationConfig = CalibrationConfig()
+    fine_tuning: FineTuningConfig | None = None
+
+
+class ExportRecipe(Section):
+    """One way to quantize and convert.
+
+    Attributes:
+        weights: as they are stored.
+        integer: integer arithmetic; None for floats.
+        tolerance: by metric.
+    """
+
+    name: str
+    weights: Literal["float32", "float16", "int8"]
+    integer: IntegerConfig | None = None
+    tolerance: dict[str, Tolerance] = Field(default={})
+
+    @property
+    def epochs(self) -> int:
+        """Of fine-tuning."""
+        tuning = self.integer.fine_tuning if self.integer else None
+        return tuning.epochs if tuning else 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ExportRecipe:
+        if self.integer and self.weights != "int8":
+            raise ValueError("integer arithmetic needs weights: int8")
+        return self
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> ExportRecipe:
+    """The recipe of a name or a path, with `key.key=value` changes.
+
+    Raises:
+        ConfigError: unknown, or a wrong key or value.
+    """
+    return load_section(ExportRecipe, RECIPE_FOLDER, name, "recipe", overrides)
+
+
+def export_recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return names_in(RECIPE_FOLDER)

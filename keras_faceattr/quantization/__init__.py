@@ -1,0 +1,1 @@
+"""Quantization-aware training, native in Keras 3: folding, fake quantization, calibration, fine-tuning."""

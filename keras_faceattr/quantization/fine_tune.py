@@ -1,0 +1,91 @@
+"""Fine-tuning a fake-quantized net as a run of its own, which loads, evaluates and goes on as any other."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from keras_faceattr.config import Experiment, OptimizerConfig, ScheduleConfig
+from keras_faceattr.data.prepare import PreparedData
+from keras_faceattr.quantization.graph import read_graph
+from keras_faceattr.quantization.layers import QUANTIZED, SMALLEST_KERNEL_SHARE, FakeQuantize
+from keras_faceattr.quantization.quantize import QuantizedNetwork
+from keras_faceattr.run import Run
+from keras_faceattr.training.loop import Listener, train, validation_score
+
+LARGEST_KERNEL = 127
+"""Of the narrow range."""
+
+
+def fine_tuning_experiment(experiment: Experiment, name: str, epochs: int, learning_rate: float) -> Experiment:
+    """The run's own experiment with a short, low schedule; data, losses and augmentation stay."""
+    optimizer = experiment.training.optimizer.model_copy(update={"learning_rate": learning_rate})
+    training = experiment.training.model_copy(
+        update={
+            "epochs": epochs,
+            "optimizer": OptimizerConfig.model_validate(optimizer.model_dump()),
+            "schedule": ScheduleConfig(name="cosine", final_share=0.1),
+            "weight_average": 0.0,
+            "first_stage_epochs": 0,
+            "early_stop_epochs": None,
+            "precision": "float32",
+        }
+    )
+    return experiment.model_copy(update={"name": name, "training": training})
+
+
+def fine_tune(
+    quantized: QuantizedNetwork,
+    experiment: Experiment,
+    data: PreparedData,
+    run: Run,
+    listener: Listener,
+    *,
+    frozen_epochs: int,
+    range_rate: float,
+) -> bool:
+    """Trains a calibrated net; goes on where a killed call stopped.
+
+    Args:
+        experiment: of `fine_tuning_experiment`.
+        frozen_epochs: at the end, in which ranges stay as they are.
+        range_rate: how far ranges move towards each batch's before that.
+
+    Returns:
+        Whether training helped: if no epoch scores better on the validation photos, the calibrated weights stay.
+
+    Raises:
+        TrainingError: the loss is not a number.
+    """
+    calibrated = quantized.network.inference.get_weights()
+    before = validation_score(experiment, data, quantized.network, {})
+
+    def start_epoch(epoch: int) -> None:
+        rate = range_rate if epoch < experiment.training.epochs - frozen_epochs else 0.0
+        for layer in quantized.ranges().values():
+            layer.set_rate(rate)
+
+    state = train(experiment, data, quantized.network, run, listener, resume=True, start_epoch=start_epoch)
+    if "val" in data.parts and state.best_score > before:
+        quantized.network.inference.set_weights(calibrated)
+        return False
+    return True
+
+
+def round_biases(quantized: QuantizedNetwork) -> None:
+    """Sets every bias to what the file can hold: a multiple of the scales of its input and kernel."""
+    graph = read_graph(quantized.network.inference)
+    for node in graph.nodes.values():
+        if type(node.layer) not in QUANTIZED.values() or not node.layer.use_bias:
+            continue
+        source = graph.nodes[node.inputs[0]]
+        while not isinstance(source.layer, FakeQuantize):
+            source = graph.nodes[source.inputs[0]]
+        low, high = source.layer.limits()
+        # A depthwise kernel is (height, width, channels, multiplier); its bias counts channels × multiplier.
+        kernel = np.abs(np.asarray(node.layer.kernel, "float64"))
+        depthwise = isinstance(node.layer, keras.layers.DepthwiseConv2D)
+        largest = kernel.reshape(-1, kernel.shape[-2] * kernel.shape[-1] if depthwise else kernel.shape[-1]).max(axis=0)
+        largest = np.maximum(largest, SMALLEST_KERNEL_SHARE * largest.max() + 1e-12)
+        scale = (high - low) / 255 * largest / LARGEST_KERNEL
+        node.layer.bias.assign(np.round(np.asarray(node.layer.bias, "float64") / scale) * scale)

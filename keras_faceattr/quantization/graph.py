@@ -1,0 +1,136 @@
+"""A functional model as a graph of layers, so that it can be rewritten layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_faceattr.errors import ModelError
+
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer and where its inputs come from.
+
+    Attributes:
+        layer: called once in the model.
+        inputs: names of the nodes whose outputs it takes, in order; empty for the model's input.
+        takes_list: whether it is called with a list of tensors, as merging layers are.
+    """
+
+    layer: keras.layers.Layer
+    inputs: tuple[str, ...]
+    takes_list: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.layer.name)
+
+    def call(self, layer: keras.layers.Layer, tensors: list[Tensor]) -> Tensor:
+        """Calls a layer, this node's or one in its place, in the way this node's is called."""
+        return layer(tensors if self.takes_list else tensors[0])
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Layers in an order in which each stands behind those it needs.
+
+    Attributes:
+        name: of the model.
+        nodes: by name; the first is the input.
+        outputs: node of each output of the model.
+    """
+
+    name: str
+    nodes: dict[str, Node]
+    outputs: dict[str, str]
+
+    @property
+    def input(self) -> Node:
+        return next(iter(self.nodes.values()))
+
+    def consumers(self) -> dict[str, list[str]]:
+        """Names of the nodes that take each node's output."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for node in self.nodes.values():
+            for source in node.inputs:
+                found[source].append(node.name)
+        return found
+
+
+def read_graph(model: keras.Model) -> Graph:
+    """The graph of a functional model with one input and named outputs.
+
+    Raises:
+        ModelError: a layer is called twice, has several outputs, is itself a model, or is no layer; it is named.
+    """
+    outputs = model.output
+    if not isinstance(outputs, dict) or len(model.inputs) != 1:
+        raise ModelError(f"model {model.name!r}: needs one input and outputs by name")
+    nodes: dict[str, Node] = {}
+    for output in outputs.values():
+        _visit(output, nodes)
+    return Graph(str(model.name), nodes, {name: _source(tensor).name for name, tensor in outputs.items()})
+
+
+def _source(tensor: Tensor) -> keras.layers.Layer:
+    # The one place that asks Keras where a symbolic tensor comes from; every graph tool of Keras reads this field.
+    return tensor._keras_history.operation
+
+
+def _visit(output: Tensor, nodes: dict[str, Node]) -> None:
+    """Adds all that a tensor depends on; a stack of its own, because nets may be deeper than Python's."""
+    stack = [(_source(output), False)]
+    while stack:
+        layer, inputs_done = stack.pop()
+        if layer.name in nodes:
+            continue
+        tensors = _inputs(layer)
+        if inputs_done:
+            names = tuple(str(_source(tensor).name) for tensor in tensors)
+            nodes[str(layer.name)] = Node(layer, names, bool(names) and isinstance(layer.input, list | tuple))
+            continue
+        stack.append((layer, True))
+        stack += [(_source(tensor), False) for tensor in reversed(tensors)]
+
+
+def _inputs(layer: Any) -> list[Tensor]:
+    if not isinstance(layer, keras.layers.Layer) or isinstance(layer, keras.Model):
+        kind = "a model inside a model" if isinstance(layer, keras.Model) else "no layer"
+        raise ModelError(f"{layer.name!r} ({type(layer).__name__}) is {kind}: build the net of layers alone")
+    if isinstance(layer, keras.layers.InputLayer):
+        return []
+    try:
+        inputs, output = layer.input, layer.output
+    except (AttributeError, ValueError):
+        raise ModelError(f"layer {layer.name!r} is called more than once: give each call a layer of its own") from None
+    if isinstance(output, list | tuple | dict):
+        raise ModelError(f"layer {layer.name!r} has several outputs, which is not supported")
+    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+
+
+def rebuild(graph: Graph, make: Callable[[Node, list[Tensor]], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Runs through the graph and builds another one.
+
+    Args:
+        make: (node, its inputs in the new graph) → its output in the new graph.
+
+    Returns:
+        The new input, and the new output of every node by name.
+    """
+    shape, dtype = graph.input.layer.batch_shape, graph.input.layer.dtype
+    pixels = keras.Input(shape[1:], name=graph.input.name, dtype=dtype)
+    tensors = {graph.input.name: pixels}
+    for node in list(graph.nodes.values())[1:]:
+        tensors[node.name] = make(node, [tensors[name] for name in node.inputs])
+    return pixels, tensors
+
+
+def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A layer of the same configuration, not yet built."""
+    return type(layer).from_config(layer.get_config())

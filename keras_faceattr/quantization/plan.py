@@ -1,0 +1,175 @@
+"""What becomes integer in a folded graph, where tensors are rounded, and which of them share a range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras import activations, layers
+
+from keras_faceattr.errors import ModelError
+from keras_faceattr.models.layers import Expectation, RankingDistribution, RankingValue, Unproject
+from keras_faceattr.quantization.graph import Graph, Node
+from keras_faceattr.quantization.layers import QUANTIZED
+
+DECODING = (layers.Softmax, Expectation, RankingValue, RankingDistribution, Unproject)
+"""Layers that turn raw outputs into values; they stay in float unless all-integer is asked for."""
+
+INTEGER_DECODING = (layers.Softmax, Expectation, Unproject)
+"""Those of them that have an all-integer form."""
+
+SAME_VALUES = (
+    layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.Flatten, layers.Reshape, layers.Permute, layers.Dropout,
+    layers.ZeroPadding2D, layers.Cropping2D,
+)  # fmt: skip
+"""Layers that move values without changing them: range and rounding pass through."""
+
+SAME_RANGE = (layers.AveragePooling2D, layers.Concatenate, layers.Maximum, layers.Minimum)
+"""Layers whose LiteRT kernel wants one range for all inputs and the output."""
+
+OWN_RANGE = (
+    layers.GlobalAveragePooling2D, layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.ReLU,
+    layers.LeakyReLU, layers.PReLU,
+)  # fmt: skip
+"""Layers with an integer kernel that rescales to a range of its own."""
+
+FIXED_RANGE: dict[Any, tuple[float, float]] = {
+    layers.Softmax: (0.0, 255 / 256),
+    activations.softmax: (0.0, 255 / 256),
+    activations.sigmoid: (0.0, 255 / 256),
+    activations.tanh: (-1.0, 127 / 128),
+}
+"""Output ranges that LiteRT's quantization specification fixes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a folded graph is quantized.
+
+    Attributes:
+        float_nodes: the head, which stays in float.
+        ranges: range name of every node whose output is rounded; nodes of one name share one range.
+        fixed: (minimum, maximum) by range name, where the specification fixes it.
+        sums: averaging node and number of its inputs, by the name of the range of the sum inside it.
+    """
+
+    float_nodes: frozenset[str]
+    ranges: dict[str, str]
+    fixed: dict[str, tuple[float, float]]
+    sums: dict[str, tuple[str, int]]
+
+    def points(self) -> dict[str, list[str]]:
+        """Nodes by range name; these are where calibration looks."""
+        found: dict[str, list[str]] = {}
+        for node, name in self.ranges.items():
+            found.setdefault(name, []).append(node)
+        return found
+
+
+def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
+    """Decides for every node of a folded graph.
+
+    Args:
+        all_integer: whether the heads become integer too.
+
+    Raises:
+        ModelError: a layer in the integer part has no int8 kernel; it is named.
+    """
+    consumers = graph.consumers()
+    head = frozenset() if all_integer else _head(graph, consumers)
+    body = [node for node in graph.nodes.values() if node.inputs and node.name not in head]
+    for node in body:
+        _check(node, all_integer)
+    groups = _Groups()
+    ranges, fixed = {}, {}
+    for node in body:
+        if isinstance(node.layer, SAME_VALUES + SAME_RANGE):
+            for source in node.inputs:
+                groups.join(node.name, source)
+    for node in body:
+        if isinstance(node.layer, (*SAME_VALUES, layers.Rescaling)):
+            continue
+        if not _fuses_with_consumer(node, graph, consumers):
+            ranges[node.name] = f"{groups.name(node.name)}_range"
+            limits = FIXED_RANGE.get(_kind(node))
+            if limits:
+                fixed[ranges[node.name]] = limits
+    averages = [node for node in body if isinstance(node.layer, layers.Average)]
+    return Plan(head, ranges, fixed, {sum_range(node.name): (node.name, len(node.inputs)) for node in averages})
+
+
+def sum_range(average: str) -> str:
+    """Name of the range of the sum inside an averaging layer."""
+    return f"{average}_sum_range"
+
+
+def is_relu(node: Node) -> bool:
+    """Whether a node is ReLU or ReLU6, which integer kernels apply for nothing."""
+    layer = node.layer
+    if isinstance(layer, layers.ReLU):
+        return layer.max_value in (None, 6.0) and not layer.negative_slope and not layer.threshold
+    return isinstance(layer, layers.Activation) and layer.activation in (activations.relu, activations.relu6)
+
+
+def _kind(node: Node) -> Any:
+    return node.layer.activation if isinstance(node.layer, layers.Activation) else type(node.layer)
+
+
+def _decodes(node: Node) -> bool:
+    return isinstance(node.layer, DECODING) or _kind(node) in (activations.softmax, activations.sigmoid)
+
+
+def _head(graph: Graph, consumers: dict[str, list[str]]) -> frozenset[str]:
+    """Decoding layers, the dense layers whose raw outputs they read, and the pooling that feeds only these."""
+    head: set[str] = set()
+    for node in reversed(graph.nodes.values()):
+        behind = consumers[node.name]
+        if not node.inputs or not all(name in head for name in behind):
+            continue
+        reads_raw = isinstance(node.layer, layers.Dense) and all(_decodes(graph.nodes[name]) for name in behind)
+        feeds_head = bool(behind) and isinstance(node.layer, (layers.GlobalAveragePooling2D, layers.Dropout))
+        if _decodes(node) or reads_raw or feeds_head:
+            head.add(node.name)
+    return frozenset(head)
+
+
+def _check(node: Node, all_integer: bool) -> None:
+    layer = node.layer
+    known = (*QUANTIZED, *SAME_VALUES, *SAME_RANGE, *OWN_RANGE, layers.Rescaling)
+    if type(layer) in QUANTIZED:
+        if layer.activation not in (activations.linear, activations.relu, activations.relu6):
+            raise ModelError(
+                f"layer {node.name!r}: put its activation {layer.activation.__name__!r} into its own layer"
+            )
+        if isinstance(layer, layers.Dense) and len(layer.input.shape) != 2:
+            raise ModelError(f"layer {node.name!r} is dense on a map: use a 1×1 convolution")
+        return
+    allowed = type(layer) in known or (all_integer and isinstance(layer, INTEGER_DECODING))
+    if not allowed and not is_relu(node) and _kind(node) not in FIXED_RANGE:
+        hint = "; keep the heads in float (recipe int8_qat)" if isinstance(layer, DECODING) else ""
+        raise ModelError(f"layer {node.name!r} ({type(layer).__name__}) has no int8 kernel{hint}")
+
+
+def _fuses_with_consumer(node: Node, graph: Graph, consumers: dict[str, list[str]]) -> bool:
+    """Whether the ReLU behind a node is part of its integer kernel, so that nothing is rounded between them."""
+    if type(node.layer) not in (*QUANTIZED, layers.Add, layers.Subtract, layers.Multiply):
+        return False
+    behind = consumers[node.name]
+    return len(behind) == 1 and is_relu(graph.nodes[behind[0]]) and node.name not in graph.outputs.values()
+
+
+class _Groups:
+    """Disjoint sets of nodes that share a range, each called by its earliest member."""
+
+    def __init__(self) -> None:
+        self.parent: dict[str, str] = {}
+
+    def name(self, node: str) -> str:
+        while self.parent.get(node, node) != node:
+            node = self.parent[node]
+        return node
+
+    def join(self, later: str, earlier: str) -> None:
+        first, second = self.name(earlier), self.name(later)
+        if first != second:
+            self.parent[second] = first

@@ -1,0 +1,176 @@
+"""The TFMOT engine, seen from outside: starts the child process that quantizes and fine-tunes, and reads what it left.
+
+TFMOT is the yardstick of the native engine. It needs `tf_keras` and tells TensorFlow to use that as its Keras, which
+only a process of its own survives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_faceattr import errors
+from keras_faceattr.config import Experiment
+from keras_faceattr.errors import FaceAttrError, ModelError, RunError, TrainingError
+from keras_faceattr.run import Run
+
+CHILD = "keras_faceattr.quantization.tfmot_child"
+PACKAGES = ("tensorflow_model_optimization", "tf_keras")
+ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+
+
+@dataclass(frozen=True)
+class TfmotResult:
+    """What TFMOT made of a model.
+
+    Attributes:
+        tflite: bytes of the file.
+        outputs: of the fake-quantized model on the test photos, by name.
+        epochs: a row for each epoch, as in `history.csv`.
+        versions: of the packages that took part.
+    """
+
+    tflite: bytes
+    outputs: dict[str, np.ndarray]
+    epochs: list[dict[str, Any]]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the child is told; all but two fields are paths.
+
+    Attributes:
+        model: folded `.keras` file.
+        run: folder with the fine-tuning experiment and its tasks.
+        calibration_photos: number of training photos from which the first ranges are taken.
+        observer: of `calibrate.OBSERVERS`.
+        tflite: written by the child.
+        outputs: `.npz`, written by the child.
+        result: JSON with epochs and versions, written last.
+    """
+
+    model: str
+    run: str
+    calibration_photos: int
+    observer: str
+    tflite: str
+    outputs: str
+    result: str
+
+
+def fine_tune_with_tfmot(
+    folded: keras.Model,
+    experiment: Experiment,
+    run: Run,
+    calibration_photos: int,
+    say: Callable[[str], None],
+    *,
+    observer: str = "moving",
+) -> TfmotResult:
+    """Quantizes with TFMOT's default 8-bit scheme, fine-tunes and converts; the heads stay in float.
+
+    Args:
+        folded: of `fold_batch_norm`.
+        experiment: of `fine_tuning_experiment`.
+        run: whose tasks the heads have; nothing is written to it.
+        calibration_photos: number of training photos from which the first ranges of activations are taken.
+        say: receives a line of progress now and then.
+        observer: how ranges are taken; of `calibrate.OBSERVERS`.
+
+    Raises:
+        ModelError: the extra is not installed, or TFMOT has no form of a layer; it is named.
+        TrainingError: the child failed or was killed.
+        RunError: no room for temporary files.
+    """
+    check_installed()
+    try:
+        with tempfile.TemporaryDirectory(prefix="keras-faceattr-tfmot-") as name:
+            folder = Path(name)
+            job = _write_job(folder, folded, experiment, run, calibration_photos, observer)
+            _run_child(folder / "job.json", folder / "log.txt", say)
+            return _read_result(job)
+    except OSError as error:
+        raise RunError(
+            f"engine tfmot cannot use {tempfile.gettempdir()}: {error.strerror or error}; free space or set TMPDIR"
+        ) from error
+
+
+def check_installed() -> None:
+    """Refuses to begin without the extra.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
+        raise ModelError("engine tfmot needs the extra: pip install 'keras-faceattr[tfmot]'")
+
+
+def _write_job(
+    folder: Path, folded: keras.Model, experiment: Experiment, run: Run, calibration_photos: int, observer: str
+) -> Job:
+    model, config = folder / "folded.keras", Run(folder / "run")
+    folded.save(model)
+    config.write_config(experiment, run.tasks())
+    written = (str(folder / name) for name in ("model.tflite", "outputs.npz", "result.json"))
+    job = Job(str(model), str(config.folder), calibration_photos, observer, *written)
+    (folder / "job.json").write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
+    return job
+
+
+def _run_child(job: Path, log: Path, say: Callable[[str], None]) -> None:
+    """Waits for the child, passing its lines on; its stderr goes to the log, of which an error's last line is shown."""
+    command = [sys.executable, "-m", CHILD, str(job)]
+    with (
+        log.open("wb") as chatter,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=chatter, text=True, env={**os.environ, **ENVIRONMENT}
+        ) as child,
+    ):
+        try:
+            for line in child.stdout or ():
+                say(line.rstrip())
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode < 0:
+        number = -child.returncode
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        raise TrainingError(
+            f"engine tfmot: the child process was killed ({name}); SIGKILL often means too little memory"
+        )
+    if child.returncode:
+        raise _error(log.read_text(encoding="utf-8", errors="replace"), child.returncode)
+
+
+def _error(log: str, status: int) -> FaceAttrError:
+    """The error that ended the child: ours as it was raised there, any other as a failure of training."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Exit|Interrupt)\b", line)]
+    last = (raised or lines or [f"exit status {status}"])[-1]
+    kind, _, message = last.removeprefix("keras_faceattr.errors.").partition(": ")
+    if last.startswith("keras_faceattr.errors."):
+        error: FaceAttrError = getattr(errors, kind)(message)
+        return error
+    return TrainingError(f"engine tfmot failed: {last[:300]}")
+
+
+def _read_result(job: Job) -> TfmotResult:
+    result = json.loads(Path(job.result).read_text(encoding="utf-8"))
+    with np.load(job.outputs, allow_pickle=False) as arrays:
+        outputs = {name: arrays[name] for name in arrays.files}
+    return TfmotResult(Path(job.tflite).read_bytes(), outputs, result["epochs"], result["versions"])

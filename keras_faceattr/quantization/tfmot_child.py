@@ -1,0 +1,403 @@
+"""The TFMOT engine itself: `python -m keras_faceattr.quantization.tfmot_child JOB.json`, started by `tfmot`.
+
+The only module that imports `tf_keras` and `tensorflow_model_optimization`. It rebuilds the folded net in `tf_keras`
+up to the raw outputs of the heads; what decodes them stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras
+from keras import activations, layers
+
+from keras_faceattr.config import Experiment
+from keras_faceattr.data.pipeline import iterate, training_batches
+from keras_faceattr.data.prepare import PreparedData, prepare
+from keras_faceattr.deploy.convert import convert
+from keras_faceattr.deploy.native import calibration_batches
+from keras_faceattr.errors import DataError, ModelError, TrainingError
+from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
+from keras_faceattr.models.loading import load_model
+from keras_faceattr.models.network import Network
+from keras_faceattr.quantization.calibrate import calibrate
+from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
+from keras_faceattr.quantization.plan import is_relu, sum_range
+from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
+from keras_faceattr.quantization.tfmot import Job
+from keras_faceattr.run import Run
+from keras_faceattr.training.loop import steps_per_epoch, task_loss, validation_score
+from keras_faceattr.training.optimizer import make_schedule
+
+LINE_EVERY_S = 30.0
+PACKAGES = ("tensorflow", "tf_keras", "tensorflow-model-optimization")
+
+Say = Callable[[str], None]
+Step = Callable[[int, Tensor, dict[str, Tensor]], float]
+"""(number of the step, images, labels) → loss."""
+
+_POOLING = ("pool_size", "strides", "padding")
+_CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "use_bias")
+
+ARGUMENTS: dict[type, tuple[str, ...]] = {
+    layers.Conv2D: ("filters", "groups", *_CONVOLUTION),
+    layers.DepthwiseConv2D: ("depth_multiplier", *_CONVOLUTION),
+    layers.Dense: ("units", "use_bias"),
+    layers.ReLU: ("max_value", "negative_slope", "threshold"),
+    layers.Activation: ("activation",),
+    layers.Softmax: ("axis",),
+    layers.MaxPooling2D: _POOLING,
+    layers.AveragePooling2D: _POOLING,
+    layers.GlobalAveragePooling2D: ("keepdims",),
+    layers.GlobalMaxPooling2D: ("keepdims",),
+    layers.Add: (),
+    layers.Multiply: (),
+    layers.Average: (),
+    layers.Concatenate: ("axis",),
+    layers.Flatten: (),
+    layers.Reshape: ("target_shape",),
+    layers.ZeroPadding2D: ("padding",),
+    layers.Dropout: ("rate", "seed"),
+}
+"""Layers that `tf_keras` has under the same name, with the arguments that make the same function."""
+
+
+class RoundedOutput(tfmot.quantization.keras.QuantizeConfig):  # type: ignore[misc]
+    """Rounds the output of a layer for which TFMOT has no rule of its own."""
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+        return []
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+        return []
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        """There are none."""
+
+    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+        """There are none."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """One, which follows the batches as TFMOT's own."""
+        return [
+            tfmot.quantization.keras.quantizers.MovingAverageQuantizer(
+                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+            )
+        ]
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class Rebuilding:
+    """Builds a folded net in `tf_keras`, behind the normalisation of its pixels and up to its raw outputs.
+
+    Args:
+        graph: of the folded net.
+        float_nodes: those that are not quantized.
+
+    Attributes:
+        range_names: node or sum from which the native engine's plan takes the range of a layer's output.
+    """
+
+    def __init__(self, graph: Graph, float_nodes: frozenset[str]) -> None:
+        self.graph, self.float_nodes = graph, float_nodes
+        self.weights: dict[str, list[np.ndarray]] = {}
+        self.range_names: dict[str, str] = {}
+
+    def build(self, tasks: list[str]) -> tf_keras.Model:
+        """A model with a list of raw outputs, in the order of the tasks; TFMOT's annotations are in it.
+
+        Raises:
+            ModelError: `tf_keras` has no form of a layer here; it is named.
+        """
+        raw = [f"{task}_raw" for task in tasks]
+        wanted = self._needed(raw)
+        image = tf_keras.Input(self.graph.input.layer.batch_shape[1:], name=self.graph.input.name)
+        tensors = {self.graph.input.name: image}
+        for node in self.graph.nodes.values():
+            if node.inputs and node.name in wanted:
+                tensors[node.name] = self._make(node, [tensors[name] for name in node.inputs])
+        model = tf_keras.Model(image, [tensors[name] for name in raw])
+        for name, values in self.weights.items():
+            _layer(model, name).set_weights(values)
+        return model
+
+    def _needed(self, nodes: list[str]) -> set[str]:
+        found, stack = set(nodes), list(nodes)
+        while stack:
+            sources = set(self.graph.nodes[stack.pop()].inputs) - found
+            found |= sources
+            stack += sources
+        return found
+
+    def _make(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        layer = node.layer
+        if isinstance(layer, layers.Rescaling) and node.inputs == (self.graph.input.name,):
+            return inputs[0]
+        if type(layer) not in ARGUMENTS:
+            raise ModelError(
+                f"layer {node.name!r} ({type(layer).__name__}) has no form in engine tfmot; use engine native"
+            )
+        if is_relu(node):
+            return self._call(node, tf_keras.layers.ReLU(_relu_limit(layer), name=node.name), inputs)
+        if isinstance(layer, layers.Average):
+            # A mean would be computed in floats; a rounded sum and a factor are what the native engine makes of it.
+            total = self._call(node, tf_keras.layers.Add(name=f"{node.name}_sum"), inputs, sum_range(node.name))
+            return self._call(node, tf_keras.layers.Rescaling(1 / len(inputs), name=node.name), [total])
+        config = layer.get_config()
+        arguments = {name: config[name] for name in ARGUMENTS[type(layer)]}
+        made = getattr(tf_keras.layers, type(layer).__name__)(name=node.name, **arguments)
+        if layer.get_weights():
+            self.weights[node.name] = layer.get_weights()
+        output = self._call(node, made, inputs)
+        if getattr(layer, "activation", None) in (activations.relu, activations.relu6) and layer.get_weights():
+            relu = tf_keras.layers.ReLU(_relu_limit(layer), name=f"{node.name}_activation")
+            return self._call(node, relu, [output])
+        return output
+
+    def _call(self, node: Node, layer: Any, inputs: list[Tensor], range_name: str | None = None) -> Tensor:
+        self.range_names[layer.name] = range_name or node.name
+        if node.name not in self.float_nodes:
+            own = isinstance(layer, tf_keras.layers.Multiply | tf_keras.layers.Rescaling)
+            layer = tfmot.quantization.keras.quantize_annotate_layer(layer, RoundedOutput() if own else None)
+        return layer(inputs if len(inputs) > 1 else inputs[0])
+
+
+def _relu_limit(layer: Any) -> float | None:
+    """Where a ReLU ends: a layer, or a layer with a ReLU as its activation."""
+    if isinstance(layer, layers.ReLU):
+        return None if layer.max_value is None else float(layer.max_value)
+    return 6.0 if layer.activation is activations.relu6 else None
+
+
+def _layer(model: tf_keras.Model, name: str) -> Any:
+    """A layer without TFMOT's annotation around it."""
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        if inner.name == name:
+            return inner
+    raise KeyError(name)
+
+
+class TfmotModel:
+    """The fake-quantized body with its heads, with those methods of a Keras model that our code calls.
+
+    Args:
+        body: of normalised pixels, with a list of raw outputs by task.
+        graph: of the folded net, whose decoding follows.
+        image_range: smallest and largest normalised pixel.
+
+    Attributes:
+        inputs: as of a Keras model.
+        layers: as of a Keras model.
+    """
+
+    def __init__(self, body: tf_keras.Model, graph: Graph, tasks: list[str], image_range: tuple[float, float]) -> None:
+        self.body, self.graph, self.tasks = body, graph, tasks
+        self.low, self.high = image_range
+        self.inputs, self.layers = body.inputs, body.layers
+        self._predict = tf.function(lambda pixels: self(self.normalise(pixels)), reduce_retracing=True)
+
+    def raw(self, normalised: Tensor, training: bool) -> dict[str, Tensor]:
+        """Raw outputs by task."""
+        return dict(zip(self.tasks, tf.nest.flatten(self.body(normalised, training=training)), strict=True))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels as the file's integer input stands for them; the clipping holds TFMOT's range of the input."""
+        scale = (self.high - self.low) / 255
+        return tf.clip_by_value(tf.cast(pixels, tf.float32) * scale + self.low, self.low, self.high)
+
+    def __call__(self, normalised: Tensor, training: bool = False) -> dict[str, Tensor]:
+        values = {f"{task}_raw": value for task, value in self.raw(normalised, training).items()}
+        for node in self.graph.nodes.values():
+            if node.name not in values and node.inputs and all(name in values for name in node.inputs):
+                values[node.name] = node.call(node.layer, [values[name] for name in node.inputs])
+        return {name: values[node] for name, node in sorted(self.graph.outputs.items())}
+
+    def predict_on_batch(self, pixels: np.ndarray) -> Outputs:
+        """Outputs for (batch, side, side, 3) pixels from 0 to 255."""
+        return {name: value.numpy() for name, value in self._predict(tf.convert_to_tensor(pixels)).items()}
+
+
+def build(folded: keras.Model, tasks: list[str], native: QuantizedNetwork) -> tuple[TfmotModel, dict[str, str]]:
+    """The net with TFMOT's quantization, its ranges not set, and the native name of each layer's range."""
+    graph = read_graph(folded)
+    rebuilding = Rebuilding(graph, native.plan.float_nodes)
+    with tfmot.quantization.keras.quantize_scope({"RoundedOutput": RoundedOutput}):
+        annotated = rebuilding.build(tasks)
+        body = tfmot.quantization.keras.quantize_apply(annotated, quantized_layer_name_prefix="")
+    ranges = {**native.plan.ranges, **{name: name for name in native.plan.sums}}
+    names = {layer: ranges[node] for layer, node in rebuilding.range_names.items() if node in ranges}
+    return TfmotModel(body, graph, tasks, native.ranges()[IMAGE_RANGE].limits()), names
+
+
+def start_ranges(model: TfmotModel, native: QuantizedNetwork, names: dict[str, str], batches: list[np.ndarray]) -> None:
+    """Takes the calibrated ranges of the native engine, then lets TFMOT see the photos.
+
+    TFMOT's own averages start at ±6 and keep 99.9 % in every batch: from some ten batches alone they learn nothing.
+    The pass over the photos sets the ranges of the kernels, which follow the weights whenever the net trains.
+    """
+    ranges = native.ranges()
+    for layer in model.body.layers:
+        limits = (model.low, model.high) if _is_input(layer) else None
+        if layer.name in names:
+            limits = ranges[names[layer.name]].limits()
+        for variable in layer.weights:
+            kind = variable.name.split(":")[0].split("/")[-1]
+            if limits and kind.endswith(("_min", "_max")) and not kind.startswith(("kernel", "depthwise_kernel")):
+                variable.assign(limits[kind.endswith("_max")])
+    for batch in batches:
+        model.raw(model.normalise(batch), training=True)
+
+
+def _is_input(layer: Any) -> bool:
+    return type(layer).__name__ == "QuantizeLayer"
+
+
+def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say: Say) -> list[dict[str, Any]]:
+    """Trains as `training.loop.train` does, and leaves the weights of the best epoch, or those from before.
+
+    Returns:
+        A row for each epoch.
+
+    Raises:
+        TrainingError: the loss is not a number.
+    """
+    network, rows = Network(model.body, model), []
+    step = training_step(experiment, data, model)
+    best_score, best = validation_score(experiment, data, network, {}), model.body.get_weights()
+    for epoch in range(experiment.training.epochs):
+        started = time.perf_counter()
+        row = {"epoch": epoch + 1, "loss": _train_epoch(experiment, data, epoch, step, say)}
+        row["seconds"] = round(time.perf_counter() - started, 2)
+        score = validation_score(experiment, data, network, row)
+        if score < best_score or "val" not in data.parts:
+            best_score, best = score, model.body.get_weights()
+        metrics = (f"{key.removeprefix('val_')} {value:.4f}" for key, value in row.items() if key.startswith("val_"))
+        say(" · ".join([f"epoch {epoch + 1}/{experiment.training.epochs}: loss {row['loss']:.4f}", *metrics]))
+        rows.append(row)
+    model.body.set_weights(best)
+    return rows
+
+
+def _train_epoch(experiment: Experiment, data: PreparedData, epoch: int, step: Step, say: Say) -> float:
+    """Mean loss of the batches of our own loop."""
+    training, part = experiment.training, data.parts["train"]
+    steps = steps_per_epoch(experiment, len(part))
+    batches = training_batches(
+        part,
+        training.batch_size,
+        experiment.data.augmentation,
+        seed=experiment.seed,
+        epoch=epoch,
+        steps=training.steps_per_epoch,
+    )
+    losses: list[float] = []
+    told = time.monotonic()
+    for number, (_, images, labels) in enumerate(iterate(batches)):
+        losses.append(step(epoch * steps + number, images, labels))
+        if not math.isfinite(losses[-1]):
+            raise TrainingError(
+                f"engine tfmot: the loss is {losses[-1]} in epoch {epoch + 1}, step {number + 1}; "
+                "lower the learning rate of the recipe's fine-tuning"
+            )
+        if time.monotonic() - told > LINE_EVERY_S:
+            say(f"epoch {epoch + 1}/{training.epochs}, step {number + 1}/{steps}: loss {np.mean(losses):.4f}")
+            told = time.monotonic()
+    return float(np.mean(losses))
+
+
+def training_step(experiment: Experiment, data: PreparedData, model: TfmotModel) -> Step:
+    """One batch: our losses and weights, with the optimizer and the learning rates of the experiment."""
+    losses = {name: task_loss(task, experiment.tasks[name]) for name, task in data.tasks.items()}
+    weights = {name: experiment.tasks[name].weight for name in losses}
+    schedule = make_schedule(experiment.training, steps_per_epoch(experiment, len(data.parts["train"])))
+    optimizer = _optimizer(experiment)
+    variables = model.body.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def compute(images: Tensor, labels: dict[str, Tensor]) -> Tensor:
+        with tf.GradientTape() as tape:
+            raw = model.raw(model.normalise(images), training=True)
+            loss = tf.add_n([weights[name] * losses[name](labels[name], raw[name]) for name in losses])
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    def step(number: int, images: Tensor, labels: dict[str, Tensor]) -> float:
+        optimizer.learning_rate.assign(schedule(number) if callable(schedule) else schedule)
+        return float(compute(images, labels))
+
+    return step
+
+
+def _optimizer(experiment: Experiment) -> Any:
+    """As `training.optimizer.make_optimizer`, of `tf_keras`; the rate is set before each step."""
+    config = experiment.training.optimizer
+    arguments: dict[str, Any] = {
+        "learning_rate": config.learning_rate,
+        "beta_1": config.beta_1,
+        "beta_2": config.beta_2,
+        "epsilon": config.epsilon,
+        "global_clipnorm": config.clip_norm,
+        "jit_compile": False,
+    }
+    if config.name == "adamw":
+        optimizer = tf_keras.optimizers.AdamW(weight_decay=config.weight_decay, **arguments)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        return optimizer
+    return tf_keras.optimizers.Adam(weight_decay=config.weight_decay or None, **arguments)
+
+
+def run_job(job: Job, say: Say) -> None:
+    """Does all of a job and writes its three files.
+
+    Raises:
+        FaceAttrError: whatever the user can mend.
+    """
+    run = Run(Path(job.run))
+    experiment, tasks = run.experiment(), list(run.tasks())
+    folded = load_model(Path(job.model))
+    native = quantize(folded, tasks)
+    keras.utils.set_random_seed(experiment.seed)
+    model, names = build(folded, tasks, native)
+    data = prepare(experiment, ("train", "val", "test"))
+    if "test" not in data.parts:
+        raise DataError("no test photos to compare the engines on")
+    batches = calibration_batches(data.parts["train"], job.calibration_photos, experiment.seed)
+    say(f"engine tfmot: calibrating on {sum(map(len, batches))} photos")
+    calibrate(native, folded, batches, job.observer)
+    start_ranges(model, native, names, batches)
+    say(f"engine tfmot: fine-tuning for {experiment.training.epochs} epochs")
+    epochs = fine_tune(experiment, data, model, say)
+    say("engine tfmot: converting")
+    Path(job.tflite).write_bytes(convert(model, weights="int8", integer_input=True))
+    outputs: dict[str, Any] = dict(predict_split(keras_predictor(model), data.parts["test"]))
+    np.savez(job.outputs, **outputs)
+    versions = {package: metadata.version(package) for package in PACKAGES}
+    Path(job.result).write_text(json.dumps({"epochs": epochs, "versions": versions}), encoding="utf-8")
+
+
+def main() -> None:
+    """Runs the job that the command line names; only lines of progress go to stdout."""
+    progress = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    run_job(job, lambda line: print(line, file=progress))
+
+
+if __name__ == "__main__":
+    main()

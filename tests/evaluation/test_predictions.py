@@ -1,0 +1,41 @@
+"""Outputs of all photos of a split, once each and in order, and their average with the mirrored photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.crops import Crops, LabelledCrops
+from keras_faceattr.evaluation.predictions import predict_split, with_augmentation
+
+SIDE = 16
+
+
+def crops(count: int, offset: int) -> LabelledCrops:
+    """Photos whose left half is their own number, and whose right half is 0; rows start at `offset`."""
+    pixels = np.zeros((count + offset, SIDE, SIDE, 3), np.uint8)
+    pixels[:, :, : SIDE // 2] = np.arange(count + offset)[:, None, None, None]
+    paths = [Path(str(i)) for i in range(count + offset)]
+    rows = np.arange(offset, count + offset)
+    return LabelledCrops(Crops(CropSpec(SIDE), paths, pixels, np.arange(count + offset)), {}, rows)
+
+
+def left_corner(images: np.ndarray) -> dict[str, np.ndarray]:
+    assert images.dtype == np.float32
+    return {"left": images[:, 0, 0, 0]}
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 10])
+def test_every_photo_is_predicted_once_and_in_order(count: int) -> None:
+    outputs = predict_split(left_corner, crops(count, 2), batch_size=4)
+    np.testing.assert_array_equal(outputs["left"], np.arange(2, count + 2))
+
+
+def test_flip_averages_with_the_mirrored_photo() -> None:
+    data = crops(5, 10)
+    plain = predict_split(with_augmentation(left_corner, "none"), data)["left"]
+    averaged = predict_split(with_augmentation(left_corner, "flip"), data)["left"]
+    np.testing.assert_array_equal(averaged, plain / 2)
