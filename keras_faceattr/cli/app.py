@@ -194,7 +194,8 @@ def benchmark_models(
     json: Json = False,
 ) -> None:
     """Compare .tflite files with well-known nets, all in one run: size, multiply-adds, metric, time, ratio."""
-    from keras_faceattr.cli.benchmark_models import BenchmarkOptions, run_benchmark_models
+    from keras_faceattr.cli.benchmark_models import run_benchmark_models
+    from keras_faceattr.cli.benchmark_options import BenchmarkOptions
 
     run_benchmark_models(
         BenchmarkOptions(

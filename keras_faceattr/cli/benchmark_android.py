@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdicts, split, whole_number
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.deploy.android import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
 from keras_faceattr.deploy.budget import Budget, speed_gates
-from keras_faceattr.deploy.devices import class_of, device_class
+from keras_faceattr.deploy.devices import class_of
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.storage import write_json
-
-if TYPE_CHECKING:
-    from keras_faceattr.cli.benchmark_models import BenchmarkOptions
 
 ANY = "android"
 """Whatever phone is connected; other names are classes, which the phone must be of."""
@@ -24,8 +22,6 @@ ANY = "android"
 
 def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
     """Measures every file on the connected phone and prints it; rows of a phone never stand beside rows of a host."""
-    from keras_faceattr.cli.benchmark_models import print_verdicts, split, whole_number
-
     if options.benchmark_binary is None:
         raise BenchmarkError(
             "a phone is measured by LiteRT's own benchmark_model: name it with --benchmark-binary PATH"
@@ -34,9 +30,9 @@ def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[
     device = connect(adb, options.serial)
     found = class_of(device)
     if options.device != ANY and found != options.device:
+        own = f"of the class {found!r}" if found else "of no known class"
         raise BenchmarkError(
-            f"the connected {device.model} ({device.soc}) is {f'of the class {found!r}' if found else 'of no known class'}, "
-            f"not {options.device!r} ({device_class(options.device).title}): use --device android"
+            f"the connected {device.model} ({device.soc}) is {own}, not {options.device!r}: use --device android"
         )
     measurements = [
         measure(adb, device, path, _android_options(options, threads))
@@ -77,5 +73,5 @@ def _android_options(options: BenchmarkOptions, threads: int) -> AndroidOptions:
 def _gates(budget: Budget, measurement: AndroidMeasurement, found: str | None) -> list[Any]:
     """The budget speaks of one thread, and of what the binary printed: a p90 that it did not is not measured."""
     known = found is not None and measurement.threads == 1 and measurement.p90_ms is not None
-    gates = speed_gates(budget, None, {str(found): float(measurement.p90_ms or 0.0)} if known else {})
+    gates = speed_gates(budget, {}, {str(found): float(measurement.p90_ms or 0.0)} if known else {})
     return [gate for gate in gates if gate.name.startswith("p90")]

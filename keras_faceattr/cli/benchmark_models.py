@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +12,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_faceattr.cli.benchmark_android import benchmark_android
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdicts, split, whole_number
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.deploy.artifact import load_artifact
 from keras_faceattr.deploy.benchmark import Row, benchmark_models, write_result
-from keras_faceattr.deploy.budget import Budget, file_gates, load_budget, speed_gates, verdict_row
+from keras_faceattr.deploy.budget import Budget, file_gates, load_budget, speed_gates
 from keras_faceattr.deploy.devices import device_class
 from keras_faceattr.deploy.end_to_end import measure_end_to_end
 from keras_faceattr.deploy.measured_file import measured_file
 from keras_faceattr.deploy.op_profile import op_profile
 from keras_faceattr.deploy.sidecar import CostSpec
-from keras_faceattr.errors import ConfigError
 
 NOTHING = "none"
 """In place of reference nets: measure the files alone."""
 MAX_WIDTH = 1000
-
-
-@dataclass(frozen=True)
-class BenchmarkOptions:
-    """What the command line asked for; lists hold values that may stand between commas."""
-
-    models: list[Path]
-    against: list[str]
-    threads: list[str]
-    precision: list[str]
-    side: int | None
-    seconds: float
-    budget: str | None
-    device: str
-    benchmark_binary: Path | None
-    serial: str | None
-    gpu: bool
-    xnnpack: bool
-    cpu_mask: str | None
-    ops: bool
-    out: Path | None
-    json: bool
 
 
 def run_benchmark_models(options: BenchmarkOptions) -> None:
@@ -112,35 +90,9 @@ def _verdicts(models: list[Path], rows: list[Row], budget: Budget) -> dict[str, 
     for path, row in zip(models, [row for row in own if row["threads"] == least], strict=True):
         cost = CostSpec(**asdict(measured_file(path, row["name"], "model", None).cost))
         gates = file_gates(budget, cost, row["precision"])
-        gates += speed_gates(budget, row if least == 1 else None, {})
+        gates += speed_gates(budget, row["ratios"] if least == 1 else {}, {})
         verdicts[row["name"]] = [gate.model_dump() for gate in gates]
     return verdicts
-
-
-def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | None) -> None:
-    """Prints each limit, what was measured, and whether it was met."""
-    if budget is None:
-        return
-    console = Console()
-    table = Table("file", "limit of", "limit", "measured", "verdict", title=f"budget {budget.name}", box=None)
-    for name, gates in verdicts.items():
-        for gate in gates:
-            table.add_row(name, *verdict_row(gate["name"], gate["limit"], gate["measured"], gate["met"]))
-    console.print(table)
-    if budget.note:
-        console.print(budget.note, highlight=False)
-
-
-def split(values: list[str]) -> list[str]:
-    """`["a,b", "c"]` as `["a", "b", "c"]`."""
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
-
-
-def whole_number(value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise ConfigError(f"--threads {value!r}: write whole numbers, such as 1,2") from None
 
 
 def _print(result: dict[str, Any]) -> None:

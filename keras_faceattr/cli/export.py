@@ -17,7 +17,7 @@ from keras_faceattr.deploy.budget import Budget, load_budget, verdict_row
 from keras_faceattr.deploy.engines import engine
 from keras_faceattr.deploy.export import export_recipe
 from keras_faceattr.deploy.latency import Latency, measure_latencies
-from keras_faceattr.deploy.page import signed, write_page
+from keras_faceattr.deploy.page import write_page
 from keras_faceattr.deploy.recipe import ExportRecipe, export_recipe_names, load_recipe
 from keras_faceattr.deploy.source import read_source
 from keras_faceattr.errors import ConfigError
@@ -49,7 +49,7 @@ def run_export(options: ExportOptions) -> None:
     """Exports every recipe, prints what was proven, and exits 1 where a gate was not met."""
     recipes = _recipes(options)
     budget = load_budget(options.budget) if options.budget else None
-    make = engine(options.engine, recipes)
+    make = engine(options.engine)
     out = options.out or options.run / "export"
     suffix = "" if options.engine == "native" else f"_{options.engine}"
     with FitProgress() as progress:
@@ -131,12 +131,6 @@ def _print(artifacts: list[Artifact], latencies: dict[str, Latency], budget: Bud
                 sidecar.recipe, size, f"{latency.p50_ms:.2f}", *(metric_text(name, metrics[name]) for name in names)
             )
         console.print(table)
-    for artifact in artifacts:
-        for task, drops in artifact.sidecar.parity["drop"].items():
-            changes = ", ".join(
-                f"{name} {signed(name, drop)} worse" for name, drop in drops.items() if not name.startswith("cs@")
-            )
-            console.print(f"{artifact.sidecar.recipe}: {task}: {changes}", highlight=False)
     table = Table("recipe", "gate", "limit", "measured", "verdict", box=None)
     for artifact in artifacts:
         for gate in artifact.sidecar.gates:

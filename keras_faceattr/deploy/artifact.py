@@ -39,6 +39,15 @@ class Artifact:
     def golden_folder(self) -> Path:
         return self.path.parent / "golden"
 
+    @property
+    def differences_path(self) -> Path:
+        """Picture of how its outputs differ from the float model's."""
+        return self.path.parent / "differences.png"
+
+    @property
+    def model_card_path(self) -> Path:
+        return self.path.parent / "model_card.md"
+
     def model(self, threads: int | None = None) -> LiteRTModel:
         """The file in the runtime."""
         return LiteRTModel(self.path, threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -115,16 +115,16 @@ def verdict_row(name: str, limit: str, measured: str, met: bool | None) -> list[
     return [name, limit, measured, {True: "met", False: "not met", None: NOT_MEASURED}[met]]
 
 
-def speed_gates(budget: Budget, row: dict[str, Any] | None, p90_ms: dict[str, float]) -> list[GateSpec]:
+def speed_gates(budget: Budget, ratios: dict[str, float], p90_ms: dict[str, float]) -> list[GateSpec]:
     """Verdicts on times.
 
     Args:
-        row: of `deploy.benchmark`, on one thread; None where nothing was measured.
+        ratios: how many times faster than each reference net that was measured, on one thread of a host.
         p90_ms: by class of devices.
     """
     gates = []
     for net, speed_up in budget.speed_up.items():
-        ratio = (row or {}).get("ratios", {}).get(net)
+        ratio = ratios.get(net)
         gates.append(
             GateSpec(
                 name=f"speed against {net}",

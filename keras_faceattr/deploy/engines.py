@@ -1,21 +1,63 @@
-"""What makes a model integer: our own engine, the converter's calibration, or TFMOT."""
+"""What makes a model integer: our own engine, the converter's own calibration, or TFMOT."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from keras_faceattr.deploy.native import Integer, make_integer
+from keras_faceattr.deploy.convert import convert
+from keras_faceattr.deploy.native import Integer, calibration_batches, make_integer, start_run
 from keras_faceattr.deploy.recipe import ExportRecipe
+from keras_faceattr.deploy.source import ExportListener, Source
 from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.quantization.graph import read_graph
+from keras_faceattr.quantization.plan import make_plan
+from keras_faceattr.quantization.tfmot import fine_tune_with_tfmot
 
-ENGINES: dict[str, Callable[..., Integer]] = {"native": make_integer}
+MakeInteger = Callable[[Source, ExportRecipe, Path, ExportListener, int], Integer]
 
 
-def engine(name: str, recipes: list[ExportRecipe]) -> Callable[..., Integer]:
+def converter_integer(
+    source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int
+) -> Integer:
+    """Post-training quantization by the converter itself: a yardstick, which rounds the heads too.
+
+    There is no fake-quantized model of it: only float model and file are compared.
+    """
+    assert recipe.integer is not None
+    train, photos = source.data.parts.get("train"), recipe.integer.calibration.photos
+    batches = calibration_batches(train, photos, source.experiment.seed)
+    listener.say(f"{recipe.name}: converting with {sum(map(len, batches))} photos")
+    images = [image[None] for part in batches for image in part]
+    content = convert(
+        source.folded, batch=batch, weights="int8", integer_input=True, integer_output=recipe.integer.heads,
+        representative=images,
+    )  # fmt: skip
+    heads = make_plan(read_graph(source.folded)).float_nodes
+    return Integer(content, None, heads, {"engine": "converter", "calibration_photos": len(images)})
+
+
+def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:
+    """Quantization-aware training by TFMOT in a child process: the yardstick of the native engine."""
+    tuning = recipe.integer.fine_tuning if recipe.integer else None
+    assert recipe.integer is not None
+    if recipe.integer.heads or tuning is None or batch != 1:
+        raise ConfigError("engine tfmot makes batch 1 with heads in float and fine-tuning alone: use recipe int8_qat")
+    run = start_run(folder, source, recipe)
+    result = fine_tune_with_tfmot(source.folded, run.experiment(), run, recipe.integer.calibration.photos, listener.say)
+    heads = make_plan(read_graph(source.folded)).float_nodes
+    details = {"engine": "tfmot", "versions": result.versions, "epochs": result.epochs}
+    return Integer(result.tflite, result.outputs, heads, details)
+
+
+ENGINES: dict[str, MakeInteger] = {"native": make_integer, "converter": converter_integer, "tfmot": tfmot_integer}
+
+
+def engine(name: str) -> MakeInteger:
     """The engine of a name.
 
     Raises:
-        ConfigError: unknown, or it cannot make one of the recipes.
+        ConfigError: unknown.
     """
     if name not in ENGINES:
         raise ConfigError(f"unknown --engine {name!r}; {nearest(name, ENGINES)}")

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.data.prepare import crop_spec
-from keras_faceattr.deploy.artifact import Artifact, load_artifact, sha256, write_golden
+from keras_faceattr.deploy.artifact import Artifact, sha256, write_golden
 from keras_faceattr.deploy.budget import Budget, file_gates, speed_gates
+from keras_faceattr.deploy.card import artifact_card
 from keras_faceattr.deploy.convert import INPUT, convert
 from keras_faceattr.deploy.cost import cost_of, op_counts
 from keras_faceattr.deploy.inspection import check_operations
 from keras_faceattr.deploy.measured_file import precision_of
 from keras_faceattr.deploy.native import Integer, make_integer
+from keras_faceattr.deploy.page import plot_differences
 from keras_faceattr.deploy.parity import drop_gates, parity
 from keras_faceattr.deploy.recipe import ExportRecipe
 from keras_faceattr.deploy.runtime import LiteRTModel
@@ -26,7 +28,7 @@ from keras_faceattr.deploy.source import SPLIT, ExportListener, Source, task_of
 from keras_faceattr.deploy.tflite_file import TFLiteFile, read_tflite
 from keras_faceattr.evaluation.model_card import lawful_use_notices
 from keras_faceattr.evaluation.predictions import predict_split
-from keras_faceattr.storage import replacing, write_json
+from keras_faceattr.storage import replacing, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
 from keras_faceattr.training.fit import installed_versions
 
@@ -59,7 +61,8 @@ def export_recipe(
     if recipe.integer:
         integer = make(source, recipe, folder / "qat", listener, batch)
         content, float_layers, details = integer.content, integer.float_layers, integer.details
-        outputs["fake_quantized"] = integer.outputs
+        if integer.outputs is not None:
+            outputs["fake_quantized"] = integer.outputs
     else:
         content = convert(source.folded, batch=batch, weights=recipe.weights)
     listener.say(f"{recipe.name}: proving {len(content) / 1e6:.2f} MB on {len(source.held_out)} photos")
@@ -78,11 +81,16 @@ def export_recipe(
     if budget:
         gates += file_gates(budget, cost, precision_of(file))
         gates += drop_gates(compared["drop"], compared["metrics"]["float"], budget.drop, f"budget {budget.name}")
-        gates += speed_gates(budget, None, {})
+        gates += speed_gates(budget, {}, {})
     write_golden(folder / "golden", runtime, crop_spec(source.experiment))
     sidecar = _sidecar(source, recipe, path, file, runtime, cost, gates, compared, details)
+    artifact = Artifact(path, sidecar)
+    differences = {name: outputs["file"][name] - outputs["float"][name] for name in source.tasks}
+    plot_differences(artifact.differences_path, differences)
+    write_text(artifact.model_card_path, artifact_card(source.experiment, sidecar))
+    # Last, because it says that all the others belong to this file.
     write_json(path.with_suffix(".json"), sidecar.model_dump(mode="json"))
-    return load_artifact(path)
+    return artifact
 
 
 def _sidecar(
@@ -129,6 +137,7 @@ def _sidecar(
         cost=cost,
         operations=op_counts(file),
         licences={"code": "Apache-2.0", "data": provenance["sources"]},
+        training={key: provenance[key] for key in ("photos", "label_hash", "split_hash", "sources")},
         notices=tuple(lawful_use_notices(source.tasks)),
         versions=installed_versions(),
         experiment=plain,
@@ -153,7 +162,7 @@ def _output_specs(source: Source, runtime: LiteRTModel) -> dict[str, OutputSpec]
             meaning=meaning,  # type: ignore[arg-type]
             unit=getattr(task, "unit", "") if meaning == "value" else "",
             shape=tuple(map(int, entry["shape"])),
-            dtype=np.dtype(entry["dtype"]).name,  # type: ignore[arg-type]
+            dtype=np.dtype(entry["dtype"]).name,
             labels=labels,
             scale=float(entry["quantization"][0]) if integer else None,
             zero_point=int(entry["quantization"][1]) if integer else None,

@@ -13,7 +13,7 @@ import numpy as np
 from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.deploy.artifact import sha256
 from keras_faceattr.deploy.convert import convert
-from keras_faceattr.deploy.recipe import ExportRecipe
+from keras_faceattr.deploy.recipe import ExportRecipe, FineTuningConfig
 from keras_faceattr.deploy.source import ExportListener, Source
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
@@ -28,6 +28,8 @@ from keras_faceattr.training.fit import provenance
 
 CALIBRATION_BATCH = 10
 NOISE_PHOTOS = 40
+IDENTITY = "quantization.json"
+"""File that says what recipe and model a fine-tuning belongs to."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Integer:
 
     Attributes:
         content: of the `.tflite` file.
-        outputs: of the fake-quantized model on the held-out photos.
+        outputs: of the fake-quantized model on the held-out photos; None where there is no such model.
         float_layers: layers that were left in float on purpose.
         details: for the sidecar.
     """
 
     content: bytes
-    outputs: Outputs
+    outputs: Outputs | None
     float_layers: frozenset[str]
     details: dict[str, Any]
 
@@ -70,7 +72,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
         if tuning:
             experiment = run.experiment()
             listener.say(f"{recipe.name}: fine-tuning for {tuning.epochs} epochs")
-            details["fine_tuning_helped"] = fine_tune(
+            details["fine_tuned"] = fine_tune(
                 quantized, experiment, source.data, run, listener,
                 frozen_epochs=tuning.frozen_epochs, range_rate=tuning.range_rate,
             )  # fmt: skip
@@ -114,7 +116,7 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
         "integer": recipe.integer.model_dump(mode="json"),
         "labels": source.data.manifest.label_hash(),
     }
-    path = run.folder / "quantization.json"
+    path = run.folder / IDENTITY
     try:
         if json.loads(path.read_text(encoding="utf-8")) == identity:
             if run.model_path.exists():
@@ -122,21 +124,27 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
             return None
     except (OSError, ValueError):
         pass
-    for stale in (run.model_path, run.checkpoint_path, run.history_path, path):
-        stale.unlink(missing_ok=True)
-    run.drop_best_but(0)
-    tuning = recipe.integer.fine_tuning
-    experiment = fine_tuning_experiment(
-        source.experiment,
-        f"{source.experiment.name}_{recipe.name}",
-        tuning.epochs if tuning else 1,
-        tuning.learning_rate if tuning else 1e-4,
-    )
-    run.write_config(experiment, source.tasks)
-    write_json(run.provenance_path, provenance(experiment, source.data))
+    start_run(run.folder, source, recipe)
     # Last, because it says that all the others belong to this recipe.
     write_json(path, identity)
     return None
+
+
+def start_run(folder: Path, source: Source, recipe: ExportRecipe) -> Run:
+    """A run for the fine-tuning of a recipe, without anything that another recipe or model left there."""
+    assert recipe.integer is not None
+    run = Run(folder)
+    for stale in (run.model_path, run.checkpoint_path, run.history_path, folder / IDENTITY):
+        stale.unlink(missing_ok=True)
+    run.drop_best_but(0)
+    tuning = recipe.integer.fine_tuning or FineTuningConfig()
+    name = f"{source.experiment.name}_{recipe.name}"
+    experiment = fine_tuning_experiment(
+        source.experiment, name, tuning.epochs, tuning.learning_rate, tuning.weight_average
+    )
+    run.write_config(experiment, source.tasks)
+    write_json(run.provenance_path, provenance(experiment, source.data))
+    return run
 
 
 def _noise(quantized: QuantizedNetwork, source: Source) -> list[dict[str, Any]]:

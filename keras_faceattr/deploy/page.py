@@ -33,8 +33,8 @@ def write_page(path: Path, artifacts: list[Artifact], latencies: dict[str, Laten
         f"<h1>{html.escape(title)}</h1>",
         f"<p>{html.escape(first.model)}, input {'×'.join(map(str, first.input.shape))}; every number was measured on "
         f"the file itself, on the same {first.protocol['photos']} photos of the split "
-        f"<b>{first.protocol['split']}</b>, without test-time augmentation. Times: this computer, one thread, all files "
-        "in turn in one run; they compare files, not computers.</p>",
+        f"<b>{first.protocol['split']}</b>, without test-time augmentation. Times: this computer, one thread, all "
+        "files in turn in one run; they compare files, not computers.</p>",
         "<h2>Recipes</h2>",
         _recipes(artifacts, latencies),
     ]
@@ -134,9 +134,7 @@ def _artifact(artifact: Artifact, folder: Path) -> list[str]:
     if sidecar.quantization.get("layers"):
         body.append("<h3>Rounding noise by layer</h3>")
         body.append(html_figure(_noise(sidecar.quantization["layers"], folder / f"{sidecar.recipe}_layer_noise.png")))
-    histogram = folder.parent / sidecar.recipe / "differences.png"
-    if histogram.exists():
-        body.append(html_figure(histogram))
+    body.append(html_figure(artifact.differences_path))
     return body
 
 
@@ -191,14 +189,16 @@ def plot_differences(path: Path, differences: dict[str, np.ndarray]) -> Path:
     """Histogram of file minus float, for each task's value.
 
     Args:
-        differences: (n,) by task, in the task's unit.
+        differences: by task, any shape: of its value, or of its probabilities.
     """
 
     def histogram(axes: Axes) -> None:
         for number, (name, values) in enumerate(differences.items()):
             limit = max(float(np.abs(values).max()), 1e-9)
-            axes.hist(values / limit, bins=41, histtype="step", color=f"C{number}", label=f"{name} (1 = {limit:.3g})")
-        axes.set_ylabel("photos")
+            axes.hist(
+                values.ravel() / limit, bins=41, histtype="step", color=f"C{number}", label=f"{name} (1 = {limit:.3g})"
+            )
+        axes.set_ylabel("numbers")
         axes.legend(frameon=False)
 
     return draw_picture(path, histogram, "File minus float", "difference, as a share of the largest")

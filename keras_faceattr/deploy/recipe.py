@@ -45,6 +45,7 @@ class FineTuningConfig(Section):
         frozen_epochs: at the end, in which the ranges no longer move.
         range_rate: how far the ranges move towards each batch's.
         learned_ranges: by gradient instead.
+        weight_average: decay of the moving average of weights that is validated and kept; 0 for none.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 3
@@ -52,6 +53,7 @@ class FineTuningConfig(Section):
     frozen_epochs: Annotated[int, Field(ge=0)] = 1
     range_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     learned_ranges: bool = False
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class IntegerConfig(Section):

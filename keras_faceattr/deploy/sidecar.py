@@ -95,6 +95,7 @@ class Sidecar(Section):
         parity: differences of float model, fake-quantized model and file on the same photos.
         operations: count by kind.
         licences: of the code, and by data set of the data that it was trained on.
+        training: photos by split, label hash and sources of the training.
         notices: about lawful use.
         experiment: that trained it, without the paths of its data.
     """
@@ -117,6 +118,7 @@ class Sidecar(Section):
     cost: CostSpec
     operations: dict[str, int]
     licences: dict[str, Any]
+    training: dict[str, Any]
     notices: tuple[str, ...]
     versions: dict[str, str]
     experiment: dict[str, Any]

@@ -13,11 +13,17 @@ from keras_faceattr.quantization.quantize import QuantizedNetwork
 from keras_faceattr.run import Run
 from keras_faceattr.training.loop import Listener, train, validation_score
 
+WORST = 1.05
+"""Of the calibrated net's score, up to which a trained one is kept. The run's own epoch was chosen on the same photos,
+which flatters the calibrated net: on SCUT-FBP5500 it is 0.5 % better there, and 0.6 % worse on the test photos."""
+
 LARGEST_KERNEL = 127
 """Of the narrow range."""
 
 
-def fine_tuning_experiment(experiment: Experiment, name: str, epochs: int, learning_rate: float) -> Experiment:
+def fine_tuning_experiment(
+    experiment: Experiment, name: str, epochs: int, learning_rate: float, weight_average: float = 0.0
+) -> Experiment:
     """The run's own experiment with a short, low schedule; data, losses and augmentation stay."""
     optimizer = experiment.training.optimizer.model_copy(update={"learning_rate": learning_rate})
     training = experiment.training.model_copy(
@@ -25,7 +31,7 @@ def fine_tuning_experiment(experiment: Experiment, name: str, epochs: int, learn
             "epochs": epochs,
             "optimizer": OptimizerConfig.model_validate(optimizer.model_dump()),
             "schedule": ScheduleConfig(name="cosine", final_share=0.1),
-            "weight_average": 0.0,
+            "weight_average": weight_average,
             "first_stage_epochs": 0,
             "early_stop_epochs": None,
             "precision": "float32",
@@ -52,7 +58,8 @@ def fine_tune(
         range_rate: how far ranges move towards each batch's before that.
 
     Returns:
-        Whether training helped: if no epoch scores better on the validation photos, the calibrated weights stay.
+        Whether the trained weights were kept: if every epoch scores clearly worse on the validation photos, the
+        calibrated ones stay.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -66,7 +73,7 @@ def fine_tune(
             layer.set_rate(rate)
 
     state = train(experiment, data, quantized.network, run, listener, resume=True, start_epoch=start_epoch)
-    if "val" in data.parts and state.best_score > before:
+    if "val" in data.parts and state.best_score > WORST * before:
         quantized.network.inference.set_weights(calibrated)
         return False
     return True

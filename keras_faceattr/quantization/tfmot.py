@@ -138,7 +138,7 @@ def _run_child(job: Path, log: Path, say: Callable[[str], None]) -> None:
     with (
         log.open("wb") as chatter,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=chatter, text=True, env={**os.environ, **ENVIRONMENT}
+            command, stdout=subprocess.PIPE, stderr=chatter, encoding="utf-8", env={**os.environ, **ENVIRONMENT}
         ) as child,
     ):
         try:

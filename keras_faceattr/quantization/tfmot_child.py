@@ -34,7 +34,7 @@ from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
-from keras_faceattr.quantization.plan import is_relu, sum_range
+from keras_faceattr.quantization.plan import Plan, is_relu, sum_range
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
 from keras_faceattr.quantization.tfmot import Job
 from keras_faceattr.run import Run
@@ -55,7 +55,6 @@ ARGUMENTS: dict[type, tuple[str, ...]] = {
     layers.Conv2D: ("filters", "groups", *_CONVOLUTION),
     layers.DepthwiseConv2D: ("depth_multiplier", *_CONVOLUTION),
     layers.Dense: ("units", "use_bias"),
-    layers.ReLU: ("max_value", "negative_slope", "threshold"),
     layers.Activation: ("activation",),
     layers.Softmax: ("axis",),
     layers.MaxPooling2D: _POOLING,
@@ -74,31 +73,51 @@ ARGUMENTS: dict[type, tuple[str, ...]] = {
 """Layers that `tf_keras` has under the same name, with the arguments that make the same function."""
 
 
-class RoundedOutput(tfmot.quantization.keras.QuantizeConfig):  # type: ignore[misc]
-    """Rounds the output of a layer for which TFMOT has no rule of its own."""
+KERNELS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+
+
+class Rounded(tfmot.quantization.keras.QuantizeConfig):  # type: ignore[misc]
+    """Says what to round of a layer for which TFMOT has no rule, or a wrong one.
+
+    Args:
+        kernel: name of the attribute to round per channel, if any.
+        output: whether the output is rounded; its range follows the batches as TFMOT's own.
+    """
+
+    def __init__(self, kernel: str | None = None, output: bool = True) -> None:
+        self.kernel, self.output = kernel, output
 
     def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
-        return []
+        """The kernel, per channel, symmetric, narrow range."""
+        quantizer = tfmot.quantization.keras.quantizers.LastValueQuantizer(
+            num_bits=8, per_axis=True, symmetric=True, narrow_range=True
+        )
+        return [(getattr(layer, self.kernel), quantizer)] if self.kernel else []
 
     def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
         return []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
-        """There are none."""
+        """Puts the rounded kernel into the layer."""
+        for value in quantize_weights:
+            setattr(layer, str(self.kernel), value)
 
     def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
         """There are none."""
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:
-        """One, which follows the batches as TFMOT's own."""
-        return [
-            tfmot.quantization.keras.quantizers.MovingAverageQuantizer(
-                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
-            )
-        ]
+        """One for the whole tensor."""
+        quantizer = tfmot.quantization.keras.quantizers.MovingAverageQuantizer(
+            num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+        )
+        return [quantizer] if self.output else []
 
     def get_config(self) -> dict[str, Any]:
-        return {}
+        return {"kernel": self.kernel, "output": self.output}
+
+
+class OwnReLU(tf_keras.layers.ReLU):  # type: ignore[misc]
+    """A ReLU that TFMOT does not take for one: behind a layer with a kernel it would leave that kernel in float."""
 
 
 class Rebuilding:
@@ -106,14 +125,14 @@ class Rebuilding:
 
     Args:
         graph: of the folded net.
-        float_nodes: those that are not quantized.
+        plan: of the native engine.
 
     Attributes:
         range_names: node or sum from which the native engine's plan takes the range of a layer's output.
     """
 
-    def __init__(self, graph: Graph, float_nodes: frozenset[str]) -> None:
-        self.graph, self.float_nodes = graph, float_nodes
+    def __init__(self, graph: Graph, plan: Plan) -> None:
+        self.graph, self.plan = graph, plan
         self.weights: dict[str, list[np.ndarray]] = {}
         self.range_names: dict[str, str] = {}
 
@@ -147,37 +166,81 @@ class Rebuilding:
         layer = node.layer
         if isinstance(layer, layers.Rescaling) and node.inputs == (self.graph.input.name,):
             return inputs[0]
+        if is_relu(node):
+            return self._relu(node, inputs)
         if type(layer) not in ARGUMENTS:
             raise ModelError(
                 f"layer {node.name!r} ({type(layer).__name__}) has no form in engine tfmot; use engine native"
             )
-        if is_relu(node):
-            return self._call(node, tf_keras.layers.ReLU(_relu_limit(layer), name=node.name), inputs)
         if isinstance(layer, layers.Average):
             # A mean would be computed in floats; a rounded sum and a factor are what the native engine makes of it.
             total = self._call(node, tf_keras.layers.Add(name=f"{node.name}_sum"), inputs, sum_range(node.name))
-            return self._call(node, tf_keras.layers.Rescaling(1 / len(inputs), name=node.name), [total])
-        config = layer.get_config()
-        arguments = {name: config[name] for name in ARGUMENTS[type(layer)]}
-        made = getattr(tf_keras.layers, type(layer).__name__)(name=node.name, **arguments)
-        if layer.get_weights():
-            self.weights[node.name] = layer.get_weights()
-        output = self._call(node, made, inputs)
-        if getattr(layer, "activation", None) in (activations.relu, activations.relu6) and layer.get_weights():
-            relu = tf_keras.layers.ReLU(_relu_limit(layer), name=f"{node.name}_activation")
-            return self._call(node, relu, [output])
-        return output
+            factor = tf_keras.layers.Rescaling(1 / len(inputs), name=node.name)
+            return self._call(node, factor, [total], rounded=Rounded())
+        if isinstance(layer, KERNELS):
+            return self._with_kernel(node, inputs)
+        # What is not in its registry TFMOT leaves alone, if nothing is rounded between it and its ReLU.
+        own = Rounded(output=node.name in self.plan.ranges) if isinstance(layer, layers.Multiply) else None
+        return self._call(node, _made(node), inputs, rounded=own)
 
-    def _call(self, node: Node, layer: Any, inputs: list[Tensor], range_name: str | None = None) -> Tensor:
+    def _relu(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        """A ReLU, if it is not already in the layer before."""
+        source = self.graph.nodes[node.inputs[0]]
+        if self._relu_behind(source) is node:
+            return inputs[0]
+        limit = _limit(node.layer)
+        if isinstance(source.layer, layers.Add):
+            return self._call(node, tf_keras.layers.ReLU(limit, name=node.name), inputs)
+        return self._call(node, OwnReLU(limit, name=node.name), inputs, rounded=Rounded())
+
+    def _with_kernel(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        """A layer with a kernel, and its ReLU."""
+        self.weights[node.name] = node.layer.get_weights()
+        relu = self._relu_behind(node)
+        if relu is None:
+            return self._call(node, _made(node), inputs)
+        if _limit(relu.layer) is None:
+            return self._call(node, _made(node, activation="relu"), inputs, relu.name)
+        # TFMOT knows no ReLU6 as an activation.
+        if isinstance(node.layer, layers.Dense):
+            raise ModelError(f"layer {relu.name!r}: engine tfmot has no ReLU6 behind a dense layer; use engine native")
+        kernel = "depthwise_kernel" if isinstance(node.layer, layers.DepthwiseConv2D) else "kernel"
+        output = self._call(node, _made(node), inputs, rounded=Rounded(kernel, output=False))
+        clipped = OwnReLU(_limit(relu.layer), name=f"{node.name}_activation")
+        return self._call(node, clipped, [output], relu.name, Rounded())
+
+    def _relu_behind(self, node: Node) -> Node | None:
+        """The node with the ReLU that a layer with a kernel computes together with it."""
+        if not isinstance(node.layer, KERNELS) or node.name in self.plan.float_nodes:
+            return None
+        if node.layer.activation is not activations.linear:
+            return node
+        # The plan rounds the output of every such layer, unless a ReLU is all that reads it.
+        return None if node.name in self.plan.ranges else self.graph.nodes[self.graph.consumers()[node.name][0]]
+
+    def _call(
+        self,
+        node: Node,
+        layer: Any,
+        inputs: list[Tensor],
+        range_name: str | None = None,
+        rounded: Rounded | None = None,
+    ) -> Tensor:
         self.range_names[layer.name] = range_name or node.name
-        if node.name not in self.float_nodes:
-            own = isinstance(layer, tf_keras.layers.Multiply | tf_keras.layers.Rescaling)
-            layer = tfmot.quantization.keras.quantize_annotate_layer(layer, RoundedOutput() if own else None)
+        if node.name not in self.plan.float_nodes:
+            layer = tfmot.quantization.keras.quantize_annotate_layer(layer, rounded)
         return layer(inputs if len(inputs) > 1 else inputs[0])
 
 
-def _relu_limit(layer: Any) -> float | None:
-    """Where a ReLU ends: a layer, or a layer with a ReLU as its activation."""
+def _made(node: Node, **changes: Any) -> Any:
+    """The `tf_keras` layer of a node."""
+    config = node.layer.get_config()
+    arguments = {name: config[name] for name in ARGUMENTS[type(node.layer)]}
+    return getattr(tf_keras.layers, type(node.layer).__name__)(name=node.name, **arguments, **changes)
+
+
+def _limit(layer: Any) -> float | None:
+    """Where the ReLU of a layer ends."""
     if isinstance(layer, layers.ReLU):
         return None if layer.max_value is None else float(layer.max_value)
     return 6.0 if layer.activation is activations.relu6 else None
@@ -185,11 +248,7 @@ def _relu_limit(layer: Any) -> float | None:
 
 def _layer(model: tf_keras.Model, name: str) -> Any:
     """A layer without TFMOT's annotation around it."""
-    for layer in model.layers:
-        inner = getattr(layer, "layer", layer)
-        if inner.name == name:
-            return inner
-    raise KeyError(name)
+    return next(inner for layer in model.layers if (inner := getattr(layer, "layer", layer)).name == name)
 
 
 class TfmotModel:
@@ -235,12 +294,13 @@ class TfmotModel:
 def build(folded: keras.Model, tasks: list[str], native: QuantizedNetwork) -> tuple[TfmotModel, dict[str, str]]:
     """The net with TFMOT's quantization, its ranges not set, and the native name of each layer's range."""
     graph = read_graph(folded)
-    rebuilding = Rebuilding(graph, native.plan.float_nodes)
-    with tfmot.quantization.keras.quantize_scope({"RoundedOutput": RoundedOutput}):
+    rebuilding = Rebuilding(graph, native.plan)
+    with tfmot.quantization.keras.quantize_scope({"Rounded": Rounded, "OwnReLU": OwnReLU}):
         annotated = rebuilding.build(tasks)
         body = tfmot.quantization.keras.quantize_apply(annotated, quantized_layer_name_prefix="")
     ranges = {**native.plan.ranges, **{name: name for name in native.plan.sums}}
     names = {layer: ranges[node] for layer, node in rebuilding.range_names.items() if node in ranges}
+    names |= {layer.name: IMAGE_RANGE for layer in body.layers if type(layer).__name__ == "QuantizeLayer"}
     return TfmotModel(body, graph, tasks, native.ranges()[IMAGE_RANGE].limits()), names
 
 
@@ -252,19 +312,26 @@ def start_ranges(model: TfmotModel, native: QuantizedNetwork, names: dict[str, s
     """
     ranges = native.ranges()
     for layer in model.body.layers:
-        limits = (model.low, model.high) if _is_input(layer) else None
-        if layer.name in names:
-            limits = ranges[names[layer.name]].limits()
-        for variable in layer.weights:
-            kind = variable.name.split(":")[0].split("/")[-1]
-            if limits and kind.endswith(("_min", "_max")) and not kind.startswith(("kernel", "depthwise_kernel")):
-                variable.assign(limits[kind.endswith("_max")])
+        limits = _activation_limits(layer)
+        if limits and layer.name not in names:
+            raise ModelError(
+                f"layer {layer.name!r}: engine tfmot rounds it, the native engine does not; use engine native"
+            )
+        if limits:
+            for variable, value in zip(limits, ranges[names[layer.name]].limits(), strict=True):
+                variable.assign(value)
     for batch in batches:
         model.raw(model.normalise(batch), training=True)
 
 
-def _is_input(layer: Any) -> bool:
-    return type(layer).__name__ == "QuantizeLayer"
+def _activation_limits(layer: Any) -> tuple[Any, Any] | None:
+    """Variables of the minimum and the maximum of what a layer rounds; None where it rounds no activation."""
+    variables = {variable.name.split("/")[-1].split(":")[0]: variable for variable in layer.weights}
+    for name, variable in variables.items():
+        stem, _, end = name.rpartition("_")
+        if end == "min" and stem not in ("kernel", "depthwise_kernel"):
+            return variable, variables[f"{stem}_max"]
+    return None
 
 
 def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say: Say) -> list[dict[str, Any]]:
@@ -278,7 +345,9 @@ def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say
     """
     network, rows = Network(model.body, model), []
     step = training_step(experiment, data, model)
-    best_score, best = validation_score(experiment, data, network, {}), model.body.get_weights()
+    before: dict[str, Any] = {}
+    best_score, best = validation_score(experiment, data, network, before), model.body.get_weights()
+    say(_line("calibrated", before))
     for epoch in range(experiment.training.epochs):
         started = time.perf_counter()
         row = {"epoch": epoch + 1, "loss": _train_epoch(experiment, data, epoch, step, say)}
@@ -286,11 +355,18 @@ def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say
         score = validation_score(experiment, data, network, row)
         if score < best_score or "val" not in data.parts:
             best_score, best = score, model.body.get_weights()
-        metrics = (f"{key.removeprefix('val_')} {value:.4f}" for key, value in row.items() if key.startswith("val_"))
-        say(" · ".join([f"epoch {epoch + 1}/{experiment.training.epochs}: loss {row['loss']:.4f}", *metrics]))
+        say(_line(f"epoch {epoch + 1}/{experiment.training.epochs}: loss {row['loss']:.4f}", row))
         rows.append(row)
     model.body.set_weights(best)
     return rows
+
+
+def _line(start: str, row: dict[str, Any]) -> str:
+    shown = ("mae", "pc", "accuracy")
+    metrics = (
+        f"{k.removeprefix('val_')} {v:.4f}" for k, v in row.items() if k.startswith("val_") and k.endswith(shown)
+    )
+    return " · ".join([start, *metrics])
 
 
 def _train_epoch(experiment: Experiment, data: PreparedData, epoch: int, step: Step, say: Say) -> float:

@@ -1,0 +1,66 @@
+"""What `benchmark` was asked, and the verdicts that it prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_faceattr.deploy.budget import Budget, verdict_row
+from keras_faceattr.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What the command line asked for; lists hold values that may stand between commas."""
+
+    models: list[Path]
+    against: list[str]
+    threads: list[str]
+    precision: list[str]
+    side: int | None
+    seconds: float
+    budget: str | None
+    device: str
+    benchmark_binary: Path | None
+    serial: str | None
+    gpu: bool
+    xnnpack: bool
+    cpu_mask: str | None
+    ops: bool
+    out: Path | None
+    json: bool
+
+
+def split(values: list[str]) -> list[str]:
+    """`["a,b", "c"]` as `["a", "b", "c"]`."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def whole_number(value: str) -> int:
+    """A number of threads.
+
+    Raises:
+        ConfigError: no whole number.
+    """
+    try:
+        return int(value)
+    except ValueError:
+        raise ConfigError(f"--threads {value!r}: write whole numbers, such as 1,2") from None
+
+
+def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | None) -> None:
+    """Prints each limit, what was measured, and whether it was met."""
+    if budget is None:
+        return
+    console = Console()
+    table = Table("file", "limit of", "limit", "measured", "verdict", title=f"budget {budget.name}", box=None)
+    for name, gates in verdicts.items():
+        for gate in gates:
+            table.add_row(name, *verdict_row(gate["name"], gate["limit"], gate["measured"], gate["met"]))
+    console.print(table)
+    if budget.note:
+        console.print(budget.note, highlight=False)
