@@ -20,6 +20,10 @@ NOT_MEASURED = "not measured"
 Positive = Annotated[float, Field(gt=0)]
 
 
+Bounds = tuple[float | None, float | None]
+"""Between which two numbers a p90 lies: a median is not above it, a p95 not below it. None: not measured."""
+
+
 class FileLimits(Section):
     """Limits that hold anywhere.
 
@@ -115,12 +119,12 @@ def verdict_row(name: str, limit: str, measured: str, met: bool | None) -> list[
     return [name, limit, measured, {True: "met", False: "not met", None: NOT_MEASURED}[met]]
 
 
-def speed_gates(budget: Budget, ratios: dict[str, float], p90_ms: dict[str, float]) -> list[GateSpec]:
+def speed_gates(budget: Budget, ratios: dict[str, float], p90_ms: dict[str, Bounds]) -> list[GateSpec]:
     """Verdicts on times.
 
     Args:
         ratios: how many times faster than each reference net that was measured, on one thread of a host.
-        p90_ms: by class of devices.
+        p90_ms: what is known of it, by class of devices.
     """
     gates = []
     for net, speed_up in budget.speed_up.items():
@@ -134,13 +138,16 @@ def speed_gates(budget: Budget, ratios: dict[str, float], p90_ms: dict[str, floa
             )
         )
     for device, latency in budget.latency.items():
-        value = p90_ms.get(device)
+        low, high = p90_ms.get(device, (None, None))
+        known = [f"{value:.1f} ms" for value in (low, high) if value is not None]
+        below = high is not None and high <= latency.max_p90_ms
+        above = low is not None and low > latency.max_p90_ms
         gates.append(
             GateSpec(
                 name=f"p90 on {device}",
                 limit=f"≤ {latency.max_p90_ms:g} ms",
-                measured=NOT_MEASURED if value is None else f"{value:.1f} ms",
-                met=None if value is None else value <= latency.max_p90_ms,
+                measured=" to ".join(dict.fromkeys(known)) or NOT_MEASURED,
+                met=True if below else False if above else None,
             )
         )
     return gates

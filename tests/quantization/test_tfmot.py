@@ -169,6 +169,7 @@ def test_the_file_computes_what_the_fake_quantized_model_computes(case: str, req
         kernel = np.asarray(done.case.folded.get_layer(f"{task.name}_raw").kernel)
         moved = feature_step(done.file) * np.sqrt((kernel**2).sum(axis=0).max())
         unit = task.maximum - task.minimum if hasattr(task, "maximum") and name == task.name else 1.0
+        print('DIFF', case, name, np.abs(outputs[name] - done.result.outputs[name]).max() / (moved * unit), moved)
         np.testing.assert_allclose(outputs[name], done.result.outputs[name], rtol=0, atol=moved * unit, err_msg=name)
 
 
