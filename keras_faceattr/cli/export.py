@@ -21,7 +21,7 @@ from keras_faceattr.deploy.page import write_page
 from keras_faceattr.deploy.recipe import ExportRecipe, export_recipe_names, load_recipe
 from keras_faceattr.deploy.source import read_source
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.evaluation.numbers import metric_text, metric_title
+from keras_faceattr.evaluation.numbers import metric_title, number_text
 from keras_faceattr.run import Run
 from keras_faceattr.storage import write_json
 
@@ -114,7 +114,7 @@ def _print(artifacts: list[Artifact], latencies: dict[str, Latency], budget: Bud
     first = artifacts[0].sidecar
     console.print(
         f"measured on the files, {first.protocol['photos']} photos of the split {first.protocol['split']}, "
-        "no test-time augmentation",
+        "no test-time augmentation; intervals stand on the page",
         highlight=False,
     )
     for task, measured in first.metrics.items():
@@ -122,14 +122,13 @@ def _print(artifacts: list[Artifact], latencies: dict[str, Latency], budget: Bud
         titles = [metric_title(name, measured["unit"]) for name in names]
         table = Table("recipe", "MB", "p50 ms", *titles, title=task, title_justify="left", box=None)
         before = first.parity["metrics"]["float"][task]["metrics"]
-        table.add_row("Keras, float", "", "", *(metric_text(name, before[name]) for name in names))
+        table.add_row("Keras, float", "", "", *(number_text(name, before[name]["value"]) for name in names))
         for artifact in artifacts:
             sidecar = artifact.sidecar
             latency, metrics = latencies[sidecar.name], sidecar.metrics[task]["metrics"]
             size = f"{sidecar.cost.file_bytes / 1e6:.3f}"
-            table.add_row(
-                sidecar.recipe, size, f"{latency.p50_ms:.2f}", *(metric_text(name, metrics[name]) for name in names)
-            )
+            values = [number_text(name, metrics[name]["value"]) for name in names]
+            table.add_row(sidecar.recipe, size, f"{latency.p50_ms:.2f}", *values)
         console.print(table)
     table = Table("recipe", "gate", "limit", "measured", "verdict", box=None)
     for artifact in artifacts:

@@ -63,7 +63,8 @@ def _frozen(model: keras.Model, shape: tuple[int, ...]) -> Any:
     concrete = concrete.get_concrete_function()
     frozen = convert_variables_to_constants_v2(concrete)
     graph = frozen.graph.as_graph_def()
-    names = list(concrete.structured_outputs)
+    # TensorFlow flattens a mapping by sorted key, in whatever order the model has its outputs.
+    names = sorted(concrete.structured_outputs)
 
     def signature(image: Any) -> dict[str, Any]:
         outputs = tf.graph_util.import_graph_def(

@@ -43,7 +43,7 @@ class FineTuningConfig(Section):
 
     Attributes:
         frozen_epochs: at the end, in which the ranges no longer move.
-        range_rate: how far the ranges move towards each batch's.
+        range_rate: how far the ranges move towards those of each batch; 0 keeps them as calibrated.
         learned_ranges: by gradient instead.
         weight_average: decay of the moving average of weights that is validated and kept; 0 for none.
     """
@@ -51,7 +51,7 @@ class FineTuningConfig(Section):
     epochs: Annotated[int, Field(ge=1)] = 3
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     frozen_epochs: Annotated[int, Field(ge=0)] = 1
-    range_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    range_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     learned_ranges: bool = False
     weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
 

@@ -189,7 +189,7 @@ class Rebuilding:
         if self._relu_behind(source) is node:
             return inputs[0]
         limit = _limit(node.layer)
-        if isinstance(source.layer, layers.Add):
+        if isinstance(source.layer, layers.Add) and source.name not in self.plan.ranges:
             return self._call(node, tf_keras.layers.ReLU(limit, name=node.name), inputs)
         return self._call(node, OwnReLU(limit, name=node.name), inputs, rounded=Rounded())
 
@@ -198,7 +198,7 @@ class Rebuilding:
         self.weights[node.name] = node.layer.get_weights()
         relu = self._relu_behind(node)
         if relu is None:
-            return self._call(node, _made(node), inputs)
+            return self._call(node, _made(node, activation=node.layer.get_config()["activation"]), inputs)
         if _limit(relu.layer) is None:
             return self._call(node, _made(node, activation="relu"), inputs, relu.name)
         # TFMOT knows no ReLU6 as an activation.
