@@ -21,11 +21,20 @@ from keras_faceattr.recipes import load_experiment, recipe_names
 assert keras_faceattr.__file__.startswith(sys.argv[1]), keras_faceattr.__file__
 modules = [m.name for m in pkgutil.walk_packages(keras_faceattr.__path__, "keras_faceattr.")]
 for name in modules:
-    if name != "keras_faceattr.__main__":
+    # The child process of the optional extra needs it.
+    if name not in ("keras_faceattr.__main__", "keras_faceattr.quantization.tfmot_child"):
         importlib.import_module(name)
 names = recipe_names()
 assert "quickstart" in names, names
 for name in names:
     load_experiment(name)
+from keras_faceattr.deploy.budget import BUDGET_FOLDER, load_budget
+from keras_faceattr.deploy.devices import device_classes
+from keras_faceattr.deploy.recipe import export_recipe_names, load_recipe
+from keras_faceattr.deploy.sidecar import SCHEMA_PATH
+
+assert load_recipe("int8_qat") and len(export_recipe_names()) == 6
+assert [load_budget(path.stem) for path in BUDGET_FOLDER.glob("*.yaml")] and device_classes()
+assert SCHEMA_PATH.is_file(), SCHEMA_PATH
 print(f"wheel: {len(modules)} modules imported, {len(names)} recipes resolved")
 PYTHON

@@ -1,11 +1,11 @@
-"""A cache of its own for every test session, TensorFlow in silence, and tiny photos with their labels."""
+"""A cache of its own for every test session, TensorFlow in silence, tiny photos with their labels, small models."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Set before any test module imports TensorFlow.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -14,6 +14,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from small import SMALL, Quiet
+from stand_in_phone import phone as phone
+
+if TYPE_CHECKING:
+    from keras_faceattr.deploy.artifact import Artifact
+    from keras_faceattr.deploy.source import Source
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,3 +67,37 @@ def tiny_csv(tiny_photos: Callable[..., list[str]]) -> Callable[..., Path]:
         return folder / "labels.csv"
 
     return write
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the quickstart, made small."""
+    from keras_faceattr.cli.options import read_experiment
+    from keras_faceattr.cli.progress import FitProgress
+    from keras_faceattr.training.fit import fit
+
+    experiment = read_experiment("quickstart", [], SMALL[1::2])
+    with FitProgress() as progress:
+        return fit(experiment, tmp_path_factory.mktemp("runs"), progress).folder
+
+
+@pytest.fixture(scope="session")
+def source(small_run: Path) -> Source:
+    """The small run as an export reads it."""
+    from keras_faceattr.deploy.source import read_source
+    from keras_faceattr.run import Run
+
+    return read_source(Run(small_run), [], {}, Quiet())
+
+
+@pytest.fixture(scope="session")
+def exported(source: Source, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    """Artifacts of the small run by recipe, fine-tuned for one epoch or not at all; nobody may change them."""
+    from keras_faceattr.deploy.export import export_recipe
+    from keras_faceattr.deploy.recipe import load_recipe
+
+    folder = tmp_path_factory.mktemp("export")
+    tuning = ["integer.fine_tuning.epochs=1", "integer.fine_tuning.frozen_epochs=0"]
+    untuned = ["integer.fine_tuning=null"]
+    recipes = [load_recipe("float32"), load_recipe("int8_qat", tuning), load_recipe("int8_full", untuned)]
+    return {recipe.name: export_recipe(source, recipe, folder / recipe.name, Quiet()) for recipe in recipes}

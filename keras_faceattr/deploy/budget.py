@@ -6,16 +6,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from keras_faceattr.config import Section
 from keras_faceattr.deploy.devices import device_class
-from keras_faceattr.deploy.recipe import Tolerance
+from keras_faceattr.deploy.recipe import Tolerances
+from keras_faceattr.deploy.references import REFERENCE_NETS
 from keras_faceattr.deploy.sidecar import CostSpec, GateSpec
+from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.recipes import load_section
 
 BUDGET_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "budgets"
 NOT_MEASURED = "not measured"
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -35,6 +38,15 @@ class FileLimits(Section):
     max_macs: Positive | None = None
     max_bytes: dict[str, Positive] | Positive | None = None
     max_peak_activation_bytes: Positive | None = None
+
+    @field_validator("max_bytes")
+    @classmethod
+    def _known_precisions(cls, limits: dict[str, float] | float | None) -> dict[str, float] | float | None:
+        """A limit of a precision that no file has would never be judged."""
+        for name in limits if isinstance(limits, dict) else ():
+            if name not in PRECISIONS:
+                raise ValueError(f"no precision {name!r}; {nearest(name, PRECISIONS)}")
+        return limits
 
 
 class SpeedUp(Section):
@@ -67,7 +79,7 @@ class Budget(Section):
     name: str
     title: str = ""
     file: FileLimits = FileLimits()
-    drop: dict[str, Tolerance] = Field(default={})
+    drop: Tolerances = Field(default={})
     speed_up: dict[str, SpeedUp] = Field(default={})
     latency: dict[str, LatencyLimit] = Field(default={})
     note: str = ""
@@ -77,9 +89,12 @@ def load_budget(name: str) -> Budget:
     """The budget of a name or a path.
 
     Raises:
-        ConfigError: unknown, a wrong key or value, or an unknown class of devices.
+        ConfigError: unknown, a wrong key or value, or an unknown reference net or class of devices.
     """
     budget = load_section(Budget, BUDGET_FOLDER, name, "budget")
+    for net in budget.speed_up:
+        if net not in REFERENCE_NETS:
+            raise ConfigError(f"{name}: speed_up: unknown reference net {net!r}; {nearest(net, REFERENCE_NETS)}")
     for device in budget.latency:
         device_class(device)
     return budget

@@ -43,8 +43,10 @@ def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: 
     assert recipe.integer is not None
     if recipe.integer.heads or tuning is None or batch != 1:
         raise ConfigError("engine tfmot makes batch 1 with heads in float and fine-tuning alone: use recipe int8_qat")
-    run = start_run(folder, source, recipe)
-    result = fine_tune_with_tfmot(source.folded, run.experiment(), run, recipe.integer.calibration.photos, listener.say)
+    run, calibration = start_run(folder, source, recipe), recipe.integer.calibration
+    result = fine_tune_with_tfmot(
+        source.folded, run.experiment(), run, calibration.photos, listener.say, observer=calibration.observer
+    )
     heads = make_plan(read_graph(source.folded)).float_nodes
     details = {"engine": "tfmot", "versions": result.versions, "epochs": result.epochs}
     return Integer(result.tflite, result.outputs, heads, details)

@@ -6,9 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from keras_faceattr.config import Section
+from keras_faceattr.errors import nearest
 from keras_faceattr.recipes import load_section, names_in
 
 RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "recipes"
@@ -31,6 +32,22 @@ class Tolerance(Section):
         return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(float_value)
 
 
+JUDGED_METRICS = ("mae", "rmse", "pc", "epsilon_error", "accuracy", "balanced_accuracy")
+"""What a tolerance may name, beside the cumulative scores `cs@k`."""
+
+
+def _known_metrics(tolerances: dict[str, Tolerance]) -> dict[str, Tolerance]:
+    """A tolerance of a metric that no task has would never be judged."""
+    for name in tolerances:
+        if name not in JUDGED_METRICS and not name.startswith("cs@"):
+            raise ValueError(f"no metric {name!r}; {nearest(name, (*JUDGED_METRICS, 'cs@k'))}")
+    return tolerances
+
+
+Tolerances = Annotated[dict[str, Tolerance], AfterValidator(_known_metrics)]
+"""By metric."""
+
+
 class CalibrationConfig(Section):
     """From which training photos the ranges of activations are taken, and how."""
 
@@ -45,6 +62,7 @@ class FineTuningConfig(Section):
         frozen_epochs: at the end, in which the ranges no longer move.
         range_rate: how far the ranges move towards those of each batch; 0 keeps them as calibrated.
         learned_ranges: by gradient instead.
+        augmented: with the run's augmentation; else photos are at most mirrored. See `fine_tuning_experiment`.
         weight_average: decay of the moving average of weights that is validated and kept; 0 for none.
     """
 
@@ -53,6 +71,7 @@ class FineTuningConfig(Section):
     frozen_epochs: Annotated[int, Field(ge=0)] = 1
     range_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     learned_ranges: bool = False
+    augmented: bool = False
     weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
@@ -76,7 +95,7 @@ class ExportRecipe(Section):
     name: str
     weights: Literal["float32", "float16", "int8"]
     integer: IntegerConfig | None = None
-    tolerance: dict[str, Tolerance] = Field(default={})
+    tolerance: Tolerances = Field(default={})
 
     @property
     def epochs(self) -> int:

@@ -61,9 +61,11 @@ def read_source(run: Run, heads: list[str], paths: dict[str, str], listener: Exp
 
     Raises:
         RunError: the run never finished an epoch.
-        ConfigError: an unknown head.
+        ConfigError: an unknown head, or a backend that cannot convert.
         DataError: no held-out photos.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(f"the converter is TensorFlow's: export without KERAS_BACKEND={keras.backend.backend()}")
     experiment, tasks = with_paths(run.experiment(), paths), run.tasks()
     if not run.model_path.exists():
         raise RunError(f"{run.folder} never finished training: go on with keras-faceattr fit --resume {run.folder}")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_faceattr.config import Experiment, OptimizerConfig, ScheduleConfig
+from keras_faceattr.config import AugmentationConfig, Experiment, OptimizerConfig, ScheduleConfig
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.quantization.graph import read_graph
 from keras_faceattr.quantization.layers import QUANTIZED, SMALLEST_KERNEL_SHARE, FakeQuantize
 from keras_faceattr.quantization.quantize import QuantizedNetwork
 from keras_faceattr.run import Run
 from keras_faceattr.training.loop import Listener, train, validation_score
+
+WARMUP_EPOCHS = 0.5
+"""Adam knows nothing of the gradients' sizes at first and moves every weight alike, which shifts the predictions."""
 
 WORST = 1.05
 """Of the calibrated net's score, up to which a trained one is kept. The run's own epoch was chosen on the same photos,
@@ -22,22 +25,36 @@ LARGEST_KERNEL = 127
 
 
 def fine_tuning_experiment(
-    experiment: Experiment, name: str, epochs: int, learning_rate: float, weight_average: float = 0.0
+    experiment: Experiment,
+    name: str,
+    epochs: int,
+    learning_rate: float,
+    weight_average: float = 0.0,
+    augmented: bool = False,
 ) -> Experiment:
-    """The run's own experiment with a short, low schedule; data, losses and augmentation stay."""
+    """The run's own experiment with a short, low schedule; data and losses stay.
+
+    Args:
+        augmented: also the augmentation stays; else the photos are at most mirrored. Without batch norms a net has the
+            statistics of plain photos, and is off on changed ones; training on these moves it off the plain ones.
+    """
+    augmentation = experiment.data.augmentation
+    if augmentation and not augmented:
+        augmentation = AugmentationConfig(flip=augmentation.flip, grey=0, min_scale=1, rotation_degrees=0, jitter=0)
     optimizer = experiment.training.optimizer.model_copy(update={"learning_rate": learning_rate})
     training = experiment.training.model_copy(
         update={
             "epochs": epochs,
             "optimizer": OptimizerConfig.model_validate(optimizer.model_dump()),
-            "schedule": ScheduleConfig(name="cosine", final_share=0.1),
+            "schedule": ScheduleConfig(name="cosine", warmup_epochs=WARMUP_EPOCHS, final_share=0.1),
             "weight_average": weight_average,
             "first_stage_epochs": 0,
             "early_stop_epochs": None,
             "precision": "float32",
         }
     )
-    return experiment.model_copy(update={"name": name, "training": training})
+    data = experiment.data.model_copy(update={"augmentation": augmentation})
+    return experiment.model_copy(update={"name": name, "data": data, "training": training})
 
 
 def fine_tune(

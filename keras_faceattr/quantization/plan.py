@@ -33,6 +33,9 @@ OWN_RANGE = (
 )  # fmt: skip
 """Layers with an integer kernel that rescales to a range of its own."""
 
+PAIRWISE = (layers.Add, layers.Subtract, layers.Multiply, layers.Average)
+"""Layers that the converter splits into float operations if they merge more than two tensors."""
+
 FIXED_RANGE: dict[Any, tuple[float, float]] = {
     layers.Softmax: (0.0, 255 / 256),
     activations.softmax: (0.0, 255 / 256),
@@ -78,14 +81,22 @@ def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
     consumers = graph.consumers()
     head = frozenset() if all_integer else _head(graph, consumers)
     body = [node for node in graph.nodes.values() if node.inputs and node.name not in head]
+    normalising = {n.name for n in body if isinstance(n.layer, layers.Rescaling) and n.inputs == (graph.input.name,)}
     for node in body:
-        _check(node, all_integer)
+        if node.name not in normalising:
+            _check(node, all_integer)
     groups = _Groups()
     ranges, fixed = {}, {}
     for node in body:
         if isinstance(node.layer, SAME_VALUES + SAME_RANGE):
             for source in node.inputs:
                 groups.join(node.name, source)
+    of_pixels = {groups.name(name) for name in (graph.input.name, *normalising)}
+    for node in body:
+        if isinstance(node.layer, SAME_RANGE) and len(node.inputs) > 1 and groups.name(node.name) in of_pixels:
+            raise ModelError(
+                f"layer {node.name!r} joins pixels and features in one range: put a 1×1 convolution behind the pixels"
+            )
     for node in body:
         if isinstance(node.layer, (*SAME_VALUES, layers.Rescaling)):
             continue
@@ -94,6 +105,13 @@ def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
             limits = FIXED_RANGE.get(_kind(node))
             if limits:
                 fixed[ranges[node.name]] = limits
+    for node in body:
+        limits = fixed.get(ranges.get(node.name, ""))
+        if limits and not isinstance(node.layer, SAME_RANGE) and FIXED_RANGE.get(_kind(node)) != limits:
+            raise ModelError(
+                f"layer {node.name!r} is joined with one whose range is fixed at {limits}: "
+                "put a 1×1 convolution behind that one"
+            )
     averages = [node for node in body if isinstance(node.layer, layers.Average)]
     return Plan(head, ranges, fixed, {sum_range(node.name): (node.name, len(node.inputs)) for node in averages})
 
@@ -135,7 +153,7 @@ def _head(graph: Graph, consumers: dict[str, list[str]]) -> frozenset[str]:
 
 def _check(node: Node, all_integer: bool) -> None:
     layer = node.layer
-    known = (*QUANTIZED, *SAME_VALUES, *SAME_RANGE, *OWN_RANGE, layers.Rescaling)
+    known = (*QUANTIZED, *SAME_VALUES, *SAME_RANGE, *OWN_RANGE)
     if type(layer) in QUANTIZED:
         if layer.activation not in (activations.linear, activations.relu, activations.relu6):
             raise ModelError(
@@ -144,7 +162,12 @@ def _check(node: Node, all_integer: bool) -> None:
         if isinstance(layer, layers.Dense) and len(layer.input.shape) != 2:
             raise ModelError(f"layer {node.name!r} is dense on a map: use a 1×1 convolution")
         return
-    allowed = type(layer) in known or (all_integer and isinstance(layer, INTEGER_DECODING))
+    if isinstance(layer, PAIRWISE) and len(node.inputs) > 2:
+        raise ModelError(
+            f"layer {node.name!r} merges {len(node.inputs)} tensors, its int8 kernel two: merge two at a time"
+        )
+    clips = isinstance(layer, layers.ReLU) and (layer.threshold or layer.max_value is not None)
+    allowed = (type(layer) in known and not clips) or (all_integer and isinstance(layer, INTEGER_DECODING))
     if not allowed and not is_relu(node) and _kind(node) not in FIXED_RANGE:
         hint = "; keep the heads in float (recipe int8_qat)" if isinstance(layer, DECODING) else ""
         raise ModelError(f"layer {node.name!r} ({type(layer).__name__}) has no int8 kernel{hint}")

@@ -33,6 +33,7 @@ from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, pred
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.calibrate import calibrate
+from keras_faceattr.quantization.fine_tune import WORST
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
 from keras_faceattr.quantization.plan import Plan, is_relu, sum_range
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
@@ -284,7 +285,7 @@ class TfmotModel:
         for node in self.graph.nodes.values():
             if node.name not in values and node.inputs and all(name in values for name in node.inputs):
                 values[node.name] = node.call(node.layer, [values[name] for name in node.inputs])
-        return {name: values[node] for name, node in sorted(self.graph.outputs.items())}
+        return {name: values[node] for name, node in self.graph.outputs.items()}
 
     def predict_on_batch(self, pixels: np.ndarray) -> Outputs:
         """Outputs for (batch, side, side, 3) pixels from 0 to 255."""
@@ -346,7 +347,8 @@ def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say
     network, rows = Network(model.body, model), []
     step = training_step(experiment, data, model)
     before: dict[str, Any] = {}
-    best_score, best = validation_score(experiment, data, network, before), model.body.get_weights()
+    best_score, best = WORST * validation_score(experiment, data, network, before), model.body.get_weights()
+    best_epoch = 0
     say(_line("calibrated", before))
     for epoch in range(experiment.training.epochs):
         started = time.perf_counter()
@@ -354,10 +356,15 @@ def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say
         row["seconds"] = round(time.perf_counter() - started, 2)
         score = validation_score(experiment, data, network, row)
         if score < best_score or "val" not in data.parts:
-            best_score, best = score, model.body.get_weights()
+            best_score, best, best_epoch = score, model.body.get_weights(), epoch + 1
         say(_line(f"epoch {epoch + 1}/{experiment.training.epochs}: loss {row['loss']:.4f}", row))
         rows.append(row)
     model.body.set_weights(best)
+    say(
+        f"engine tfmot: keeping epoch {best_epoch}"
+        if best_epoch
+        else "engine tfmot: no epoch helped; keeping the calibrated"
+    )
     return rows
 
 

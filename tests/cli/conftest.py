@@ -5,19 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+from small import SMALL as SMALL
 
 from keras_faceattr.cli import main
-
-SMALL = [
-    "--set", "data.sources.0.options.count=60", "--set", "data.sources.0.options.size=40",
-    "--set", "data.crop.size=32", "--set", "training.epochs=2", "--set", "training.batch_size=8",
-    "--set", "evaluation.bootstrap_samples=20",
-]  # fmt: skip
-"""The quickstart made small enough for a test."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +52,3 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
         return Done(int(code), captured.out, captured.err)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the quickstart, made small."""
-    from keras_faceattr.cli.options import read_experiment
-    from keras_faceattr.cli.progress import FitProgress
-    from keras_faceattr.training.fit import fit
-
-    experiment = read_experiment("quickstart", [], SMALL[1::2])
-    with FitProgress() as progress:
-        return fit(experiment, tmp_path_factory.mktemp("runs"), progress).folder

@@ -208,7 +208,7 @@ def test_epochs_versions_and_lines_are_reported(thin_vgg: Done) -> None:
     assert "calibrating on 16 photos" in thin_vgg.lines[0]
     assert [line for line in thin_vgg.lines if line.startswith("epoch 1/1: loss ")]
     # Whatever the libraries print is not the user's.
-    assert len(thin_vgg.lines) == 5
+    assert len(thin_vgg.lines) == 6
 
 
 @needs_extra
