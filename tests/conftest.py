@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from small import SMALL, Quiet
+from small import SMALL, UNTUNED, Quiet
 from stand_in_phone import phone as phone
 
 if TYPE_CHECKING:
@@ -98,6 +98,5 @@ def exported(source: Source, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
     folder = tmp_path_factory.mktemp("export")
     tuning = ["integer.fine_tuning.epochs=1", "integer.fine_tuning.frozen_epochs=0"]
-    untuned = ["integer.fine_tuning=null"]
-    recipes = [load_recipe("float32"), load_recipe("int8_qat", tuning), load_recipe("int8_full", untuned)]
+    recipes = [load_recipe("float32"), load_recipe("int8_qat", tuning), load_recipe("int8_full", UNTUNED)]
     return {recipe.name: export_recipe(source, recipe, folder / recipe.name, Quiet()) for recipe in recipes}

@@ -12,6 +12,9 @@ SMALL = [
 ]  # fmt: skip
 """The quickstart made small enough for a test."""
 
+UNTUNED = ["integer.fine_tuning=null", "integer.calibration.observer=minmax"]
+"""Changes of an export recipe: integers without fine-tuning."""
+
 
 class Quiet:
     """Listens to an export, keeps its lines, and shows nothing."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keras_faceattr.cli.benchmark_android import benchmark_android
+from keras_faceattr.cli.benchmark_android import ANY, benchmark_android
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdicts, split, whole_number
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.deploy.artifact import load_artifact
@@ -35,7 +35,7 @@ def run_benchmark_models(options: BenchmarkOptions) -> None:
         # The sidecar's numbers are of another file if the hash differs.
         if path.with_suffix(".json").is_file():
             load_artifact(path)
-    if options.device == "host" or device_class(options.device).kind == "host":
+    if options.device != ANY and device_class(options.device).kind == "host":
         result = _on_host(options, budget)
     else:
         result = benchmark_android(options, budget)
@@ -73,12 +73,16 @@ def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]
 
 
 def _end_to_end(options: BenchmarkOptions, rows: list[Row]) -> dict[str, Any]:
-    """From the bytes of a photo to a number, for every model whose sidecar tells its crop."""
+    """From the bytes of a photo to a number, for every model of one photo whose sidecar tells its crop."""
     threads = min(row["threads"] for row in rows)
     found = {}
     for path in options.models:
-        if path.with_suffix(".json").is_file():
-            found[path.name] = measure_end_to_end(path, load_artifact(path).sidecar.crop_spec(), threads)
+        if not path.with_suffix(".json").is_file():
+            continue
+        sidecar = load_artifact(path).sidecar
+        # Of several photos at once none has a time of its own.
+        if sidecar.input.shape[0] == 1:
+            found[path.name] = measure_end_to_end(path, sidecar.crop_spec(), threads)
     return found
 
 

@@ -27,6 +27,8 @@ from keras_faceattr.storage import write_json
 
 DEFAULT_RECIPES = ["float32", "int8_qat"]
 SECONDS_A_FILE = 2.0
+MOST_LISTED = 2
+"""Files of which every gate is printed; of more, gates that are met are counted. The page has all."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,14 @@ def _print(artifacts: list[Artifact], latencies: dict[str, Latency], budget: Bud
             table.add_row(sidecar.recipe, size, f"{latency.p50_ms:.2f}", *values)
         console.print(table)
     table = Table("recipe", "gate", "limit", "measured", "verdict", box=None)
+    few = len(artifacts) <= MOST_LISTED
     for artifact in artifacts:
+        met = sum(gate.met is True for gate in artifact.sidecar.gates)
+        if met and not few:
+            table.add_row(artifact.sidecar.recipe, f"{met} gates", "", "", "met")
         for gate in artifact.sidecar.gates:
+            if gate.met and not few:
+                continue
             table.add_row(artifact.sidecar.recipe, *verdict_row(gate.name, gate.limit, gate.measured, gate.met))
     console.print(table)
     if budget and budget.note:

@@ -116,7 +116,9 @@ def _largest(artifact: Artifact, got: dict[str, Any], expected: dict[str, Any]) 
     worst = 0.0
     for name, values in expected.items():
         unit = artifact.sidecar.outputs[name].scale or GOLDEN_TOLERANCE
-        worst = max(worst, float(np.abs(np.subtract(got[name], values)).max()) / unit)
+        gap = np.abs(np.subtract(got[name], values)) / unit
+        # What is no number is no match; `max` would pass it over.
+        worst = max(worst, float(np.nan_to_num(gap, nan=np.inf).max()))
     return worst
 
 

@@ -11,7 +11,10 @@ from keras_faceattr.evaluation.model_card import model_card
 def artifact_card(experiment: Experiment, sidecar: Sidecar) -> str:
     """The run's card with the numbers of this very file, and what was done to make it."""
     results = {**sidecar.protocol, "tasks": sidecar.metrics}
-    card = model_card(experiment, results, sidecar.training)
+    tasks = {name: task for name, task in experiment.tasks.items() if name in sidecar.tasks}
+    # The sidecar's, which names no folder of this machine.
+    shipped = experiment.model_copy(update={"tasks": tasks, "model": sidecar.experiment_object().model})
+    card = model_card(shipped, results, sidecar.training)
     cost, shape = sidecar.cost, "×".join(map(str, sidecar.input.shape))
     lines = [
         "",

@@ -30,6 +30,7 @@ CALIBRATION_BATCH = 10
 NOISE_PHOTOS = 40
 IDENTITY = "quantization.json"
 """File that says what recipe and model a fine-tuning belongs to."""
+FINISHED = "finished.json"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
         round_biases(quantized)
         with replacing(run.model_path) as temporary:
             quantized.network.inference.save(temporary)
-        write_json(folder / "finished.json", details)
+        write_json(folder / FINISHED, details)
     else:
         listener.say(f"{recipe.name}: using the model that an earlier export left in {folder}")
         details = finished
@@ -120,7 +121,7 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
     try:
         if json.loads(path.read_text(encoding="utf-8")) == identity:
             if run.model_path.exists():
-                return dict(json.loads((run.folder / "finished.json").read_text(encoding="utf-8")))
+                return dict(json.loads((run.folder / FINISHED).read_text(encoding="utf-8")))
             return None
     except (OSError, ValueError):
         pass
@@ -134,7 +135,7 @@ def start_run(folder: Path, source: Source, recipe: ExportRecipe) -> Run:
     """A run for the fine-tuning of a recipe, without anything that another recipe or model left there."""
     assert recipe.integer is not None
     run = Run(folder)
-    for stale in (run.model_path, run.checkpoint_path, run.history_path, folder / IDENTITY):
+    for stale in (run.model_path, run.checkpoint_path, run.history_path, folder / FINISHED, folder / IDENTITY):
         stale.unlink(missing_ok=True)
     run.drop_best_but(0)
     tuning = recipe.integer.fine_tuning or FineTuningConfig()

@@ -91,8 +91,10 @@ def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Pa
     def scatter(x: list[float]) -> Any:
         def paint(axes: Axes) -> None:
             axes.scatter(x, values, color=COLOUR, zorder=3)
-            for place, value, artifact in zip(x, values, artifacts, strict=True):
-                axes.annotate(artifact.sidecar.recipe, (place, value), textcoords="offset points", xytext=(5, 5))
+            for number, (place, value, artifact) in enumerate(zip(x, values, artifacts, strict=True)):
+                # Integer files lie close together: their names go up and down in turn.
+                offset = (6, 6 if number % 2 else -12)
+                axes.annotate(artifact.sidecar.recipe, (place, value), xytext=offset, textcoords="offset points")
             axes.axhline(before, color=SECOND_COLOUR, linewidth=1, label="Keras, float")
             axes.set_ylabel(label)
             axes.margins(x=0.25, y=0.25)

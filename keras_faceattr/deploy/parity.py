@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array
+from keras_faceattr.deploy.budget import NOT_MEASURED
 from keras_faceattr.deploy.recipe import Tolerance
 from keras_faceattr.deploy.sidecar import GateSpec
 from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, evaluate, primary_metric
@@ -65,16 +67,19 @@ def drop_gates(
         for metric, limit in tolerance.items():
             if metric not in drops:
                 continue
-            most = limit.limit(metrics[task]["metrics"][metric]["value"])
-            gates.append(
-                GateSpec(
-                    name=f"{task} {metric} ({whose})",
-                    limit=f"at most {_size(metric, most)} worse",
-                    measured=f"{_size(metric, abs(drops[metric]))} {'worse' if drops[metric] > 0 else 'better'}",
-                    met=bool(drops[metric] <= most),
-                )
-            )
+            before = metrics[task]["metrics"][metric]["value"]
+            gate = _drop_gate(metric, limit, before, drops[metric])
+            gates.append(GateSpec(name=f"{task} {metric} ({whose})", **gate))
     return gates
+
+
+def _drop_gate(metric: str, limit: Tolerance, before: float, drop: float) -> dict[str, Any]:
+    """A correlation of predictions that are all alike is no number: without one before, nothing can be lost."""
+    if math.isnan(before):
+        return {"limit": NOT_MEASURED, "measured": NOT_MEASURED, "met": None}
+    most = limit.limit(before)
+    shown = "no number" if math.isnan(drop) else f"{_size(metric, abs(drop))} {'worse' if drop > 0 else 'better'}"
+    return {"limit": f"at most {_size(metric, most)} worse", "measured": shown, "met": bool(drop <= most)}
 
 
 def _size(metric: str, value: float) -> str:

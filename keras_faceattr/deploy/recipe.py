@@ -14,6 +14,8 @@ from keras_faceattr.recipes import load_section, names_in
 
 RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "recipes"
 
+ORDER = ("float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full")
+
 
 class Tolerance(Section):
     """How much worse than the float model a metric may be: as a share of it, or in its own unit."""
@@ -120,5 +122,5 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> ExportRecipe:
 
 
 def export_recipe_names() -> list[str]:
-    """Names of the shipped recipes."""
-    return names_in(RECIPE_FOLDER)
+    """Names of the shipped recipes, from the one closest to the trained model to the one farthest from it."""
+    return sorted(names_in(RECIPE_FOLDER), key=lambda name: (*ORDER, name).index(name))

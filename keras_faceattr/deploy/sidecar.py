@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from keras_faceattr.config import Experiment, Section
 from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.errors import ArtifactError
+from keras_faceattr.errors import ArtifactError, FaceAttrError
 from keras_faceattr.tasks import Task, task_from_dict
 
 SCHEMA_PATH = Path(str(resources.files("keras_faceattr.export"))) / "artifact.schema.json"
@@ -143,7 +143,7 @@ def read_sidecar(path: Path) -> Sidecar:
         ArtifactError: missing, no JSON, or not of this format.
     """
     try:
-        return Sidecar.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        sidecar = Sidecar.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ArtifactError(f"no sidecar {path}: export writes it beside the file; keep them together") from None
     except ValidationError as error:
@@ -152,6 +152,14 @@ def read_sidecar(path: Path) -> Sidecar:
         raise ArtifactError(f"{path} is no sidecar of format 1: {where}: {first['msg']}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    parts = {"crop": sidecar.crop_spec, "tasks": sidecar.task_objects, "experiment": sidecar.experiment_object}
+    for name, part in parts.items():
+        try:
+            part()
+        except (FaceAttrError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ArtifactError(f"{path} is no sidecar of format 1: {name}: {reason}") from None
+    return sidecar
 
 
 def sidecar_schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,7 +76,7 @@ def read_source(run: Run, heads: list[str], paths: dict[str, str], listener: Exp
     tasks = {name: task for name, task in tasks.items() if not heads or name in heads}
     model = _with_heads(load_model(run.model_path), tasks)
     listener.say(f"reading the data of {run.folder}")
-    data = prepare(experiment, (SPLIT, "train", "val"), listener.decode_progress())
+    data = _with_tasks(prepare(experiment, (SPLIT, "train", "val"), listener.decode_progress()), tasks)
     outputs = predict_split(keras_predictor(model), data.parts[SPLIT])
     return Source(run, experiment, tasks, model, fold_batch_norm(model), data, outputs)
 
@@ -83,6 +84,15 @@ def read_source(run: Run, heads: list[str], paths: dict[str, str], listener: Exp
 def _with_heads(model: keras.Model, tasks: dict[str, Task]) -> keras.Model:
     outputs = {name: tensor for name, tensor in model.output.items() if task_of(name, tasks)}
     return keras.Model(model.input, outputs, name=model.name)
+
+
+def _with_tasks(data: PreparedData, tasks: dict[str, Task]) -> PreparedData:
+    """The same photos, split as for all tasks, with the labels of some."""
+    parts = {
+        split: dataclasses.replace(part, labels={name: part.labels[name] for name in tasks})
+        for split, part in data.parts.items()
+    }
+    return dataclasses.replace(data, tasks=tasks, parts=parts)
 
 
 def task_of(output: str, tasks: dict[str, Task]) -> str | None:

@@ -73,45 +73,51 @@ def read_graph(model: keras.Model) -> Graph:
     if not isinstance(outputs, dict) or len(model.inputs) != 1:
         raise ModelError(f"model {model.name!r}: needs one input and outputs by name")
     nodes: dict[str, Node] = {}
+    calls: dict[str, int] = {}
     for output in outputs.values():
-        _visit(output, nodes)
-    return Graph(str(model.name), nodes, {name: _source(tensor).name for name, tensor in outputs.items()})
+        _visit(output, nodes, calls)
+    return Graph(str(model.name), nodes, {name: producer(tensor).name for name, tensor in outputs.items()})
 
 
-def _source(tensor: Tensor) -> keras.layers.Layer:
+def producer(tensor: Tensor) -> Any:
+    """The layer that makes a symbolic tensor."""
+    return _source(tensor)[0]
+
+
+def _source(tensor: Tensor) -> tuple[Any, int]:
+    """The layer that makes a symbolic tensor, and which of its calls does."""
     # The one place that asks Keras where a symbolic tensor comes from; every graph tool of Keras reads this field.
-    return tensor._keras_history.operation
+    return tensor._keras_history.operation, tensor._keras_history.node_index
 
 
-def _visit(output: Tensor, nodes: dict[str, Node]) -> None:
+def _visit(output: Tensor, nodes: dict[str, Node], calls: dict[str, int]) -> None:
     """Adds all that a tensor depends on; a stack of its own, because nets may be deeper than Python's."""
-    stack = [(_source(output), False)]
+    stack = [(output, False)]
     while stack:
-        layer, inputs_done = stack.pop()
+        tensor, inputs_done = stack.pop()
+        layer, call = _source(tensor)
+        if calls.setdefault(layer.name, call) != call:
+            raise ModelError(f"layer {layer.name!r} is called more than once: give each call a layer of its own")
         if layer.name in nodes:
             continue
-        tensors = _inputs(layer)
+        tensors = _inputs(layer, call)
         if inputs_done:
-            names = tuple(str(_source(tensor).name) for tensor in tensors)
-            nodes[str(layer.name)] = Node(layer, names, bool(names) and isinstance(layer.input, list | tuple))
+            names = tuple(str(producer(source).name) for source in tensors)
+            nodes[str(layer.name)] = Node(layer, names, len(names) > 1)
             continue
-        stack.append((layer, True))
-        stack += [(_source(tensor), False) for tensor in reversed(tensors)]
+        stack.append((tensor, True))
+        stack += [(source, False) for source in reversed(tensors)]
 
 
-def _inputs(layer: Any) -> list[Tensor]:
+def _inputs(layer: Any, call: int) -> list[Tensor]:
     if not isinstance(layer, keras.layers.Layer) or isinstance(layer, keras.Model):
         kind = "a model inside a model" if isinstance(layer, keras.Model) else "no layer"
         raise ModelError(f"{layer.name!r} ({type(layer).__name__}) is {kind}: build the net of layers alone")
-    if isinstance(layer, keras.layers.InputLayer):
-        return []
-    try:
-        inputs, output = layer.input, layer.output
-    except (AttributeError, ValueError):
-        raise ModelError(f"layer {layer.name!r} is called more than once: give each call a layer of its own") from None
-    if isinstance(output, list | tuple | dict):
+    # Not `layer.input`, which is the first call's, even if that belongs to another model.
+    node = layer._inbound_nodes[call]
+    if len(node.output_tensors) != 1:
         raise ModelError(f"layer {layer.name!r} has several outputs, which is not supported")
-    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    return list(node.input_tensors)
 
 
 def rebuild(graph: Graph, make: Callable[[Node, list[Tensor]], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -5,32 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 Tensor = Any
 
 BITS = 8
+LARGEST = 127
+"""Of a rounded kernel, in the narrow range."""
 
 SMALLEST_KERNEL_SHARE = 1e-3
 """A channel's largest weight counts as at least this share of the layer's largest: the scale of a dead channel would
 otherwise be so small that its bias overflows 32 bits."""
 
 
-def fake_quantize_kernel(kernel: Tensor, axis: int = -1) -> Tensor:
-    """A kernel rounded to 8 bits: per output channel, symmetric, narrow range (−127 to 127).
+def kernel_limit(kernel: Tensor, per_channel: bool) -> Tensor:
+    """The magnitude that 127 stands for in a rounded kernel.
 
     Args:
-        kernel: of any rank.
-        axis: of the output channels.
+        kernel: of any rank, output channels last.
+
+    Returns:
+        (channels,), or () for one of the whole kernel.
+    """
+    largest = ops.max(ops.abs(kernel), axis=list(range(len(kernel.shape) - 1)) if per_channel else None)
+    return ops.stop_gradient(ops.maximum(largest, SMALLEST_KERNEL_SHARE * ops.max(largest) + 1e-12))
+
+
+def fake_quantize_kernel(kernel: Tensor, per_channel: bool = True) -> Tensor:
+    """A kernel rounded to 8 bits: symmetric, narrow range (−127 to 127).
+
+    Args:
+        kernel: of any rank, output channels last.
+        per_channel: whether each output channel has a scale of its own.
 
     Returns:
         As `kernel`; gradients pass straight through.
 
     Source: Krishnamoorthi, Quantizing deep convolutional networks, section 3.1; LiteRT's quantization specification.
     """
-    axis = axis % len(kernel.shape)
-    largest = ops.max(ops.abs(kernel), axis=[i for i in range(len(kernel.shape)) if i != axis])
-    limit = ops.stop_gradient(ops.maximum(largest, SMALLEST_KERNEL_SHARE * ops.max(largest) + 1e-12))
+    limit = kernel_limit(kernel, per_channel)
+    axis = len(kernel.shape) - 1 if per_channel else None
     return keras.quantizers.fake_quant_with_min_max_vars(
         kernel, -limit, limit, num_bits=BITS, narrow_range=True, axis=axis
     )
@@ -70,8 +85,8 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         self.maximum.assign(max(float(maximum), 0.0))
 
     def limits(self) -> tuple[float, float]:
-        """(minimum, maximum)."""
-        return float(self.minimum), float(self.maximum)
+        """(minimum, maximum) as values are rounded: training may move the variables past 0, which is always held."""
+        return min(float(self.minimum), 0.0), max(float(self.maximum), 0.0)
 
     def set_rate(self, rate: float) -> None:
         """How far the range moves towards each batch's in training, 0 to 1."""
@@ -90,8 +105,26 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "minimum": minimum, "maximum": maximum, "learned": self.learned}
 
 
+class _RoundedKernel:
+    """What layers with a rounded kernel share: the kernel as it is rounded, output channels last."""
+
+    per_channel = True
+
+    def flat_kernel(self) -> Tensor:
+        """The kernel with output channels last."""
+        return self.kernel  # type: ignore[attr-defined]
+
+    def rounded_kernel(self) -> Tensor:
+        """As `flat_kernel`, rounded."""
+        return fake_quantize_kernel(self.flat_kernel(), self.per_channel)
+
+    def kernel_scale(self) -> np.ndarray:
+        """(channels,) float64 step of each output channel, or () for one step of the whole kernel."""
+        return np.asarray(kernel_limit(self.flat_kernel(), self.per_channel), "float64") / LARGEST
+
+
 @keras.saving.register_keras_serializable("keras_faceattr")
-class QuantizedConv2D(layers.Conv2D):  # type: ignore[misc]
+class QuantizedConv2D(_RoundedKernel, layers.Conv2D):  # type: ignore[misc]
     """Convolution with a fake-quantized kernel."""
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
@@ -100,16 +133,18 @@ class QuantizedConv2D(layers.Conv2D):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
-class QuantizedDepthwiseConv2D(layers.DepthwiseConv2D):  # type: ignore[misc]
+class QuantizedDepthwiseConv2D(_RoundedKernel, layers.DepthwiseConv2D):  # type: ignore[misc]
     """Depthwise convolution with a fake-quantized kernel."""
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def flat_kernel(self) -> Tensor:
+        """(height, width, channels × multiplier)."""
         height, width, channels, multiplier = self.kernel.shape
-        flat = ops.reshape(self.kernel, (height, width, channels * multiplier))
-        kernel = ops.reshape(fake_quantize_kernel(flat), self.kernel.shape)
+        return ops.reshape(self.kernel, (height, width, channels * multiplier))
+
+    def call(self, inputs: Tensor) -> Tensor:
         outputs = ops.depthwise_conv(
             inputs,
-            kernel,
+            ops.reshape(self.rounded_kernel(), self.kernel.shape),
             strides=self.strides,
             padding=self.padding,
             data_format=self.data_format,
@@ -119,18 +154,17 @@ class QuantizedDepthwiseConv2D(layers.DepthwiseConv2D):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
-class QuantizedDense(layers.Dense):  # type: ignore[misc]
+class QuantizedDense(_RoundedKernel, layers.Dense):  # type: ignore[misc]
     """Dense layer with a fake-quantized kernel.
 
-    It is a 1×1 convolution to the converter, which cannot transpose a kernel with a scale for each channel.
+    It has one scale: the converter transposes the kernel, and cannot do that with a scale for each channel.
     """
 
+    per_channel = False
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        channels, units = self.kernel.shape
-        kernel = fake_quantize_kernel(ops.reshape(self.kernel, (1, 1, channels, units)))
-        outputs = ops.conv(ops.reshape(inputs, (-1, 1, 1, channels)), kernel, padding="valid")
-        outputs = ops.reshape(outputs + self.bias if self.use_bias else outputs, (-1, units))
-        return self.activation(outputs)
+        outputs = ops.matmul(inputs, self.rounded_kernel())
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
 
 
 QUANTIZED: dict[type, type] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_faceattr.quantization.layers import QUANTIZED, fake_quantize_kernel
+from keras_faceattr.quantization.layers import QUANTIZED
 from keras_faceattr.quantization.quantize import QuantizedNetwork
 
 
@@ -83,11 +83,8 @@ def _kernel_ratios(quantized: QuantizedNetwork) -> dict[str, float]:
     for layer in quantized.network.inference.layers:
         if type(layer) not in QUANTIZED.values():
             continue
-        kernel = np.asarray(layer.kernel, "float64")
-        shape = kernel.shape
-        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-        flat = kernel.reshape(*shape[:2], -1) if depthwise else kernel
-        error = np.asarray(fake_quantize_kernel(keras.ops.convert_to_tensor(flat, "float32")), "float64") - flat
+        flat = np.asarray(layer.flat_kernel(), "float64")
+        error = np.asarray(layer.rounded_kernel(), "float64") - flat
         found[str(layer.name)] = _decibels(float(np.sum(flat**2)), float(np.sum(error**2)))
     return found
 

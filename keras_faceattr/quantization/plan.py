@@ -138,7 +138,10 @@ def _decodes(node: Node) -> bool:
 
 
 def _head(graph: Graph, consumers: dict[str, list[str]]) -> frozenset[str]:
-    """Decoding layers, the dense layers whose raw outputs they read, and the pooling that feeds only these."""
+    """Decoding layers, the dense layers whose raw outputs they read, and the pooling that feeds only these.
+
+    A softmax or sigmoid behind an integer dense layer would be integer too: the converter knows their ranges.
+    """
     head: set[str] = set()
     for node in reversed(graph.nodes.values()):
         behind = consumers[node.name]

@@ -85,6 +85,9 @@ class _Builder:
             if isinstance(node.layer, layers.Rescaling):
                 return inputs[0]
         if node.name in self.plan.float_nodes:
+            behind_pooling = isinstance(self.graph.nodes[node.inputs[0]].layer, layers.MaxPooling2D)
+            if isinstance(node.layer, layers.GlobalAveragePooling2D) and not behind_pooling:
+                inputs = [_kept_in_float(inputs[0], node.name)]
             return self._copy(node, inputs, type(node.layer))
         if isinstance(node.layer, Expectation | Unproject):
             output = self._affine_decoding(node.layer, inputs[0])
@@ -140,3 +143,12 @@ class _Builder:
         dense = QuantizedDense(1, trainable=False, name=f"{layer.name}_sum")
         self.weights[dense.name] = [kernel.astype("float32"), np.array([middle], "float32")]
         return layers.Reshape((), name=layer.name)(dense(inputs))
+
+
+def _kept_in_float(features: Tensor, name: str) -> Tensor:
+    """The same map, behind a pooling of single pixels.
+
+    An average right behind a range is integer to the converter, and its output rounded to steps of the map's range,
+    which is coarse for means. Behind an integer pooling it stays in float.
+    """
+    return layers.MaxPooling2D(1, name=f"{name}_kept")(features)

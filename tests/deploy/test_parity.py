@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.deploy.parity import drop_gates, parity
 from keras_faceattr.deploy.recipe import Tolerance
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
@@ -17,10 +16,10 @@ from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, Sc
 SCORE = ScalarTask("score", 0.0, 10.0, 1.0, tolerances=(1.0,))
 
 
-def manifest(task: Task, labels: dict[str, Any], **columns: Any) -> Manifest:
-    count = len(next(iter(labels.values())))
-    rows = pd.DataFrame({"image": [f"{i}.png" for i in range(count)], **labels, **columns})
-    return build_manifest(Source("own", Path("/own")), rows, [task])
+def manifest(task: Task, labels: dict[str, Any], **groups: Any) -> Manifest:
+    rows = pd.DataFrame({**labels, **{name: pd.array(values, "string") for name, values in groups.items()}})
+    rows.insert(0, "source", "own")
+    return Manifest(rows, {task.name: task}, {})
 
 
 def compare(photos: Manifest, task: Task, before: np.ndarray, after: np.ndarray, **more: Any) -> dict[str, Any]:
@@ -110,7 +109,6 @@ def test_unlabelled_photos_count_in_differences_and_in_nothing_else(scores: tupl
     some[20:] = np.nan
     wild = after.copy()
     wild[20:] += 1000.0
-    # Rows without any label are no rows of an experiment; a second task keeps them.
     photos = manifest(SCORE, {"score": some})
     tame = compare(photos, SCORE, before, after)
     found = compare(photos, SCORE, before, wild)

@@ -1,14 +1,12 @@
-"""Nets in which nothing degenerates, photos, and the file beside the fake-quantized model that it came from."""
+"""Nets in which nothing degenerates, photos, and the integer file beside the fake-quantized model it came from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-import pytest
 
 from keras_faceattr.deploy.convert import convert
 from keras_faceattr.deploy.runtime import LiteRTModel
@@ -52,20 +50,18 @@ class Exported:
     """A net in its three forms.
 
     Attributes:
-        model: as it was built.
         folded: without batch norms.
         quantized: calibrated, its biases rounded.
         runtime: of the integer file.
         file: the same, to read.
     """
 
-    model: keras.Model
     folded: keras.Model
     quantized: QuantizedNetwork
     runtime: LiteRTModel
     file: TFLiteFile
 
-    def steps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    def steps_apart(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """By output: how many steps of its integers the file and the fake-quantized model lie apart."""
         got, fake = self.runtime.predict(pixels), self.quantized.network.inference(pixels, training=False)
         found = {}
@@ -75,30 +71,12 @@ class Exported:
         return found
 
 
-Export = Callable[..., Exported]
-
-
-@pytest.fixture
-def photos() -> Callable[[int, int], np.ndarray]:
-    return draw_photos
-
-
-@pytest.fixture
-def lively() -> Callable[..., keras.Model]:
-    return randomise
-
-
-@pytest.fixture
-def exported(tmp_path: Path) -> Export:
+def export(model: keras.Model, folder: Path) -> Exported:
     """Folds, quantizes with integer heads, calibrates and converts a model whose one task is `t`."""
-
-    def make(model: keras.Model, observer: str = "minmax") -> Exported:
-        folded = fold_batch_norm(model)
-        quantized = quantize(folded, ["t"], all_integer=True)
-        calibrate(quantized, folded, [draw_photos(8, 1), draw_photos(8, 2)], observer)
-        round_biases(quantized)
-        path = tmp_path / "net.tflite"
-        path.write_bytes(convert(quantized.body, weights="int8", integer_input=True, integer_output=True))
-        return Exported(model, folded, quantized, LiteRTModel(path), read_tflite(path))
-
-    return make
+    folded = fold_batch_norm(model)
+    quantized = quantize(folded, ["t"], all_integer=True)
+    calibrate(quantized, folded, [draw_photos(8, 1), draw_photos(8, 2)], "minmax")
+    round_biases(quantized)
+    path = folder / "net.tflite"
+    path.write_bytes(convert(quantized.body, weights="int8", integer_input=True, integer_output=True))
+    return Exported(folded, quantized, LiteRTModel(path), read_tflite(path))

@@ -1,0 +1,243 @@
+"""`benchmark` of exported files from the outside: rows, verdicts, exit status; on this machine and on a phone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+from stand_in_phone import PRINTED, Phone, elf
+
+from keras_faceattr.cli import benchmark_models
+from keras_faceattr.deploy.artifact import Artifact
+from keras_faceattr.deploy.end_to_end import measure_end_to_end
+
+from .conftest import Cli
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark_models, "measure_end_to_end", partial(measure_end_to_end, budget_s=0.3))
+
+
+ALONE = ("--against", "none", "--seconds", "1")
+
+
+def budget_file(folder: Path, text: str) -> Path:
+    path = folder / "own.yaml"
+    path.write_text(f"name: own\n{text}\n", encoding="utf-8")
+    return path
+
+
+def test_each_file_is_a_row_with_its_cost_its_metrics_and_its_time_from_photo_to_number(
+    cli: Cli, exported: dict[str, Artifact]
+) -> None:
+    files = [exported["float32"].path, exported["int8_qat"].path]
+    done = cli("benchmark", *files, *ALONE, "--json")
+    assert done.code == 0
+    result = done.json()
+    assert [(row["name"], row["precision"], row["threads"]) for row in result["rows"]] == [
+        ("quickstart_float32.tflite", "float32", 1), ("quickstart_int8_qat.tflite", "int8", 1)
+    ]  # fmt: skip
+    for path, row in zip(files, result["rows"], strict=True):
+        sidecar = exported["float32" if path == files[0] else "int8_qat"].sidecar
+        assert (row["file_bytes"], row["macs"], row["side"]) == (path.stat().st_size, sidecar.cost.macs, 32)
+        assert {m["task"]: m["value"] for m in row["metrics"]}["age"] == pytest.approx(
+            sidecar.metrics["age"]["metrics"]["mae"]["value"]
+        )
+        assert 0 < row["p50_ms"] <= row["p90_ms"] and row["ratios"] == {}
+        times = result["end_to_end"][path.name]
+        assert all(times[part]["p50_ms"] > 0 for part in ("preprocessing", "model", "end_to_end"))
+        assert times["end_to_end"]["p50_ms"] > times["preprocessing"]["p50_ms"]
+    assert any("no reference net ran beside" in line for line in result["warnings"])
+    assert result["verdicts"] == {}
+
+
+def test_the_table_shows_the_same_to_people(cli: Cli, exported: dict[str, Artifact], tmp_path: Path) -> None:
+    done = cli("benchmark", exported["int8_qat"].path, *ALONE, "--ops", "--out", tmp_path)
+    assert done.code == 0
+    assert "quickstart_int8_qat.tflite" in done.out and "age mae" in done.out and "p90 ms" in done.out
+    assert "operations as they run" in done.out and "QUANTIZE" in done.out
+    assert "warning: no reference net ran beside" in done.out
+    (written,) = tmp_path.glob("*_host_*.json")
+    assert f"written to {written}" in done.err
+    assert json.loads(written.read_text(encoding="utf-8"))["rows"][0]["name"] == "quickstart_int8_qat.tflite"
+
+
+def test_a_file_without_a_sidecar_is_timed_and_its_metrics_read_not_measured(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone.tflite"
+    shutil.copyfile(exported["float32"].path, alone)
+    done = cli("benchmark", alone, *ALONE)
+    assert done.code == 0 and "metrics not measured" in done.out and "end to end" not in done.out
+
+
+def test_a_budget_that_is_kept_exits_0_and_what_was_not_measured_is_said(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    text = (
+        "file: {max_bytes: {float32: 5.0e+6}}\nspeed_up: {resnet50: {minimum: 1}}\nlatency: {pixel_4: {max_p90_ms: 9}}"
+    )
+    done = cli("benchmark", exported["float32"].path, *ALONE, "--budget", budget_file(tmp_path, text), "--json")
+    assert done.code == 0
+    verdicts = {gate["name"]: gate["met"] for gate in done.json()["verdicts"]["quickstart_float32.tflite"]}
+    assert verdicts == {"file size": True, "speed against resnet50": None, "p90 on pixel_4": None}
+
+
+def test_a_budget_that_is_not_kept_exits_1_and_names_the_limit(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    budget = budget_file(tmp_path, "file: {max_bytes: 10000, max_parameters: 3.0e+6}\nnote: Too small for anything.")
+    done = cli("benchmark", exported["float32"].path, *ALONE, "--budget", budget)
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == "limit not met: file size"
+    assert "not met" in done.out and "Too small for anything." in done.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--threads", "0"], "0 threads: "),
+        (["--threads", "999"], "999 threads: "),
+        (["--threads", "two"], "--threads 'two': write whole numbers"),
+        (["--threads", "1.5"], "--threads '1.5': write whole numbers"),
+        (["--device", "pixel_5"], "no device class 'pixel_5'; did you mean 'pixel_4'?"),
+        (["--budget", "tiny_at_net"], "no budget 'tiny_at_net'"),
+        (["--against", "resnet5"], "unknown reference net 'resnet5'; did you mean 'resnet50'?"),
+        (["--against", "vgg16", "--precision", "int7"], "unknown precision 'int7'"),
+        (["--device", "android"], "name it with --benchmark-binary PATH"),
+    ],
+)
+def test_a_wrong_option_is_one_line(cli: Cli, exported: dict[str, Artifact], options: list[str], words: str) -> None:
+    done = cli("benchmark", exported["float32"].path, *(() if "--against" in options else ALONE), *options)
+    assert done.code == 2 and words in done.error and done.out == ""
+
+
+def test_a_budget_with_an_unknown_field_is_one_line(cli: Cli, exported: dict[str, Artifact], tmp_path: Path) -> None:
+    done = cli("benchmark", exported["float32"].path, *ALONE, "--budget", budget_file(tmp_path, "fiel: {}"))
+    assert done.code == 2 and "unknown key 'fiel'; did you mean 'file'?" in done.error
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "empty"), (b"PK\x03\x04 no model", "not a TFLite file"), (None, "no such file")]
+)
+def test_a_damaged_file_without_a_sidecar_is_one_line(
+    cli: Cli, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "x.tflite").write_bytes(content)
+    done = cli("benchmark", tmp_path / "x.tflite", *ALONE)
+    assert done.code == 2 and words in done.error
+
+
+@pytest.fixture
+def android(cli: Cli, phone: Phone, exported: dict[str, Artifact], tmp_path: Path):
+    """`benchmark` of the exported file on the stand-in phone, a Pixel 4 without its connection to the world."""
+
+    def run(*options: object, device: str = "android"):
+        binary = ("--benchmark-binary", phone.binary)
+        return cli("benchmark", exported["int8_qat"].path, "--device", device, *binary, *options)
+
+    return run
+
+
+LIMIT = "latency: {pixel_4: {max_p90_ms: 5.5}}"
+
+
+def test_a_phone_is_measured_and_its_result_stands_in_a_folder(android, tmp_path: Path) -> None:
+    done = android("--out", tmp_path / "results", "--json")
+    assert done.code == 0
+    result = done.json()
+    assert result["class"] == "pixel_4"
+    (row,) = result["rows"]
+    assert (row["model"], row["threads"], row["runs"]) == ("quickstart_int8_qat.tflite", 1, 188)
+    # The transcript says median=5290 and p95=5600, in microseconds, and no p90.
+    assert (row["median_ms"], row["p95_ms"], row["p90_ms"]) == (pytest.approx(5.29), pytest.approx(5.6), None)
+    (written,) = (tmp_path / "results").glob("*_android_Pixel-4_quickstart_int8_qat.tflite_1.json")
+    stored = json.loads(written.read_text(encoding="utf-8"))
+    assert stored == {**row, "class": "pixel_4"} and stored["device"]["android_version"] == "13"
+
+
+def test_people_read_a_table_and_of_the_p90_that_it_was_not_measured(android) -> None:
+    done = android()
+    text = " ".join(done.out.split())
+    assert done.code == 0 and "Google Pixel 4, Android 13" in text
+    assert "p90 not measured" in text and "p95 5.60 ms" in text
+
+
+def printed(times: str) -> str:
+    return PRINTED.replace("p5=5110 median=5290 p95=5600", times)
+
+
+@pytest.mark.parametrize(
+    ("times", "code", "met"),
+    [
+        ("p5=5110 median=5290 p95=5600", 0, None),  # the p90 lies on either side of 5.5 ms
+        ("", 0, None),  # an old binary prints no percentile at all
+        ("p5=5110 median=5290", 0, None),
+        ("p5=5110 median=5290 p95=5400", 0, True),
+        ("p5=5110 median=5600 p95=5900", 1, False),
+        ("p5=5110 median=5290 p90=5400 p95=5600", 0, True),
+        ("p5=5110 median=5290 p90=5550 p95=5600", 1, False),
+    ],
+)
+def test_a_p90_is_judged_only_by_what_the_binary_printed(
+    android, phone: Phone, tmp_path: Path, times: str, code: int, met: bool | None
+) -> None:
+    phone.print(printed(times))
+    budget = budget_file(tmp_path, f"{LIMIT}\nfile: {{max_bytes: 1}}\nspeed_up: {{resnet50: {{minimum: 99}}}}")
+    done = android("--budget", budget, "--json")
+    (gate,) = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
+    assert (gate["name"], gate["met"], done.code) == ("p90 on pixel_4", met, code)
+    shown = android("--budget", budget)
+    assert ("met" in shown.out.replace("not met", "")) == (met is True)
+    assert ("limit not met: p90 on pixel_4" in shown.err) == (met is False)
+
+
+def test_what_one_thread_gave_is_judged_whatever_else_was_measured(android, phone: Phone, tmp_path: Path) -> None:
+    phone.print(printed("p5=5110 median=5600 p95=5900"))
+    for threads in ("1,2", "2,1"):
+        done = android("--budget", budget_file(tmp_path, LIMIT), "--threads", threads, "--json")
+        assert [row["threads"] for row in done.json()["rows"]] == [int(n) for n in threads.split(",")]
+        assert done.code == 1, threads
+    assert android("--budget", budget_file(tmp_path, LIMIT), "--threads", "2").code == 0
+
+
+def test_another_class_of_phones_is_not_judged(android, phone: Phone, tmp_path: Path) -> None:
+    properties = phone.folder / "properties"
+    properties.write_text(properties.read_text().replace("Pixel 4", "Other 9").replace("msmnile", "unheard"))
+    phone.print(printed("p5=5110 median=5600 p95=5900"))
+    done = android("--budget", budget_file(tmp_path, LIMIT), "--json")
+    assert done.code == 0 and done.json()["class"] is None
+    (gate,) = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
+    assert (gate["met"], gate["measured"]) == (None, "not measured")
+
+
+def test_a_phone_of_another_class_than_the_named_is_refused_before_it_is_touched(android, phone: Phone) -> None:
+    assert android(device="pixel_4").code == 0
+    phone.print(PRINTED)
+    before = len(phone.calls())
+    done = android(device="mid_range_phone")
+    assert done.code == 2
+    assert "the connected Pixel 4 (msmnile) is of the class 'pixel_4', not 'mid_range_phone'" in done.error
+    assert not any("push" in call for call in phone.calls()[before:])
+
+
+def test_what_is_missing_or_wrong_is_one_line(
+    android, phone: Phone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "threads = 0: must be at least 1" in android("--threads", "0").error
+    assert "cpu_mask = 'x'" in android("--cpu-mask", "x").error
+    phone.binary.write_bytes(elf(62))
+    assert "built for x86-64, but Pixel 4 runs arm64-v8a" in android().error
+    phone.binary.unlink()
+    assert "the benchmark binary cannot be read" in android().error
+    phone.answer("devices", "List of devices attached\n\n", 0)
+    assert "no Android device is connected" in android().error
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ANDROID_HOME", raising=False)
+    done = android()
+    assert done.code == 2 and "no adb in PATH" in done.error and "platform-tools" in done.error
