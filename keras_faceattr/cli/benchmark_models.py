@@ -60,7 +60,7 @@ def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]
     result["end_to_end"] = _end_to_end(options, result["rows"])
     if options.ops:
         result["ops"] = {path.name: [asdict(op) for op in op_profile(path, 1)] for path in options.models}
-    result["verdicts"] = _verdicts(options.models, result["rows"], budget) if budget else {}
+    result["verdicts"] = _verdicts(options, result["rows"], budget) if budget else {}
     path = write_result(result, options.out) if options.out else None
     if options.json:
         print_json(result)
@@ -86,15 +86,16 @@ def _end_to_end(options: BenchmarkOptions, rows: list[Row]) -> dict[str, Any]:
     return found
 
 
-def _verdicts(models: list[Path], rows: list[Row], budget: Budget) -> dict[str, list[dict[str, Any]]]:
-    """Limits of the file, and speed on one thread."""
+def _verdicts(options: BenchmarkOptions, rows: list[Row], budget: Budget) -> dict[str, list[dict[str, Any]]]:
+    """Limits of the file, and on one thread its speed and, for a class of hosts, its time."""
     own = [row for row in rows if row["kind"] == "model"]
     least = min(row["threads"] for row in own)
     verdicts = {}
-    for path, row in zip(models, [row for row in own if row["threads"] == least], strict=True):
+    for path, row in zip(options.models, [row for row in own if row["threads"] == least], strict=True):
         cost = CostSpec(**asdict(measured_file(path, row["name"], "model", None).cost))
         gates = file_gates(budget, cost, row["precision"])
-        gates += speed_gates(budget, row["ratios"] if least == 1 else {}, {})
+        times = {options.device: (row["p90_ms"], row["p90_ms"])} if least == 1 else {}
+        gates += speed_gates(budget, row["ratios"] if least == 1 else {}, times)
         verdicts[row["name"]] = [gate.model_dump() for gate in gates]
     return verdicts
 

@@ -55,7 +55,8 @@ def run_export(options: ExportOptions) -> None:
     out = options.out or options.run / "export"
     suffix = "" if options.engine == "native" else f"_{options.engine}"
     with FitProgress() as progress:
-        source = read_source(Run(options.run), options.heads, data_paths(options.data), progress)
+        heads = [name for value in options.heads for name in value.split(",") if name]
+        source = read_source(Run(options.run), heads, data_paths(options.data), progress)
         artifacts = []
         for recipe in recipes:
             folder = out / f"{recipe.name}{suffix if recipe.integer else ''}"

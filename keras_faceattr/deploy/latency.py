@@ -133,7 +133,7 @@ def pinned(threads: int) -> Iterator[None]:
     cores = os.sched_getaffinity(0) if linux else set(range(os.cpu_count() or 1))
     if not 1 <= threads <= len(cores):
         raise BenchmarkError(
-            f"{threads} threads: {len(cores)} cores are there for this process; choose 1 to {len(cores)}"
+            f"--threads {threads}: this machine gives the process {len(cores)} cores; choose 1 to {len(cores)}"
         )
     if linux:
         os.sched_setaffinity(0, sorted(cores)[:threads])

@@ -78,8 +78,12 @@ def _drop_gate(metric: str, limit: Tolerance, before: float, drop: float) -> dic
     if math.isnan(before):
         return {"limit": NOT_MEASURED, "measured": NOT_MEASURED, "met": None}
     most = limit.limit(before)
-    shown = "no number" if math.isnan(drop) else f"{_size(metric, abs(drop))} {'worse' if drop > 0 else 'better'}"
+    shown = "no number" if math.isnan(drop) else _change(metric, drop)
     return {"limit": f"at most {_size(metric, most)} worse", "measured": shown, "met": bool(drop <= most)}
+
+
+def _change(metric: str, drop: float) -> str:
+    return "the same" if not drop else f"{_size(metric, abs(drop))} {'worse' if drop > 0 else 'better'}"
 
 
 def _size(metric: str, value: float) -> str:
