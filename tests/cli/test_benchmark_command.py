@@ -100,8 +100,8 @@ def test_a_budget_that_is_not_kept_exits_1_and_names_the_limit(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--threads", "0"], "0 threads: "),
-        (["--threads", "999"], "999 threads: "),
+        (["--threads", "0"], "--threads 0: "),
+        (["--threads", "999"], "--threads 999: "),
         (["--threads", "two"], "--threads 'two': write whole numbers"),
         (["--threads", "1.5"], "--threads '1.5': write whole numbers"),
         (["--device", "pixel_5"], "no device class 'pixel_5'; did you mean 'pixel_4'?"),

@@ -154,7 +154,7 @@ def test_the_process_is_free_again_after_an_error(tiny: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("threads", [-1, 0, 10_000])
 def test_a_number_of_threads_that_the_machine_lacks_is_refused(tiny: Path, threads: int) -> None:
-    with pytest.raises(BenchmarkError, match=f"^{threads} threads: .*choose 1 to {len(os.sched_getaffinity(0))}$"):
+    with pytest.raises(BenchmarkError, match=f"^--threads {threads}: .*choose 1 to {len(os.sched_getaffinity(0))}$"):
         measure_latencies({"x": tiny}, threads)
 
 
