@@ -15,7 +15,7 @@ from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdict
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.deploy.artifact import load_artifact
 from keras_faceattr.deploy.benchmark import Row, benchmark_models, write_result
-from keras_faceattr.deploy.budget import Budget, file_gates, load_budget, speed_gates
+from keras_faceattr.deploy.budget import Bounds, Budget, file_gates, load_budget, speed_gates
 from keras_faceattr.deploy.devices import device_class
 from keras_faceattr.deploy.end_to_end import measure_end_to_end
 from keras_faceattr.deploy.measured_file import measured_file
@@ -93,7 +93,7 @@ def _verdicts(options: BenchmarkOptions, rows: list[Row], budget: Budget) -> dic
     for path, row in zip(options.models, [row for row in own if row["threads"] == least], strict=True):
         cost = CostSpec(**asdict(measured_file(path, row["name"], "model", None).cost))
         gates = file_gates(budget, cost, row["precision"])
-        times = {options.device: (row["p90_ms"], row["p90_ms"])} if least == 1 else {}
+        times: dict[str, Bounds] = {options.device: (row["p90_ms"], row["p90_ms"])} if least == 1 else {}
         gates += speed_gates(budget, row["ratios"] if least == 1 else {}, times)
         verdicts[row["name"]] = [gate.model_dump() for gate in gates]
     return verdicts
