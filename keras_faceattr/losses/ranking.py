@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_faceattr.losses.classification import binary_cross_entropy
@@ -74,7 +75,9 @@ def ranking_distribution(logits: Tensor) -> Tensor:
     Source: DLDL-v2, eq. 4 to 6, inverted.
     """
     tail = ops.sigmoid(logits)
-    ones = ops.ones_like(tail[:, :1])
-    steps = ops.concatenate([ones, tail], axis=-1) - ops.concatenate([tail, 0 * ones], axis=-1)
-    steps = ops.maximum(steps, 0.0)
+    count = logits.shape[-1]
+    # Step k is tail k − 1 minus tail k, with 1 before the first and 0 behind the last. As a product, because the
+    # converter to LiteRT makes a concatenation of sigmoids integer, in steps of 1/256.
+    differences = np.eye(count, count + 1, 1) - np.eye(count, count + 1)
+    steps = ops.maximum(ops.matmul(tail, differences.astype("float32")) + np.eye(1, count + 1, dtype="float32"), 0.0)
     return steps / ops.sum(steps, axis=-1, keepdims=True)
