@@ -140,9 +140,7 @@ def start_run(folder: Path, source: Source, recipe: ExportRecipe) -> Run:
     run.drop_best_but(0)
     tuning = recipe.integer.fine_tuning or FineTuningConfig()
     name = f"{source.experiment.name}_{recipe.name}"
-    experiment = fine_tuning_experiment(
-        source.experiment, name, tuning.epochs, tuning.learning_rate, tuning.weight_average, tuning.augmented
-    )
+    experiment = fine_tuning_experiment(source.experiment, name, tuning.epochs, tuning.learning_rate, tuning.augmented)
     run.write_config(experiment, source.tasks)
     write_json(run.provenance_path, provenance(experiment, source.data))
     return run

@@ -65,7 +65,6 @@ class FineTuningConfig(Section):
         range_rate: how far the ranges move towards those of each batch; 0 keeps them as calibrated.
         learned_ranges: by gradient instead.
         augmented: with the run's augmentation; else photos are at most mirrored. See `fine_tuning_experiment`.
-        weight_average: decay of the moving average of weights that is validated and kept; 0 for none.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 3
@@ -74,7 +73,6 @@ class FineTuningConfig(Section):
     range_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     learned_ranges: bool = False
     augmented: bool = False
-    weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class IntegerConfig(Section):

@@ -33,7 +33,7 @@ from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, pred
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.calibrate import calibrate
-from keras_faceattr.quantization.fine_tune import WORST
+from keras_faceattr.quantization.fine_tune import is_worse
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
 from keras_faceattr.quantization.plan import Plan, is_relu, sum_range
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
@@ -336,7 +336,7 @@ def _activation_limits(layer: Any) -> tuple[Any, Any] | None:
 
 
 def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say: Say) -> list[dict[str, Any]]:
-    """Trains as `training.loop.train` does, and leaves the weights of the best epoch, or those from before.
+    """Trains as the native engine does, and leaves the weights of the last epoch, or those from before if it is worse.
 
     Returns:
         A row for each epoch.
@@ -347,24 +347,19 @@ def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say
     network, rows = Network(model.body, model), []
     step = training_step(experiment, data, model)
     before: dict[str, Any] = {}
-    best_score, best = WORST * validation_score(experiment, data, network, before), model.body.get_weights()
-    best_epoch = 0
+    validation_score(experiment, data, network, before)
+    calibrated = model.body.get_weights()
     say(_line("calibrated", before))
     for epoch in range(experiment.training.epochs):
         started = time.perf_counter()
         row = {"epoch": epoch + 1, "loss": _train_epoch(experiment, data, epoch, step, say)}
         row["seconds"] = round(time.perf_counter() - started, 2)
-        score = validation_score(experiment, data, network, row)
-        if score < best_score or "val" not in data.parts:
-            best_score, best, best_epoch = score, model.body.get_weights(), epoch + 1
+        validation_score(experiment, data, network, row)
         say(_line(f"epoch {epoch + 1}/{experiment.training.epochs}: loss {row['loss']:.4f}", row))
         rows.append(row)
-    model.body.set_weights(best)
-    say(
-        f"engine tfmot: keeping epoch {best_epoch}"
-        if best_epoch
-        else "engine tfmot: no epoch helped; keeping the calibrated"
-    )
+    if any(is_worse(task, before, rows[-1]) for task in data.tasks.values()):
+        model.body.set_weights(calibrated)
+        say("engine tfmot: fine-tuning made it worse; keeping the calibrated")
     return rows
 
 
