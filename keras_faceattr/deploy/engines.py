@@ -34,7 +34,8 @@ def converter_integer(
         representative=images,
     )  # fmt: skip
     heads = make_plan(read_graph(source.folded)).float_nodes
-    return Integer(content, None, heads, {"engine": "converter", "calibration_photos": len(images)})
+    details = {"engine": "converter", "calibration_photos": len(images)}
+    return Integer(content, None, heads, details, exact_heads=False)
 
 
 def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:

@@ -57,10 +57,11 @@ def export_recipe(
         ModelError: a layer has no int8 kernel, or an operation is no builtin; it is named.
     """
     name = f"{source.experiment.name}_{recipe.name}"
-    outputs, float_layers, details = {"float": source.outputs}, None, {}
+    outputs, float_layers, details, exact_heads = {"float": source.outputs}, None, {}, False
     if recipe.integer:
         integer = make(source, recipe, folder / "qat", listener, batch)
         content, float_layers, details = integer.content, integer.float_layers, integer.details
+        exact_heads = integer.exact_heads
         if integer.outputs is not None:
             outputs["fake_quantized"] = integer.outputs
     else:
@@ -70,7 +71,7 @@ def export_recipe(
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     file = read_tflite(path)
-    check_operations(file, [layer.name for layer in source.folded.layers], float_layers)
+    check_operations(file, [layer.name for layer in source.folded.layers], float_layers, exact_heads)
     runtime = LiteRTModel(path)
     outputs["file"] = predict_split(runtime.predict, source.held_out)
     manifest = source.data.manifest.split(SPLIT)

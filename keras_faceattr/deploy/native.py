@@ -42,12 +42,14 @@ class Integer:
         outputs: of the fake-quantized model on the held-out photos; None where there is no such model.
         float_layers: layers that were left in float on purpose.
         details: for the sidecar.
+        exact_heads: whether these layers must not be integer either.
     """
 
     content: bytes
     outputs: Outputs | None
     float_layers: frozenset[str]
     details: dict[str, Any]
+    exact_heads: bool = True
 
 
 def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:

@@ -76,3 +76,12 @@ def test_a_batch_that_is_not_fixed_is_refused(tmp_path: Path) -> None:
     model = keras.Model(image, {"out": layers.GlobalAveragePooling2D(name="pool")(image)})
     (tmp_path / "dynamic.tflite").write_bytes(convert(model, batch=None))  # type: ignore[arg-type]
     assert "shapes that are not fixed: " in refused(read_tflite(tmp_path / "dynamic.tflite"), ["pool"], None)
+
+
+def test_heads_that_were_to_stay_in_float_and_are_integer_are_refused(
+    exported: dict[str, Artifact], source: Source, names: list[str]
+) -> None:
+    head = make_plan(read_graph(source.folded)).float_nodes
+    check_operations(read_tflite(exported["int8_qat"].path), names, head, exact_heads=True)
+    with pytest.raises(ArtifactError, match=r"^integers inside the heads.*SOFTMAX \(age_distribution\)"):
+        check_operations(read_tflite(exported["int8_full"].path), names, head, exact_heads=True)
