@@ -18,8 +18,8 @@ from keras_faceattr.evaluation.tables import open_table
 def run_predict(path: Path, photos: Path, out: Path | None, tta: str, json: bool) -> None:
     """Writes a row a photo; photos that cannot be read are named on stderr and left out."""
     check_tta(tta)
-    inputs = list_inputs(photos)
     opened = open_predictor(path)
+    inputs = list_inputs(photos)
     predictor = with_augmentation(opened.predictor, tta)
     count, bad = 0, []
     with open_table(out, "json" if json else "text") as table:

@@ -210,7 +210,10 @@ def test_a_truncated_file_or_one_of_another_kind_is_refused_although_a_sidecar_v
             assert done.code == 2 and words in done.error
 
 
-def test_where_the_data_lies_has_to_be_said_anew(cli: Cli, exported: dict[str, Artifact], tmp_path: Path) -> None:
+def test_where_the_data_lies_has_to_be_said_anew(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KERAS_FACEATTR_DATA", raising=False)
     path = exported["float32"].path
     shutil.copyfile(path, tmp_path / path.name)
     sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
