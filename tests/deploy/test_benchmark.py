@@ -184,7 +184,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_built(nets: Path,
     for arguments, kind, message in [
         (([], [], [1]), BenchmarkError, "nothing to measure"),
         (([model], [], []), BenchmarkError, "nothing to measure"),
-        (([model], ["vgg16"], [0]), BenchmarkError, "0 threads"),
+        (([model], ["vgg16"], [0]), BenchmarkError, "--threads 0: "),
         (([model], ["vgg"], [1]), ConfigError, "did you mean 'vgg16'"),
         (([model], ["vgg16"], [1], ["int16"]), ConfigError, "unknown precision 'int16'"),
         (([tmp_path / "pipelin"], ["vgg16"], [1]), ArtifactError, "pipelin: no such file"),
