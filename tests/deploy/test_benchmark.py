@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_faceattr.cli.benchmark_models import run_benchmark_models, split
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions
 from keras_faceattr.deploy import benchmark
 from keras_faceattr.deploy.benchmark import benchmark_models, write_result
 from keras_faceattr.deploy.latency import Latency
@@ -194,10 +195,23 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_built(nets: Path,
         assert "\n" not in str(error.value)
 
 
+def options(
+    models: list[Path], against: list[str], threads: list[str], out: Path | None = None, json: bool = False
+) -> BenchmarkOptions:
+    """What the command line asks for on this computer, without a budget."""
+    phone = {"benchmark_binary": None, "serial": None, "gpu": False, "xnnpack": True, "cpu_mask": None}
+    return BenchmarkOptions(
+        models, against, threads, [], None, 1.0, budget=None, device="host", ops=False, out=out, json=json, **phone
+    )
+
+
 def test_the_table_and_the_json_show_the_same(
     nets: Path, tmp_path: Path, times: dict[str, list[float]], capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
+    # The sidecar here holds metrics alone.
+    monkeypatch.setattr("keras_faceattr.cli.benchmark_models.load_artifact", lambda path: None)
+    monkeypatch.setattr("keras_faceattr.cli.benchmark_models._end_to_end", lambda *_: {})
     times |= {"int8": [0.002] * 9, "float32": [0.01] * 9, "resnet50_int8_32": [0.012] * 9}
     times |= {"resnet50_float32_32": [0.04] * 9}
     models = [nets / "int8.tflite", nets / "float32.tflite"]
@@ -205,7 +219,7 @@ def test_the_table_and_the_json_show_the_same(
     def size(name: str) -> str:
         return f"{(nets / f'{name}.tflite').stat().st_size / 1e6:.2f}"
 
-    run_benchmark_models(models, ["resnet50"], ["1"], [], None, 1.0, None, False)
+    run_benchmark_models(options(models, ["resnet50"], ["1"]))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[2:7]] == [
         ["int8.tflite", "int8", "32²", "1", f"{size('int8')}", "6.0", "2.00", "2.00", "500.0", "6.00"],
@@ -216,7 +230,7 @@ def test_the_table_and_the_json_show_the_same(
     ]
     table = " ".join(lines)
     assert "ai_edge_litert" in table
-    run_benchmark_models(models, ["resnet50"], ["1"], [], None, 1.0, tmp_path / "results", True)
+    run_benchmark_models(options(models, ["resnet50"], ["1"], tmp_path / "results", json=True))
     shown = json.loads(capsys.readouterr().out)
     (written,) = (tmp_path / "results").glob("*.json")
     assert json.loads(written.read_text(encoding="utf-8")) == shown
@@ -226,4 +240,4 @@ def test_the_table_and_the_json_show_the_same(
 def test_options_take_several_values_in_two_ways() -> None:
     assert split(["resnet50,vgg16", " mobilenet_v2 "]) == ["resnet50", "vgg16", "mobilenet_v2"]
     with pytest.raises(ConfigError, match="--threads 'two'"):
-        run_benchmark_models([Path("x")], ["none"], ["1,two"], [], None, 1.0, None, False)
+        run_benchmark_models(options([Path("x")], ["none"], ["1,two"]))

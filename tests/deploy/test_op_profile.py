@@ -67,7 +67,7 @@ def test_what_the_runtime_cannot_profile_is_one_line(
     cut.write_bytes(net.read_bytes()[:300])
     with pytest.raises(ArtifactError):
         op_profile(cut, 1)
-    with pytest.raises(BenchmarkError, match="0 threads"):
+    with pytest.raises(BenchmarkError, match="--threads 0"):
         op_profile(net, 0)
     monkeypatch.setattr(module.sys, "executable", "/bin/false")
     with pytest.raises(BenchmarkError, match="gives no op profile of it") as error:
