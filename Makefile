@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed-dev
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'keras-faceattr needs Python 3.11 or newer')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,jax,mtcnn]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,jax]"
 	touch $@
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt

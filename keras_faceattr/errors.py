@@ -22,6 +22,10 @@ class PhotoError(FaceAttrError):
     """A photo cannot be decoded."""
 
 
+class DetectionError(FaceAttrError):
+    """Faces cannot be looked for."""
+
+
 class ModelError(FaceAttrError):
     """A model or its weights cannot be used."""
 

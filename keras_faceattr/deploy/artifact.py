@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from keras_faceattr.deploy.runtime import LiteRTModel
 from keras_faceattr.deploy.sidecar import Sidecar, read_sidecar
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.evaluation.predictions import Outputs
-from keras_faceattr.storage import replacing, write_json
+from keras_faceattr.storage import replacing, sha256, write_json
 
 GOLDEN_COUNT = 6
 GOLDEN_SEED = 20_000
@@ -72,12 +71,6 @@ def load_artifact(path: Path) -> Artifact:
             f"{path} is not the file that {path.with_suffix('.json').name} describes (another SHA-256): export it again"
         )
     return Artifact(path, sidecar)
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:

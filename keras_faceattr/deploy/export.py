@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.data.prepare import crop_spec
-from keras_faceattr.deploy.artifact import Artifact, sha256, write_golden
+from keras_faceattr.deploy.artifact import Artifact, write_golden
 from keras_faceattr.deploy.budget import Budget, file_gates, speed_gates
 from keras_faceattr.deploy.card import artifact_card
 from keras_faceattr.deploy.convert import INPUT, convert
@@ -28,7 +28,7 @@ from keras_faceattr.deploy.source import SPLIT, ExportListener, Source, task_of
 from keras_faceattr.deploy.tflite_file import TFLiteFile, read_tflite
 from keras_faceattr.evaluation.model_card import lawful_use_notices
 from keras_faceattr.evaluation.predictions import predict_split
-from keras_faceattr.storage import replacing, write_json, write_text
+from keras_faceattr.storage import replacing, sha256, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
 from keras_faceattr.training.fit import installed_versions
 

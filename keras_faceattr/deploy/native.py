@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.data.crops import LabelledCrops
-from keras_faceattr.deploy.artifact import sha256
 from keras_faceattr.deploy.convert import convert
 from keras_faceattr.deploy.recipe import ExportRecipe, FineTuningConfig
 from keras_faceattr.deploy.source import ExportListener, Source
@@ -23,7 +22,7 @@ from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experim
 from keras_faceattr.quantization.noise import layer_noise
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
 from keras_faceattr.run import Run
-from keras_faceattr.storage import replacing, write_json
+from keras_faceattr.storage import replacing, sha256, write_json
 from keras_faceattr.training.fit import provenance
 
 CALIBRATION_BATCH = 10

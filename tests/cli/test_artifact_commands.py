@@ -192,7 +192,7 @@ def test_a_damaged_artifact_is_one_line(
 def test_a_truncated_file_or_one_of_another_kind_is_refused_although_a_sidecar_vouches_for_it(
     cli: Cli, exported: dict[str, Artifact], photos: Path, tmp_path: Path
 ) -> None:
-    from keras_faceattr.deploy.artifact import sha256
+    from keras_faceattr.storage import sha256
 
     whole = exported["float32"].path
     path = tmp_path / "x.tflite"

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_faceattr.deploy.artifact import Artifact, is_artifact, load_artifact, replay_golden, sha256
+from keras_faceattr.deploy.artifact import Artifact, is_artifact, load_artifact, replay_golden
 from keras_faceattr.errors import ArtifactError, FaceAttrError
+from keras_faceattr.storage import sha256
 
 
 @pytest.fixture(params=["float32", "int8_qat", "int8_full"])

@@ -13,11 +13,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from keras_faceattr.deploy.artifact import Artifact, sha256
+from keras_faceattr.deploy.artifact import Artifact
 from keras_faceattr.deploy.sidecar import SCHEMA_PATH, read_sidecar, sidecar_schema
 from keras_faceattr.deploy.source import Source
 from keras_faceattr.deploy.tflite_file import read_tflite
 from keras_faceattr.errors import ArtifactError
+from keras_faceattr.storage import sha256
 
 RECIPES = ("float32", "int8_qat", "int8_full")
 

@@ -1,0 +1,187 @@
+"""MTCNN's cascade: P-Net proposes windows in every size, R-Net sorts them out, O-Net finds the five points.
+
+Source: Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks,
+2016, section II.A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_faceattr.backend import silent_native_output
+from keras_faceattr.detection.boxes import moved, squared, suppress
+from keras_faceattr.detection.faces import NO_FACES, Faces
+from keras_faceattr.detection.nets import WINDOWS, net_files
+from keras_faceattr.detection.pyramid import GREY, STRIDE, WINDOW, Layout, barrier, draw_pyramid, plan_layout
+from keras_faceattr.errors import ConfigError
+
+LEVEL_OVERLAP, PROPOSAL_OVERLAP, FACE_OVERLAP = 0.5, 0.7, 0.7
+"""Boxes that overlap a better one by more are dropped: within a level, between levels and after R-Net, at the end."""
+
+BATCH = 256
+"""Most windows that a net looks at in one call."""
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """What is looked for; the defaults are the paper's.
+
+    Attributes:
+        min_face: side of the smallest face in pixels.
+        thresholds: scores that P-, R- and O-Net ask for.
+        factor: between the sizes in which the photo is searched.
+    """
+
+    min_face: int = 20
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    factor: float = 0.709
+
+    def __post_init__(self) -> None:
+        if self.min_face < WINDOW:
+            raise ConfigError(f"detector.min_face {self.min_face} is below the {WINDOW} pixels that MTCNN looks at")
+        if not all(0 < threshold < 1 for threshold in self.thresholds) or len(self.thresholds) != 3:
+            raise ConfigError(f"detector.thresholds {list(self.thresholds)} are not three numbers between 0 and 1")
+        if not 0.3 <= self.factor <= 0.95:
+            raise ConfigError(f"detector.factor {self.factor} is not in 0.3 to 0.95")
+
+
+class Detector:
+    """Finds faces; for one thread at a time.
+
+    Args:
+        spec: what is looked for.
+        threads: of the runtime.
+
+    Raises:
+        DetectionError: the nets cannot be built.
+    """
+
+    def __init__(self, spec: DetectorSpec | None = None, threads: int = 1) -> None:
+        self.spec = spec or DetectorSpec()
+        files = net_files()
+        self.nets = {name: _Net(path, threads) for name, path in files.items()}
+        self.layout = lru_cache(maxsize=64)(self._layout)
+
+    def detect(self, photo: np.ndarray) -> Faces:
+        """Faces of a photo.
+
+        Args:
+            photo: (height, width, 3) uint8 RGB.
+        """
+        pixels = photo.astype(np.float32)
+        boxes = self._propose(pixels)
+        if len(boxes):
+            boxes = self._refine(pixels, boxes)
+        return self._finish(pixels, boxes) if len(boxes) else NO_FACES
+
+    def _layout(self, height: int, width: int) -> tuple[Layout, np.ndarray]:
+        layout = plan_layout(height, width, self.spec.min_face, self.spec.factor)
+        return layout, barrier(layout)[None] if layout.levels else np.empty(0)
+
+    def _propose(self, pixels: np.ndarray) -> np.ndarray:
+        layout, wall = self.layout(*pixels.shape[:2])
+        if not layout.levels:
+            return NO_FACES.boxes
+        maps = self.nets["pnet"].run(draw_pyramid(pixels, layout)[None], wall)
+        found, scores = [], []
+        for level in layout.levels:
+            score = maps["score"][0, :, :, 1][level.cells]
+            row, column = np.nonzero(score > self.spec.thresholds[0])
+            if not len(row):
+                continue
+            offsets = maps["offsets"][0][level.cells][row, column]
+            corner = STRIDE * np.stack([column, row], axis=1).astype(np.float32)
+            windows = np.concatenate([corner, corner + WINDOW], axis=1)
+            windows[:, :2] += 1  # The package counts the first pixel from one.
+            size = WINDOW - 1
+            boxes = (windows + offsets * size) / level.scale
+            kept = suppress(boxes, score[row, column], LEVEL_OVERLAP)
+            found.append(boxes[kept])
+            scores.append(score[row, column][kept])
+        if not found:
+            return NO_FACES.boxes
+        boxes, score = np.concatenate(found), np.concatenate(scores)
+        return squared(boxes[suppress(boxes, score, PROPOSAL_OVERLAP)])
+
+    def _refine(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        outputs = self._look("rnet", pixels, boxes)
+        score = outputs["score"][:, 1]
+        good = score > self.spec.thresholds[1]
+        boxes, score = moved(boxes, outputs["offsets"])[good], score[good]
+        return squared(boxes[suppress(boxes, score, PROPOSAL_OVERLAP)])
+
+    def _finish(self, pixels: np.ndarray, boxes: np.ndarray) -> Faces:
+        outputs = self._look("onet", pixels, boxes)
+        score = outputs["score"][:, 1]
+        good = score > self.spec.thresholds[2]
+        size = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None, :]
+        points = outputs["points"].reshape(-1, 5, 2) * size + boxes[:, None, :2] - 1
+        boxes, score, points = moved(boxes, outputs["offsets"])[good], score[good], points[good]
+        kept = suppress(boxes, score, FACE_OVERLAP, of="smaller")
+        return Faces(boxes[kept], score[kept], points[kept])
+
+    def _look(self, name: str, pixels: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
+        parts = [
+            self.nets[name].run(windows(pixels, boxes[start : start + BATCH], WINDOWS[name]))
+            for start in range(0, len(boxes), BATCH)
+        ]
+        return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
+
+
+def windows(pixels: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
+    """Square pictures of what boxes show, bilinear; grey outside the photo.
+
+    Args:
+        pixels: (height, width, 3) float32.
+        boxes: (n, 4).
+
+    Returns:
+        (n, side, side, 3) float32.
+    """
+    height, width = pixels.shape[:2]
+    steps = np.linspace(0, 1, side, dtype=np.float32)
+    # A box that reaches from edge to edge shows the first and the last pixel, as in the `mtcnn` package.
+    box = boxes.astype(np.float32) * np.array([(width - 1) / width, (height - 1) / height] * 2, np.float32)
+    x = box[:, 0:1] + (box[:, 2:3] - box[:, 0:1]) * steps
+    y = box[:, 1:2] + (box[:, 3:4] - box[:, 1:2]) * steps
+    shape = (len(boxes), side, side)
+    # Whatever lies outside is grey, with no seam of half a pixel.
+    outside = ((y < 0) | (y > height - 1))[:, :, None] | ((x < 0) | (x > width - 1))[:, None, :]
+    map_x = np.broadcast_to(x[:, None, :], shape).reshape(-1, side)
+    map_y = np.broadcast_to(y[:, :, None], shape).reshape(-1, side)
+    pictures = cv2.remap(pixels, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(*shape, 3)
+    pictures[outside] = GREY
+    return pictures
+
+
+OUTPUT_WIDTHS = {2: "score", 4: "offsets", 10: "points"}
+
+
+class _Net:
+    """A net in the runtime, for inputs of any shape."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        with silent_native_output():
+            self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        # Pixels have three channels, the barrier has one.
+        inputs = sorted(self.interpreter.get_input_details(), key=lambda entry: -entry["shape"][-1])
+        self.inputs = [entry["index"] for entry in inputs]
+        self.outputs = {OUTPUT_WIDTHS[int(e["shape"][-1])]: e["index"] for e in self.interpreter.get_output_details()}
+        self.shape: tuple[int, ...] = ()
+
+    def run(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
+        if inputs[0].shape != self.shape:
+            for index, value in zip(self.inputs, inputs, strict=True):
+                self.interpreter.resize_tensor_input(index, value.shape)
+            self.interpreter.allocate_tensors()
+            self.shape = inputs[0].shape
+        for index, value in zip(self.inputs, inputs, strict=True):
+            self.interpreter.set_tensor(index, value)
+        self.interpreter.invoke()
+        return {name: self.interpreter.get_tensor(index) for name, index in self.outputs.items()}

@@ -1,0 +1,111 @@
+"""A photo in many sizes on one canvas, so that one call of P-Net looks at all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+WINDOW = 12
+SMALLEST_LEVEL = 12.0606
+"""Shorter side of the last level in pixels: where the `mtcnn` package stops with its own settings."""
+STRIDE = 2
+WALL = np.float32(-1e9)
+GREY = 127.5
+"""Outside a photo; zero to the nets."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A size of the photo and its place on the canvas, in pixels."""
+
+    scale: float
+    height: int
+    width: int
+    top: int
+    left: int
+
+    @property
+    def cells(self) -> tuple[slice, slice]:
+        """Rows and columns of P-Net's maps whose windows show this level; the last ones reach over its border."""
+        rows, columns = ((side - WINDOW + 1) // STRIDE + 1 for side in (self.height, self.width))
+        top, left = self.top // STRIDE, self.left // STRIDE
+        return slice(top, top + rows), slice(left, left + columns)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the levels of photos of one size lie.
+
+    Attributes:
+        height: of the canvas in pixels.
+        width: of the canvas in pixels.
+        levels: largest first.
+    """
+
+    height: int
+    width: int
+    levels: tuple[Level, ...]
+
+
+def plan_layout(height: int, width: int, min_face: int, factor: float) -> Layout:
+    """Packs the levels in shelves, each into the first that has room.
+
+    Args:
+        height: of the photo in pixels.
+        width: of the photo in pixels.
+        min_face: side in pixels of the smallest face that is looked for.
+        factor: between a level and the next.
+    """
+    levels: list[Level] = []
+    shelves: list[list[int]] = []  # Top, height and taken width of each.
+    scale = WINDOW / min_face
+    canvas_width, canvas_height = 0, 0
+    while min(height, width) * scale >= SMALLEST_LEVEL:
+        level_height, level_width = int(height * scale), int(width * scale)
+        # Cells lie on even pixels, and a window may reach one pixel over the border.
+        room = [level_height + level_height % 2, level_width + level_width % 2]
+        canvas_width = canvas_width or room[1]
+        shelf = next((s for s in shelves if s[1] >= room[0] and s[2] + room[1] <= canvas_width), None)
+        if shelf is None:
+            shelf = [canvas_height, room[0], 0]
+            shelves.append(shelf)
+            canvas_height += room[0]
+        levels.append(Level(scale, level_height, level_width, shelf[0], shelf[2]))
+        shelf[2] += room[1]
+        scale *= factor
+    return Layout(canvas_height, canvas_width, tuple(levels))
+
+
+def barrier(layout: Layout) -> np.ndarray:
+    """What P-Net adds behind its first convolution, so that nothing beyond the border of an odd level is pooled.
+
+    Returns:
+        (layout.height − 2, layout.width − 2, 1) float32: 0, and a very negative number where the convolution would see
+        pixels of no level or of the next.
+    """
+    wall = np.zeros((layout.height - 2, layout.width - 2, 1), np.float32)
+    for level in layout.levels:
+        bottom, right = level.top + level.height - 2, level.left + level.width - 2
+        if level.height % 2:
+            wall[bottom : bottom + 1, level.left : right] = WALL
+        if level.width % 2:
+            wall[level.top : bottom + level.height % 2, right : right + 1] = WALL
+    return wall
+
+
+def draw_pyramid(photo: np.ndarray, layout: Layout) -> np.ndarray:
+    """The photo in all sizes.
+
+    Args:
+        photo: (height, width, 3) RGB, 0–255.
+
+    Returns:
+        (layout.height, layout.width, 3) float32.
+    """
+    canvas = np.full((layout.height, layout.width, 3), GREY, np.float32)
+    for level in layout.levels:
+        rows, columns = slice(level.top, level.top + level.height), slice(level.left, level.left + level.width)
+        canvas[rows, columns] = cv2.resize(photo, (level.width, level.height), interpolation=cv2.INTER_AREA)
+    return canvas
