@@ -41,6 +41,12 @@ class CropConfig(Section):
     size: Annotated[int, Field(ge=16, le=1024)] = 224
     method: str = "centre_square"
     interpolation: str = "area"
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.2
+    face: str = "largest"
+    fallback: str | None = None
+    min_face: Annotated[int, Field(ge=12)] = 20
+    thresholds: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.6, 0.7, 0.7]
+    factor: Annotated[float, Field(ge=0.3, le=0.95)] = 0.709
 
 
 class AugmentationConfig(Section):

@@ -98,13 +98,16 @@ def predict(
         Path | None, typer.Option(help="Write to this .csv, .parquet or .jsonl file instead of printing.")
     ] = None,
     tta: Annotated[str, typer.Option(help="none, or flip: average with the mirrored photo.")] = "none",
+    face: Annotated[
+        str, typer.Option(help="Where the crop looks for faces: all of a photo, the largest, or the most central.")
+    ] = "all",
     json: Json = False,
 ) -> None:
-    """Predict photos, a row each; memory does not grow with their number."""
+    """Predict photos, a row each (or a row a face); memory does not grow with their number."""
     _start_backend_unless_exported(run)
     from keras_faceattr.cli.predict import run_predict
 
-    run_predict(run, photos, out, tta, json)
+    run_predict(run, photos, out, tta, face, json)
 
 
 @app.command()

@@ -9,21 +9,24 @@ from typing import Any
 
 from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.cli.predictors import open_predictor
-from keras_faceattr.errors import DataError
+from keras_faceattr.data.crop import CHOICES
+from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.predictions import with_augmentation
 from keras_faceattr.evaluation.stream import list_inputs, predict_photos
 from keras_faceattr.evaluation.tables import open_table
 
 
-def run_predict(path: Path, photos: Path, out: Path | None, tta: str, json: bool) -> None:
-    """Writes a row a photo; photos that cannot be read are named on stderr and left out."""
+def run_predict(path: Path, photos: Path, out: Path | None, tta: str, face: str, json: bool) -> None:
+    """Writes a row a photo, or a face; photos that cannot be read or show no face are named on stderr and left out."""
     check_tta(tta)
+    if face not in CHOICES:
+        raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
     opened = open_predictor(path)
     inputs = list_inputs(photos)
     predictor = with_augmentation(opened.predictor, tta)
     count, bad = 0, []
     with open_table(out, "json" if json else "text") as table:
-        for rows, failures in predict_photos(predictor, opened.tasks, inputs, opened.crop):
+        for rows, failures in predict_photos(predictor, opened.tasks, inputs, opened.crop, face):
             table.write(rows)
             count += len(rows)
             bad += failures
@@ -31,7 +34,11 @@ def run_predict(path: Path, photos: Path, out: Path | None, tta: str, json: bool
                 print(f"left out: {failure}", file=sys.stderr)
         if not count:
             # Inside the block, so that a table of an earlier call stays.
-            raise DataError(f"none of {len(bad)} photos could be read")
+            raise DataError(f"none of {len(bad)} photos could be used")
     if out:
-        summary: dict[str, Any] = {"predicted": count, "left_out": len(bad), "out": str(out)}
-        print(json_module.dumps(summary) if json else f"{count} photos predicted, {len(bad)} left out: {out}")
+        done = len(inputs) - len(bad)
+        summary: dict[str, Any] = {"predicted": done, "left_out": len(bad), "out": str(out)}
+        faces = ""
+        if opened.crop.needs_face:
+            summary["faces"], faces = count, f" with {count} faces"
+        print(json_module.dumps(summary) if json else f"{done} photos{faces} predicted, {len(bad)} left out: {out}")

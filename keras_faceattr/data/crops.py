@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import ConfigError, DataError, PhotoError, RunError
 from keras_faceattr.storage import cache_folder, write_json
 
 Progress = Callable[[int, int], None]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Jobs = list[tuple[Path, bool]]
+"""Photos, and whether each is a crop already."""
 
 CHUNK = 256
 """Photos decoded between two reports of progress."""
@@ -34,25 +39,31 @@ class Crops:
     """Crops by position.
 
     Attributes:
-        spec: how they were cut.
+        cropper: how they are cut.
         paths: (n,) photos.
         pixels: (m, size, size, 3) uint8 RGB in memory or mapped from disk; None where each is decoded when asked for.
         places: (n,) row of `pixels` that shows each photo; photos that cannot be decoded leave gaps.
+        ready: (n,) whether a file already is the crop.
     """
 
-    spec: CropSpec
+    cropper: Cropper
     paths: list[Path]
     pixels: np.ndarray | None
     places: np.ndarray
+    ready: np.ndarray
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def spec(self) -> CropSpec:
+        return self.cropper.spec
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """(k, size, size, 3) uint8 RGB crops at (k,) positions."""
         if self.pixels is not None:
             return np.asarray(self.pixels[self.places[positions]])
-        return np.stack([self.spec.apply(read_photo(self.paths[i])) for i in positions])
+        return np.stack([self.cropper.crop(self.paths[i], self.ready[i]) for i in positions])
 
 
 @dataclass(frozen=True)
@@ -74,42 +85,63 @@ class LabelledCrops:
 
 
 def load_crops(
-    manifest: Manifest, spec: CropSpec, cache: str, max_bad_share: float = 0.01, progress: Progress | None = None
+    manifest: Manifest,
+    spec: CropSpec,
+    cache: str,
+    max_bad_share: float = 0.01,
+    progress: Progress | None = None,
+    disturbance: np.ndarray | None = None,
 ) -> tuple[Crops, Manifest]:
-    """Decodes and crops every photo, and puts aside those that cannot be decoded.
+    """Decodes and crops every photo, and puts aside those that cannot be decoded or show no face.
 
     Args:
         cache: `memory`, `disk`, `none`, or `auto`: memory where the crops fit in a quarter of what is free.
         max_bad_share: of all photos; above it the data is refused.
         progress: called with photos done and photos in all.
+        disturbance: of the crops, as of `Cropper`; these are not cached on disk.
 
     Returns:
         The crops, and the manifest of the photos that they show, row by row.
 
     Raises:
+        ConfigError: photos that are crops already, but others than `spec` asks for.
         DataError: more bad photos than allowed.
         RunError: the disk has no room for the cache.
     """
+    ready = _ready(manifest, spec)
+    cropper = Cropper(spec, disturbance=disturbance)
+    cache = cache if disturbance is None else "memory"
     shape = (len(manifest), spec.size, spec.size, 3)
     kind = cache if cache != "auto" else ("memory" if np.prod(shape) < MEMORY_SHARE * free_memory() else "disk")
-    stored = _stored(manifest, spec) if kind == "disk" else None
+    jobs = list(zip(manifest.paths(), ready, strict=True))
+    stored = _stored(jobs, spec) if kind == "disk" else None
     pixels: np.ndarray | None
     if stored:
         pixels, bad = stored
     else:
-        with _allocated(kind, shape, manifest, spec) as (pixels, bad):
-            _fill(pixels, bad, manifest.paths(), spec, progress)
+        with _allocated(kind, shape, jobs, spec) as (pixels, bad):
+            _fill(pixels, bad, jobs, cropper, progress)
     if bad:
         check_bad_share(len(bad), len(manifest), max_bad_share, next(iter(bad.values())))
     places = np.setdiff1d(np.arange(len(manifest)), list(bad))
     good = manifest.put_aside(list(bad), list(bad.values()))
-    return Crops(spec, good.paths(), pixels, places), good
+    return Crops(cropper, good.paths(), pixels, places, ready[places]), good
 
 
-def decode_stream(paths: list[Path], spec: CropSpec) -> Iterator[np.ndarray | str]:
-    """Crops in order, or the reason why one cannot be decoded; memory does not grow with the number of photos."""
-    for _, result in _decode_all(paths, spec):
-        yield result
+def each(jobs: Sequence[Job], function: Callable[[Job], Result]) -> Iterator[Result | str]:
+    """Results in order, or the reason why a photo cannot be used; memory does not grow with the number of photos."""
+
+    def run(job: Job) -> Result | str:
+        try:
+            return function(job)
+        except PhotoError as error:
+            return str(error)
+
+    # OpenCV's own threads would fight with ours; it releases Python's lock, so that threads are enough.
+    cv2.setNumThreads(1)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for start in range(0, len(jobs), CHUNK):
+            yield from pool.map(run, jobs[start : start + CHUNK])
 
 
 def free_memory() -> int:
@@ -133,59 +165,67 @@ def check_bad_share(bad: int, total: int, limit: float, first: str) -> None:
         )
 
 
-def _decode_all(paths: list[Path], spec: CropSpec) -> Iterator[tuple[int, np.ndarray | str]]:
-    def decode(path: Path) -> np.ndarray | str:
-        try:
-            return spec.apply(read_photo(path))
-        except PhotoError as error:
-            return str(error)
+def _ready(manifest: Manifest, spec: CropSpec) -> np.ndarray:
+    """(n,) which photos are crops already."""
+    for name, source in manifest.sources.items():
+        if source.crop is None:
+            continue
+        differences = source.crop.differences(spec)
+        if differences:
+            mend = " ".join(f"data.crop.{key}={_plain(value)}" for key, value in differences.items())
+            raise ConfigError(f"{name}: its photos are crops that were cut otherwise; set {mend}, or align them again")
+        if spec.size > source.crop.size:
+            raise ConfigError(
+                f"{name}: its crops have {source.crop.size} pixels, and data.crop.size is {spec.size}; set it lower, "
+                f"or align the photos again with --size {spec.size}"
+            )
+    return np.array([manifest.sources[name].crop is not None for name in manifest.rows["source"]], bool)
 
-    # OpenCV's own threads would fight with ours; it releases Python's lock, so that threads are enough.
-    cv2.setNumThreads(1)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for start in range(0, len(paths), CHUNK):
-            yield from enumerate(pool.map(decode, paths[start : start + CHUNK]), start)
+
+def _plain(value: object) -> str:
+    return "null" if value is None else str(value).replace(" ", "")
 
 
 def _fill(
-    pixels: np.ndarray | None, bad: dict[int, str], paths: list[Path], spec: CropSpec, progress: Progress | None
+    pixels: np.ndarray | None, bad: dict[int, str], jobs: Jobs, cropper: Cropper, progress: Progress | None
 ) -> None:
-    for done, (position, result) in enumerate(_decode_all(paths, spec), start=1):
+    for position, result in enumerate(each(jobs, lambda job: cropper.crop(*job))):
         if isinstance(result, str):
             bad[position] = result
         elif pixels is not None:
             pixels[position] = result
-        if progress and (done % CHUNK == 0 or done == len(paths)):
-            progress(done, len(paths))
+        done = position + 1
+        if progress and (done % CHUNK == 0 or done == len(jobs)):
+            progress(done, len(jobs))
 
 
-def _stored_path(manifest: Manifest, spec: CropSpec) -> Path:
+def _stored_path(jobs: Jobs, spec: CropSpec) -> Path:
     key = hashlib.sha256(repr(spec).encode())
-    for path in manifest.paths():
+    for path, ready in jobs:
         try:
             status = path.stat()
         except OSError:
             continue
-        key.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
+        key.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {ready}\n".encode())
     return cache_folder() / "crops" / f"{key.hexdigest()[:24]}.npy"
 
 
-def _stored(manifest: Manifest, spec: CropSpec) -> tuple[np.ndarray, dict[int, str]] | None:
+def _stored(jobs: Jobs, spec: CropSpec) -> tuple[np.ndarray, dict[int, str]] | None:
     """Crops of an earlier run and the photos that could not be decoded; None where there are none."""
-    path = _stored_path(manifest, spec)
+    path = _stored_path(jobs, spec)
     try:
         bad = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError):
         return None
-    if pixels.shape != (len(manifest), spec.size, spec.size, 3):
+    if pixels.shape != (len(jobs), spec.size, spec.size, 3):
         return None
     return pixels, {int(position): reason for position, reason in bad.items()}
 
 
 @contextmanager
 def _allocated(
-    kind: str, shape: tuple[int, ...], manifest: Manifest, spec: CropSpec
+    kind: str, shape: tuple[int, ...], jobs: Jobs, spec: CropSpec
 ) -> Iterator[tuple[np.ndarray | None, dict[int, str]]]:
     """Room for crops and for the reasons of bad photos; what is on disk is stored when the block succeeds."""
     bad: dict[int, str] = {}
@@ -194,7 +234,7 @@ def _allocated(
         return
     if kind != "disk":
         raise ConfigError(f"unknown cache {kind!r}; valid: auto, memory, disk, none")
-    target = _stored_path(manifest, spec)
+    target = _stored_path(jobs, spec)
     partial = target.with_name(f".writing-{os.getpid()}-{target.name}")
     try:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str,
         The findings, as plain data, and the manifest of the photos that can be read.
     """
     if decode:
-        _, manifest = load_crops(manifest, CropSpec(SAMPLE_SIZE), "none", max_bad_share=1.0)
+        _, manifest = load_crops(_as_photos(manifest), CropSpec(SAMPLE_SIZE), "none", max_bad_share=1.0)
     rows = manifest.rows
     hashes = photo_hashes(manifest)
     _, counts = np.unique(hashes[hashes != ""], return_counts=True)
@@ -105,10 +106,16 @@ def _contact_sheet(manifest: Manifest, seed: int) -> np.ndarray:
     count = min(SAMPLES, len(manifest))
     chosen = np.sort(np.random.default_rng(seed).choice(len(manifest), count, replace=False))
     sample = manifest.select(np.isin(np.arange(len(manifest)), chosen))
-    crops, _ = load_crops(sample, CropSpec(SAMPLE_SIZE), "memory", max_bad_share=1.0)
+    crops, _ = load_crops(_as_photos(sample), CropSpec(SAMPLE_SIZE), "memory", max_bad_share=1.0)
     columns = max(1, min(16, count))
     sheet = np.full((max(1, -(-count // columns)) * SAMPLE_SIZE, columns * SAMPLE_SIZE, 3), 255, np.uint8)
     for i in range(len(crops)):
         top, left = i // columns * SAMPLE_SIZE, i % columns * SAMPLE_SIZE
         sheet[top : top + SAMPLE_SIZE, left : left + SAMPLE_SIZE] = crops.take(np.array([i]))[0]
     return sheet
+
+
+def _as_photos(manifest: Manifest) -> Manifest:
+    """The same photos, also where they are crops already: all are shown as they are."""
+    sources = {name: dataclasses.replace(source, crop=None) for name, source in manifest.sources.items()}
+    return dataclasses.replace(manifest, sources=sources)

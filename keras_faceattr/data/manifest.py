@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
@@ -23,12 +24,17 @@ GROUP_COLUMNS = ("gender", "race")
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that photos come from, and the terms it comes under."""
+    """A data set that photos come from, and the terms it comes under.
+
+    Attributes:
+        crop: what its photos are crops of already; None for photos as they were taken.
+    """
 
     name: str
     root: Path
     citation: str = ""
     licence: str = "not stated"
+    crop: CropSpec | None = None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.cropper import Cropper, Cut
 from keras_faceattr.data.photos import read_photo
-from keras_faceattr.data.synthetic import synthetic_photo
+from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.deploy.runtime import LiteRTModel
 from keras_faceattr.deploy.sidecar import Sidecar, read_sidecar
 from keras_faceattr.errors import ArtifactError
@@ -20,6 +21,8 @@ from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.storage import replacing, sha256, write_json
 
 GOLDEN_COUNT = 6
+GOLDEN_TRIES = 60
+GOLDEN_SHAPE = (300, 400)
 GOLDEN_SEED = 20_000
 """Of the drawn faces: no training draws from this collection by default."""
 
@@ -74,17 +77,50 @@ def load_artifact(path: Path) -> Artifact:
 
 
 def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:
-    """Writes crops of drawn faces and what the file says about them, so that any port can be checked."""
-    names, pixels = [], []
-    for index in range(GOLDEN_COUNT):
-        photo, _, _ = synthetic_photo(GOLDEN_SEED, index, max(crop.size, 32))
-        pixels.append(crop.apply(photo))
-        names.append(f"{index}.png")
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / names[-1]) as temporary:
-            temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(pixels[-1], cv2.COLOR_RGB2BGR))[1].tobytes())
-    outputs = model.predict(np.stack(pixels))
-    write_json(folder / "expected.json", {name: _row(outputs, i) for i, name in enumerate(names)})
+    """Writes what any port can be checked against, from drawn photos: the way to the crop, and from there to outputs.
+
+    `photos/<n>.png` are whole photos; `photos.json` says of each which crop is cut from it, by which map, and where the
+    face is; `<n>.png` are the crops, and `expected.json` is what the file says about them.
+
+    Raises:
+        ArtifactError: the crop finds no face in any drawn photo.
+    """
+    cropper, photos = Cropper(crop), {}
+    cuts: list[np.ndarray] = []
+    for index in range(GOLDEN_TRIES):
+        photo, _ = draw_scene(GOLDEN_SEED, index, *GOLDEN_SHAPE)
+        found = cropper.cut(photo)
+        if not found:
+            continue
+        name = f"{len(cuts)}.png"
+        _write_png(folder / "photos" / name, photo)
+        _write_png(folder / name, found[0].pixels)
+        photos[f"photos/{name}"] = _golden_photo(name, found[0])
+        cuts.append(found[0].pixels)
+        if len(cuts) == GOLDEN_COUNT:
+            break
+    if not cuts:
+        raise ArtifactError("the crop finds no face in drawn photos: lower data.crop.thresholds or data.crop.min_face")
+    outputs = model.predict(np.stack(cuts))
+    write_json(folder / "photos.json", photos)
+    write_json(folder / "expected.json", {f"{i}.png": _row(outputs, i) for i in range(len(cuts))})
+
+
+def _golden_photo(name: str, cut: Cut) -> dict[str, Any]:
+    """Whole pixels lie at whole numbers; `matrix` takes x, y of the photo to x, y of the crop."""
+    face = None
+    if cut.box is not None and cut.points is not None:
+        face = {"box": _rounded(cut.box), "score": cut.score, "points": _rounded(cut.points)}
+    return {"crop": name, "matrix": np.round(cut.matrix, 7).tolist(), "face": face}
+
+
+def _rounded(pixels: np.ndarray) -> Any:
+    return np.round(pixels.astype("float64"), 3).tolist()
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def replay_golden(artifact: Artifact) -> dict[str, float]:

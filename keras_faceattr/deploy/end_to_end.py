@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.photos import decode_photo
 from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.deploy.latency import Latency, Net, interleave, pinned
@@ -24,7 +25,7 @@ BUDGET_S = 6.0
 def measure_end_to_end(path: Path, crop: CropSpec, threads: int, budget_s: float = BUDGET_S) -> dict[str, Any]:
     """Measures preprocessing, the model, and both from JPEG bytes to outputs in memory, in turn.
 
-    Detection of the face is no part of it: the crop is that of the `CropSpec` alone.
+    Finding the face is part of it where the crop asks for one.
 
     Args:
         path: .tflite file that takes one photo.
@@ -39,7 +40,7 @@ def measure_end_to_end(path: Path, crop: CropSpec, threads: int, budget_s: float
         ArtifactError: the file is damaged.
         BenchmarkError: the crop is no input of this model, or the machine has fewer cores.
     """
-    jpeg = drawn_jpeg()
+    jpeg, cropper = drawn_jpeg(), Cropper(crop)
     with pinned(threads), _decoder_threads(threads):
         net = Net(path, threads)
         entry = net.inputs[0]
@@ -48,7 +49,7 @@ def measure_end_to_end(path: Path, crop: CropSpec, threads: int, budget_s: float
             raise BenchmarkError(f"{path}: takes {taken}, but its crop gives 1 × {crop.size} × {crop.size} × 3")
 
         def preprocess() -> None:
-            pixels = crop.apply(decode_photo(jpeg, "benchmark photo"))
+            pixels = cropper.cut(decode_photo(jpeg, "benchmark photo"))[0].pixels
             net.interpreter.set_tensor(entry["index"], pixels[np.newaxis].astype(entry["dtype"]))
 
         def run() -> None:

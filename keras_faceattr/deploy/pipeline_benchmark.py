@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import resource
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crops import Crops, LabelledCrops
+from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.pipeline import training_batches
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.training.fit import network_of
@@ -58,7 +59,7 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     model, part, batch_size = network.trainable, data.parts["train"], experiment.training.batch_size
     optimizer = make_optimizer(experiment.training, steps)
     compile_model(model, optimizer, experiment, data.tasks, first_stage=False)
-    decoded = LabelledCrops(Crops(part.crops.spec, part.crops.paths, None, part.crops.places), part.labels, part.rows)
+    decoded = dataclasses.replace(part, crops=dataclasses.replace(part.crops, pixels=None))
     batches = _batches(experiment, part)
     _, images, labels = next(batches)
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}

@@ -6,7 +6,6 @@ Source: Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment using Multi-t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,36 +18,13 @@ from keras_faceattr.detection.boxes import moved, squared, suppress
 from keras_faceattr.detection.faces import NO_FACES, Faces
 from keras_faceattr.detection.nets import WINDOWS, net_files
 from keras_faceattr.detection.pyramid import GREY, STRIDE, WINDOW, Layout, barrier, draw_pyramid, plan_layout
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.detection.spec import DetectorSpec
 
 LEVEL_OVERLAP, PROPOSAL_OVERLAP, FACE_OVERLAP = 0.5, 0.7, 0.7
 """Boxes that overlap a better one by more are dropped: within a level, between levels and after R-Net, at the end."""
 
 BATCH = 256
 """Most windows that a net looks at in one call."""
-
-
-@dataclass(frozen=True)
-class DetectorSpec:
-    """What is looked for; the defaults are the paper's.
-
-    Attributes:
-        min_face: side of the smallest face in pixels.
-        thresholds: scores that P-, R- and O-Net ask for.
-        factor: between the sizes in which the photo is searched.
-    """
-
-    min_face: int = 20
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-    factor: float = 0.709
-
-    def __post_init__(self) -> None:
-        if self.min_face < WINDOW:
-            raise ConfigError(f"detector.min_face {self.min_face} is below the {WINDOW} pixels that MTCNN looks at")
-        if not all(0 < threshold < 1 for threshold in self.thresholds) or len(self.thresholds) != 3:
-            raise ConfigError(f"detector.thresholds {list(self.thresholds)} are not three numbers between 0 and 1")
-        if not 0.3 <= self.factor <= 0.95:
-            raise ConfigError(f"detector.factor {self.factor} is not in 0.3 to 0.95")
 
 
 class Detector:

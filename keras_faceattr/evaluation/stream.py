@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.crops import decode_stream
+from keras_faceattr.data.cropper import NO_FACE, Cropper, Cut
+from keras_faceattr.data.crops import each
 from keras_faceattr.data.manifest import list_photos
+from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor
 from keras_faceattr.tasks import CategoricalTask, Task
@@ -47,24 +49,50 @@ def list_inputs(source: Path) -> list[Path]:
 
 
 def predict_photos(
-    predictor: Predictor, tasks: dict[str, Task], photos: list[Path], spec: CropSpec, batch_size: int = EVALUATION_BATCH
+    predictor: Predictor,
+    tasks: dict[str, Task],
+    photos: list[Path],
+    spec: CropSpec,
+    face: str = "all",
+    batch_size: int = EVALUATION_BATCH,
 ) -> Iterator[tuple[list[Row], list[str]]]:
     """Predicts batch by batch.
 
+    Args:
+        face: which of a photo's faces, where the crop looks for faces: `all`, the `largest`, or the most `central`.
+
     Yields:
-        Rows `{image, <task>…}` of the photos that could be read, and reasons for those that could not.
+        Rows of the photos that could be read, `{image, <task>…}`; where the crop looks for faces a row for each, with
+        its number and its box in pixels; and reasons for the photos that could not be read or show no face.
     """
+    cropper = Cropper(spec, face)
     for start in range(0, len(photos), batch_size):
         batch = photos[start : start + batch_size]
-        decoded = list(decode_stream(batch, spec))
-        good = [(path, crop) for path, crop in zip(batch, decoded, strict=True) if not isinstance(crop, str)]
-        failures = [crop for crop in decoded if isinstance(crop, str)]
+        found: list[tuple[Path, int, Cut]] = []
+        failures: list[str] = []
+        for path, cuts in zip(batch, each(batch, lambda path: cropper.cut(read_photo(path))), strict=True):
+            if isinstance(cuts, str):
+                failures.append(cuts)
+            elif not cuts:
+                failures.append(f"{path}: {NO_FACE}")
+            else:
+                found += [(path, number, cut) for number, cut in enumerate(cuts, start=1)]
         rows: list[Row] = []
-        if good:
-            images = np.stack([crop for _, crop in good]).astype("float32")
+        for first in range(0, len(found), batch_size):
+            part = found[first : first + batch_size]
+            images = np.stack([cut.pixels for _, _, cut in part]).astype("float32")
             outputs = predictor(_padded(images, batch_size))
-            rows = [_row(path, tasks, outputs, i) for i, (path, _) in enumerate(good)]
+            for i, (path, number, cut) in enumerate(part):
+                place = _place(number, cut) if spec.needs_face else {}
+                rows.append({"image": str(path), **place, **_values(tasks, outputs, i)})
         yield rows, failures
+
+
+def _place(number: int, cut: Cut) -> Row:
+    """Where a face lies; a photo that was cut without one says so by empty cells."""
+    edges = ("left", "top", "right", "bottom")
+    box: list[float | None] = [None] * 4 if cut.box is None else [round(float(edge), 1) for edge in cut.box]
+    return {"face": number, **dict(zip(edges, box, strict=True)), "face_score": cut.score}
 
 
 def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -74,8 +102,8 @@ def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
     return np.concatenate([images, np.zeros((batch_size - len(images), *images.shape[1:]), images.dtype)])
 
 
-def _row(path: Path, tasks: dict[str, Task], outputs: Outputs, index: int) -> Row:
-    row: Row = {"image": str(path)}
+def _values(tasks: dict[str, Task], outputs: Outputs, index: int) -> Row:
+    row: Row = {}
     for name, task in tasks.items():
         values = outputs[name][index]
         if isinstance(task, CategoricalTask):

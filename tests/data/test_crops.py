@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_faceattr.data import cropper as cropper_module
 from keras_faceattr.data import crops as crops_module
 from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.crops import Crops, decode_stream, load_crops
+from keras_faceattr.data.cropper import Cropper
+from keras_faceattr.data.crops import Crops, each, load_crops
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import ConfigError, DataError, PhotoError, RunError
 from keras_faceattr.tasks import ScalarTask
@@ -66,7 +68,7 @@ def test_the_disk_cache_is_read_again_instead_of_the_photos(
     def forbidden(path: Path) -> np.ndarray:
         raise AssertionError(f"{path} was decoded again")
 
-    monkeypatch.setattr(crops_module, "read_photo", forbidden)
+    monkeypatch.setattr(cropper_module, "read_photo", forbidden)
     second, _ = load_crops(whole(folder), SPEC, "disk")
     np.testing.assert_array_equal(all_of(second), expected)
     assert stored(own_cache) == [path]
@@ -139,7 +141,7 @@ def test_refused_data_is_decoded_once_and_leaves_no_half_file(
     with pytest.raises(DataError):
         load_crops(manifest, SPEC, "disk", max_bad_share=0.0)
     assert sorted(p.suffix for p in (own_cache / "crops").iterdir()) == [".json", ".npy"]
-    monkeypatch.setattr(crops_module, "read_photo", lambda path: pytest.fail(f"{path} is decoded again"))
+    monkeypatch.setattr(cropper_module, "read_photo", lambda path: pytest.fail(f"{path} is decoded again"))
     with pytest.raises(DataError, match="1 of 4"):
         load_crops(manifest, SPEC, "disk", max_bad_share=0.0)
     kept, _ = load_crops(manifest, SPEC, "disk", max_bad_share=0.25)
@@ -150,7 +152,7 @@ def test_an_interrupted_decoding_leaves_nothing(folder: Path, own_cache: Path, m
     def interrupt(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(crops_module, "read_photo", interrupt)
+    monkeypatch.setattr(cropper_module, "read_photo", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load_crops(with_bad(folder), SPEC, "disk")
     assert list((own_cache / "crops").iterdir()) == []
@@ -189,7 +191,7 @@ def test_an_unknown_cache_is_refused(folder: Path) -> None:
 
 def test_a_stream_gives_crops_and_reasons_in_order(folder: Path) -> None:
     manifest = with_bad(folder)
-    first, bad, *rest = decode_stream(manifest.paths(), SPEC)
+    first, bad, *rest = each(manifest.paths(), Cropper(SPEC).crop)
     assert (first == (0, 0, 255)).all()
     assert isinstance(bad, str)
     assert "bad.jpg" in bad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from keras_faceattr.config import AugmentationConfig
 from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.crops import Crops, LabelledCrops
 from keras_faceattr.data.pipeline import epoch_order, training_batches
 
@@ -27,7 +29,11 @@ def labelled(count: int, offset: int = 0) -> LabelledCrops:
         "smile": -rows[:, None].astype("float32"),
     }
     return LabelledCrops(
-        Crops(CropSpec(SIDE), [Path()] * (offset + count), pixels, np.arange(offset + count)), labels, rows
+        Crops(
+            Cropper(CropSpec(SIDE)), [Path()] * len(pixels), pixels, np.arange(len(pixels)), np.zeros(len(pixels), bool)
+        ),
+        labels,
+        rows,
     )
 
 
@@ -133,8 +139,8 @@ def test_data_smaller_than_a_batch_is_one_smaller_batch() -> None:
 def test_photos_decoded_anew_make_the_same_batches_as_photos_in_memory(tmp_path: Path, tiny_photos) -> None:
     paths = [tmp_path / name for name in tiny_photos(tmp_path, 9)]
     spec, rows = CropSpec(SIDE), np.arange(9)
-    crops = Crops(spec, paths, None, np.arange(len(paths)))
-    kept = Crops(spec, paths, crops.take(rows), np.arange(len(paths)))
+    crops = Crops(Cropper(spec), paths, None, np.arange(len(paths)), np.zeros(len(paths), bool))
+    kept = dataclasses.replace(crops, pixels=crops.take(rows))
     labels = {"age": np.zeros((9, 2), "float32")}
     settings = AugmentationConfig()
     runs = [

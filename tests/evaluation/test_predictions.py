@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.crops import Crops, LabelledCrops
 from keras_faceattr.evaluation.predictions import predict_split, with_augmentation
 
@@ -20,7 +21,9 @@ def crops(count: int, offset: int) -> LabelledCrops:
     pixels[:, :, : SIDE // 2] = np.arange(count + offset)[:, None, None, None]
     paths = [Path(str(i)) for i in range(count + offset)]
     rows = np.arange(offset, count + offset)
-    return LabelledCrops(Crops(CropSpec(SIDE), paths, pixels, np.arange(count + offset)), {}, rows)
+    return LabelledCrops(
+        Crops(Cropper(CropSpec(SIDE)), paths, pixels, np.arange(len(pixels)), np.zeros(len(pixels), bool)), {}, rows
+    )
 
 
 def left_corner(images: np.ndarray) -> dict[str, np.ndarray]:
