@@ -55,9 +55,18 @@ def load_section(
         ConfigError: no such file, not YAML, an unknown key (with the nearest valid one), or a wrong value.
     """
     data = _read_yaml(_find(name, folder, what))
-    for override in overrides or []:
-        _apply(data, override)
+    apply_overrides(data, overrides or [])
     return parse_section(kind, data, name)
+
+
+def apply_overrides(data: dict[str, Any], overrides: list[str]) -> None:
+    """Changes plain data by `key.key=value`.
+
+    Raises:
+        ConfigError: no such place, or the value is not YAML.
+    """
+    for override in overrides:
+        _apply(data, override)
 
 
 def parse_section(kind: type[AnySection], data: Any, where: str) -> AnySection:

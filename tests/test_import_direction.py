@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"methods", "data", "detection"},
     # A quantized model is loaded as any other.
     {"models", "quantization.layers"},
-    {"evaluation", "explain"},
+    {"evaluation", "explain", "align"},
     {"training", "quantization"},
     {"deploy"},
     # A process of its own, which nothing imports.

@@ -111,6 +111,46 @@ def predict(
 
 
 @app.command()
+def align(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="Folder of photos, CSV, READER=PATH, or a config (name or path).")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for crops and tables; the same command goes on after a stop.")],
+    size: Annotated[int | None, typer.Option(help="Side of a crop in pixels; 224.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="five_points, face_box, centre_square or whole_photo; five_points.")
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="Added on each side, as a share of the face; 0.2.")] = None,
+    face: Annotated[str | None, typer.Option(help="largest, central or all.")] = None,
+    fallback: Annotated[
+        str | None, typer.Option(help="centre_square or whole_photo, for photos without a face; left out without.")
+    ] = None,
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Another key of the crop, such as min_face=40.")
+    ] = [],  # noqa: B006
+    data: DataPaths = [],  # noqa: B006
+    format_: Annotated[
+        str, typer.Option("--format", help="png keeps every pixel; jpg takes a fifth of the room.")
+    ] = "png",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, ray://HOST:10001; without: this machine.")
+    ] = None,
+    max_bad_share: Annotated[float, typer.Option(min=0, max=1, help="Of photos without a crop.")] = 0.5,
+    preview: Annotated[bool, typer.Option("--preview", help="Also draw boxes and points beside crops.")] = False,
+    json: Json = False,
+) -> None:
+    """Find faces, turn them upright and cut them, once, for all later trainings."""
+    from keras_faceattr.cli.align import AlignOptions, run_align
+
+    crop = {"size": size, "method": method, "margin": margin, "face": face, "fallback": fallback}
+    run_align(
+        AlignOptions(source, out, crop, set_, data, format_, workers, engine, address, max_bad_share, preview, json)
+    )
+
+
+@app.command()
 def info(
     name: Annotated[str, typer.Argument(help="Name of a net, folder of a run, or a .tflite file.")],
     size: Annotated[int, typer.Option(help="Side of the input in pixels, for a net.")] = 224,

@@ -8,20 +8,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from keras_faceattr.cli.options import data_paths, print_json
-from keras_faceattr.data.datasets import READERS, read_dataset
+from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.sources import read_named
+from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
-from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.data.prepare import read_sources, source_path
-from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import load_experiment, recipe_names
+from keras_faceattr.recipes import recipe_names
 
 SHOWN_BAD = 5
 
 
 def run_inspect(source: str, picture: Path | None, overrides: list[str], json: bool) -> None:
     """Prints what is in a data set and draws it."""
-    findings, manifest = inspect_manifest(_manifest(source, overrides))
+    findings, manifest = inspect_manifest(read_named(source, [], overrides).manifest)
     if picture:
         draw_inspection(manifest, findings, picture)
     if json:
@@ -42,21 +40,6 @@ def run_list(json: bool) -> None:
         table.add_row(name, reader.title)
     Console().print(table)
     print(f"\nrecipes  {', '.join(recipe_names())}")
-
-
-def _manifest(source: str, overrides: list[str]) -> Manifest:
-    """What a config's sources hold, before any split; or one reader's; or a CSV's photos."""
-    if "=" in source:
-        ((reader, path),) = data_paths([source]).items()
-        return read_dataset(reader, Path(path), {}, [])
-    if source in READERS:
-        return read_dataset(source, source_path(source, None), {}, [])
-    folder = Path(source)
-    if source.endswith(".csv") or (folder.is_dir() and any(folder.glob("*.csv"))):
-        return read_dataset("csv_file", folder, {}, [])
-    if folder.is_dir():
-        raise ConfigError(f"which data set is {source}? write READER={source}, with one of {', '.join(READERS)}")
-    return read_sources(load_experiment(source, overrides))
 
 
 def _print(findings: dict[str, Any]) -> None:

@@ -152,7 +152,9 @@ def free_memory() -> int:
         return 1 << 28
 
 
-def check_bad_share(bad: int, total: int, limit: float, first: str) -> None:
+def check_bad_share(
+    bad: int, total: int, limit: float, first: str, mend: str = "mend them or raise data.max_bad_share"
+) -> None:
     """Refuses data of which too much had to be put aside.
 
     Raises:
@@ -160,8 +162,7 @@ def check_bad_share(bad: int, total: int, limit: float, first: str) -> None:
     """
     if bad > limit * total:
         raise DataError(
-            f"{bad} of {total} rows or photos are bad, more than the allowed {limit:.1%}; the first: {first}; "
-            "mend them or raise data.max_bad_share"
+            f"{bad} of {total} rows or photos are bad, more than the allowed {limit:.1%}; the first: {first}; {mend}"
         )
 
 

@@ -145,6 +145,7 @@ class _Net:
     def __init__(self, path: Path, threads: int) -> None:
         with silent_native_output():
             self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self.interpreter.allocate_tensors()
         # Pixels have three channels, the barrier has one.
         inputs = sorted(self.interpreter.get_input_details(), key=lambda entry: -entry["shape"][-1])
         self.inputs = [entry["index"] for entry in inputs]

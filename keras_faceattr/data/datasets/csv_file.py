@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, read_aligned_set
 from keras_faceattr.data.datasets.tables import read_table, require_columns
 from keras_faceattr.data.manifest import GROUP_COLUMNS, Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
@@ -23,15 +24,21 @@ def read(root: Path, *, tasks: Sequence[Task], image_column: str = "image") -> M
     `<attribute>` or `<task>.<attribute>` for multilabel tasks; empty = not labelled); optionally `<task>_std`,
     `split` (train, val, test), `fold` (from 1), `identity`, `gender` and `race`. Other columns are not read.
 
+    A folder that `align` wrote says itself what its columns and its crops are.
+
     Args:
         root: the csv file, or a folder that holds exactly one.
-        tasks: what the label columns mean.
+        tasks: what the label columns mean; they come before what a folder of crops says of the same name.
         image_column: the column with the photo's path.
 
     Raises:
         DataError: there is no csv or more than one, it is unreadable, or it lacks a column.
     """
     path = root if root.is_file() else _only_csv(root)
+    aligned = read_aligned_set(path.parent) if path.name == MANIFEST_FILE else None
+    if aligned:
+        given = {task.name for task in tasks}
+        tasks = [*tasks, *(task for task in aligned.tasks if task.name not in given)]
     table = read_table(path)
     require_columns(table, [image_column], path)
     columns = {"image": table[image_column].str.replace("\\", "/", regex=False), "row": table["row"]}
@@ -42,10 +49,13 @@ def read(root: Path, *, tasks: Sequence[Task], image_column: str = "image") -> M
             columns[name] = table[name]
     if "fold" in table:
         columns["fold"] = _folds(table, path)
-    return build_manifest(Source("csv_file", path.parent, CITATION, LICENCE), pd.DataFrame(columns), tasks)
+    source = aligned.source(path.parent) if aligned else Source("csv_file", path.parent, CITATION, LICENCE)
+    return build_manifest(source, pd.DataFrame(columns), tasks)
 
 
 def _only_csv(root: Path) -> Path:
+    if (root / CROP_FILE).is_file():
+        return root / MANIFEST_FILE
     if not root.is_dir():
         raise DataError(f"csv_file: no such file or folder: {root}")
     found = sorted(p for p in root.iterdir() if p.suffix.lower() == ".csv")

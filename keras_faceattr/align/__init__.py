@@ -1,0 +1,1 @@
+"""Cutting the faces of whole collections, once, before training."""

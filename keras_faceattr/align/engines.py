@@ -1,0 +1,161 @@
+"""Where the work is done, in processes or on a Ray cluster; results come in the order of the photos."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
+from keras_faceattr.errors import ConfigError
+
+Chunk = list[Path]
+Engine = Callable[[Work, Iterable[Chunk]], Iterator[list[AlignedPhoto]]]
+
+AHEAD = 2
+"""Chunks in hand for each worker: enough to keep it busy, few enough to keep memory flat."""
+
+KILLER = "decoding it ended the worker process"
+
+
+def local_engine(workers: int) -> Engine:
+    """Processes of this machine, each on one thread.
+
+    A photo that kills its process is put aside; no other is lost or done twice.
+    """
+
+    def run(work: Work, chunks: Iterable[Chunk]) -> Iterator[list[AlignedPhoto]]:
+        waiting: deque[tuple[Chunk, Future[list[AlignedPhoto]]]] = deque()
+        left, pool = iter(chunks), _pool(workers)
+        try:
+            while True:
+                while len(waiting) < workers * AHEAD and (chunk := next(left, None)) is not None:
+                    waiting.append((chunk, _submit(pool, work, chunk)))
+                if not waiting:
+                    return
+                chunk, future = waiting.popleft()
+                try:
+                    results = future.result()
+                except BrokenProcessPool:
+                    # One of the chunks in hand did it. The first is gone through photo by photo, the others again.
+                    pool.shutdown(wait=False)
+                    results = _carefully(work, chunk)
+                    pool = _pool(workers)
+                    waiting = deque((other, _submit(pool, work, other)) for other, _ in waiting)
+                yield results
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    return run
+
+
+def ray_engine(address: str | None) -> Engine:
+    """A Ray cluster, whose nodes see the photos under the same paths and have this package installed.
+
+    What a lost worker had in hand is done by another; only this process writes, so that nothing is written twice.
+
+    Args:
+        address: such as `ray://host:10001`; None for a cluster on this machine.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("--engine ray needs Ray: pip install keras-faceattr[ray]") from None
+
+    def run(work: Work, chunks: Iterable[Chunk]) -> Iterator[list[AlignedPhoto]]:
+        ours = not ray.is_initialized()
+        if ours:
+            _connect(ray, address)
+        try:
+            task = ray.remote(num_cpus=1, max_retries=-1)(align_photos)
+            left, waiting = iter(chunks), deque[Any]()
+            while True:
+                ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+                while len(waiting) < ahead and (chunk := next(left, None)) is not None:
+                    waiting.append(task.remote(work, chunk))
+                if not waiting:
+                    return
+                results: list[AlignedPhoto] = ray.get(waiting.popleft())
+                yield results
+        finally:
+            if ours:
+                ray.shutdown()
+
+    return run
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise ConfigError(f"no Ray cluster at {address or 'this machine'}: {first}") from None
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, because a forked copy of a process that has threads may hang.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(os.getpid(),))
+
+
+def _start(parent: int) -> None:
+    """A worker ends with its parent, by whatever the parent is ended, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _submit(pool: ProcessPoolExecutor, work: Work, chunk: Chunk) -> Future[list[AlignedPhoto]]:
+    try:
+        return pool.submit(align_photos, work, chunk)
+    except BrokenProcessPool as error:
+        broken: Future[list[AlignedPhoto]] = Future()
+        broken.set_exception(error)
+        return broken
+
+
+def _carefully(work: Work, chunk: Chunk) -> list[AlignedPhoto]:
+    results: list[AlignedPhoto] = []
+    pool = _pool(1)
+    try:
+        for path in chunk:
+            try:
+                results += pool.submit(align_photos, work, [path]).result()
+            except BrokenProcessPool:
+                pool.shutdown(wait=False)
+                pool = _pool(1)
+                results.append(AlignedPhoto("", (), KILLER))
+    finally:
+        pool.shutdown(wait=False)
+    return results
+
+
+ENGINES = ("local", "ray")
+
+
+def engine_of(name: str, workers: int, address: str | None) -> Engine:
+    """The engine that the command line names.
+
+    Raises:
+        ConfigError: an address without Ray, or Ray is not installed.
+    """
+    if name == "ray":
+        return ray_engine(address)
+    if address:
+        raise ConfigError("--address is Ray's: add --engine ray")
+    return local_engine(workers)

@@ -1,0 +1,276 @@
+"""An alignment: which photos, what is done already, and the files that it leaves.
+
+Whatever a photo became is appended to a journal, in the order of the photos, after its crops are written whole.
+A killed alignment goes on behind the journal's last line; when all photos are through, it becomes the tables.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import pandas as pd
+import yaml
+
+from keras_faceattr.align.engines import Engine
+from keras_faceattr.align.work import AlignedPhoto, Work
+from keras_faceattr.config import CropConfig
+from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
+from keras_faceattr.data.cropper import Cropper
+from keras_faceattr.data.crops import check_bad_share
+from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
+from keras_faceattr.errors import DataError, RunError
+from keras_faceattr.storage import replacing, write_json, write_text
+
+CHUNK = 16
+"""Photos that a worker takes at a time."""
+
+FACE_COLUMNS = ["face", "left", "top", "right", "bottom", "face_score", *POINT_COLUMNS]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What an alignment came to.
+
+    Attributes:
+        photos: in all.
+        crops: written.
+        put_aside: photos without a crop, and rows that the data itself put aside.
+        cut_without_face: photos that were cut by the fallback.
+    """
+
+    photos: int
+    crops: int
+    put_aside: int
+    cut_without_face: int
+
+
+class Alignment:
+    """A folder that is being filled with crops.
+
+    Args:
+        folder: where; it is made.
+        manifest: the photos and their labels.
+        work: what is done with each.
+        carried: further columns for the table of crops, row by row as the manifest.
+
+    Raises:
+        DataError: the folder holds crops of other photos, or that were cut otherwise.
+        RunError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, work: Work, carried: pd.DataFrame | None = None) -> None:
+        self.folder, self.manifest, self.work = folder, manifest, work
+        self.carried = carried
+        self.names = crop_names(manifest)
+        plan = {**asdict(work), "spec": work.spec.to_dict(), "photos": _photos_hash(manifest)}
+        path = folder / "plan.json"
+        if path.exists():
+            if _read_json(path) != plan:
+                raise DataError(f"{folder} holds crops of other photos or cut otherwise: choose another --out")
+        elif (folder / "crops").exists() or (folder / MANIFEST_FILE).exists():
+            raise DataError(f"{folder} holds something else: choose another --out")
+        else:
+            write_json(path, plan)
+
+    @property
+    def journal_path(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    @property
+    def done(self) -> int:
+        """Photos that need not be looked at again."""
+        return len(self.manifest) if self._finished() else sum(1 for _ in self._journal())
+
+    def run(self, engine: Engine, progress: Callable[[int], None]) -> None:
+        """Cuts what is left.
+
+        Args:
+            progress: called with the number of photos done so far.
+
+        Raises:
+            RunError: the disk is full, or the folder cannot be written.
+        """
+        if self._finished():
+            return
+        Cropper(self.work.spec)  # Builds the detector once, before many processes would.
+        _mend(self.journal_path)
+        done = self.done
+        paths = self.manifest.paths()[done:]
+        chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+        try:
+            with self.journal_path.open("a", encoding="utf-8") as journal:
+                for results in engine(self.work, chunks):
+                    for result in results:
+                        self._keep(done, result, journal)
+                        done += 1
+                    journal.flush()
+                    progress(done)
+        except OSError as error:
+            raise RunError(f"cannot write {self.folder}: {error.strerror}; free space and run it again") from error
+
+    def finish(self, max_bad_share: float) -> Finished:
+        """Turns the journal into tables.
+
+        Raises:
+            DataError: more photos than allowed have no crop.
+        """
+        photos, quarantine = len(self.manifest), self.manifest.quarantine
+        crops = aside = without = 0
+        first = ""
+        for index, entry in enumerate(self._journal()):
+            crops += len(entry["faces"])
+            without += bool(entry["faces"]) and entry["reason"] is not None
+            if not entry["faces"]:
+                aside += 1
+                first = first or f"{self.manifest.rows['image'].iloc[index]}: {entry['reason']}"
+        result = Finished(photos, crops, aside + len(quarantine), without)
+        if self._finished():
+            return result
+        check_bad_share(aside, photos, max_bad_share, first, "give a higher --max-bad-share")
+        if not crops:
+            raise DataError(f"no photo has a crop; the first: {first}")
+        self._write_tables()
+        rows = self.manifest
+        write_aligned_set(
+            self.folder, AlignedSet(self.work.spec, list(rows.tasks.values()), list(rows.sources.values()))
+        )
+        self._write_config()
+        return result
+
+    def crops(self) -> Iterator[tuple[Path, Path, dict[str, Any]]]:
+        """Photo, first crop and journal entry of every photo that has one."""
+        for path, name, entry in zip(self.manifest.paths(), self.names, self._journal(), strict=False):
+            if entry["faces"]:
+                yield path, self.folder / self._crop_name(name, 0, len(entry["faces"])), entry
+
+    def _finished(self) -> bool:
+        return (self.folder / CROP_FILE).exists()
+
+    def _keep(self, index: int, result: AlignedPhoto, journal: IO[str]) -> None:
+        for number, face in enumerate(result.faces):
+            path = self.folder / self._crop_name(self.names[index], number, len(result.faces))
+            with replacing(path) as temporary:
+                temporary.write_bytes(face.content)
+        faces = [{"box": face.box, "score": face.score, "points": face.points} for face in result.faces]
+        entry = {"sha256": result.sha256, "faces": faces, "reason": result.reason}
+        journal.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def _crop_name(self, name: str, number: int, count: int) -> str:
+        face = f"_face{number + 1}" if count > 1 else ""
+        return f"crops/{name}{face}.{self.work.suffix}"
+
+    def _journal(self) -> Iterator[dict[str, Any]]:
+        """Entries of whole lines."""
+        try:
+            with self.journal_path.open(encoding="utf-8") as stream:
+                for line in stream:
+                    if line.endswith("\n"):
+                        yield json.loads(line)
+        except FileNotFoundError:
+            return
+
+    def _write_tables(self) -> None:
+        rows = self.manifest.rows
+        labels = rows.drop(columns=["source", "image", "row"])
+        if self.work.face == "all" and "identity" not in labels:
+            # Faces of one photo belong into one split.
+            labels = labels.assign(identity=rows["image"])
+        if self.carried is not None:
+            labels = labels.join(self.carried[[c for c in self.carried if c not in labels]])
+        header = ["image", "source", "source_image", "source_sha256", *FACE_COLUMNS, *labels]
+        with (
+            replacing(self.folder / MANIFEST_FILE) as table_path,
+            replacing(self.folder / "quarantine.csv") as aside_path,
+            table_path.open("w", encoding="utf-8", newline="") as table,
+            aside_path.open("w", encoding="utf-8", newline="") as aside,
+        ):
+            crops, bad = csv.writer(table, lineterminator="\n"), csv.writer(aside, lineterminator="\n")
+            crops.writerow(header)
+            bad.writerow(QUARANTINE_COLUMNS)
+            bad.writerows(self.manifest.quarantine[QUARANTINE_COLUMNS].itertuples(index=False))
+            parts = [rows[["source", "image", "row"]], labels]
+            cells = [part.itertuples(index=False, name=None) for part in parts]
+            for (source, image, row), values, name, entry in zip(*cells, self.names, self._journal(), strict=True):
+                if entry["reason"] is not None:
+                    bad.writerow([source, image, row, entry["reason"]])
+                for number, face in enumerate(entry["faces"]):
+                    crop = self._crop_name(name, number, len(entry["faces"]))
+                    place = [crop, source, image, entry["sha256"], number + 1, *_places(face)]
+                    crops.writerow([*place, *(_plain(value) for value in values)])
+
+    def _write_config(self) -> None:
+        """A config that trains on the crops, if they have labels."""
+        tasks = self.manifest.tasks
+        if not tasks:
+            return
+        crop = {k: v for k, v in self.work.spec.to_dict().items() if k != "version"}
+        config = {
+            "name": self.folder.absolute().name,
+            "data": {
+                "sources": [{"reader": "csv_file", "path": str((self.folder / MANIFEST_FILE).absolute())}],
+                "split": {"method": "given" if self.manifest.rows["split"].notna().any() else "stratified"},
+                "crop": CropConfig(**crop).model_dump(),
+            },
+            "tasks": {name: {} for name in tasks},
+        }
+        write_text(self.folder / "fit.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def crop_names(manifest: Manifest) -> list[str]:
+    """Where each photo's crop lies below `crops`, without suffix: as the photo, unless two would be one."""
+    several = len(manifest.sources) > 1
+    pairs = zip(manifest.rows["source"], manifest.rows["image"], strict=True)
+    whole = [f"{source}/{image}" if several else str(image) for source, image in pairs]
+    short = [str(PurePosixPath(name).with_suffix("")) for name in whole]
+    # Letters of either case are one name to some file systems.
+    counts = Counter(name.lower() for name in short)
+    return [
+        name if counts[name.lower()] == 1 else f"{long}.{i}"
+        for i, (name, long) in enumerate(zip(short, whole, strict=True))
+    ]
+
+
+def _photos_hash(manifest: Manifest) -> str:
+    digest = hashlib.sha256()
+    for source, image in zip(manifest.rows["source"], manifest.rows["image"], strict=True):
+        digest.update(f"{source}\0{image}\n".encode())
+    for name, source in manifest.sources.items():
+        digest.update(f"{name}\0{source.root.absolute()}\n".encode())
+    return digest.hexdigest()
+
+
+def _mend(journal: Path) -> None:
+    """Cuts off a line that a killed process left unfinished."""
+    if not journal.exists():
+        return
+    content_end = 0
+    with journal.open("rb") as stream:
+        for line in stream:
+            if line.endswith(b"\n"):
+                content_end += len(line)
+    os.truncate(journal, content_end)
+
+
+def _places(face: dict[str, Any]) -> list[Any]:
+    if face["box"] is None:
+        return [""] * (len(FACE_COLUMNS) - 1)
+    return [*face["box"], f"{face['score']:.6f}", *(value for point in face["points"] for value in point)]
+
+
+def _plain(value: Any) -> Any:
+    return "" if value is None or value is pd.NA or value != value else value
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,146 @@
+"""`keras-faceattr align`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from keras_faceattr.align.engines import ENGINES, engine_of
+from keras_faceattr.align.job import Alignment, Finished
+from keras_faceattr.align.sheet import write_sheet
+from keras_faceattr.align.work import ENCODINGS, Work
+from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.sources import Named, read_named
+from keras_faceattr.config import CropConfig
+from keras_faceattr.data.aligned import MANIFEST_FILE
+from keras_faceattr.data.crop import CHOICES, CropSpec
+from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.recipes import apply_overrides, parse_section
+
+LINE_EVERY_S = 30.0
+"""Without a terminal, the work says how far it is this often."""
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """What the command line asked for; None leaves a setting to the config or its default."""
+
+    source: str
+    out: Path
+    crop: dict[str, Any] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+    suffix: str = "png"
+    workers: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    max_bad_share: float = 0.5
+    preview: bool = False
+    json: bool = False
+
+
+def run_align(options: AlignOptions) -> None:
+    """Cuts the faces of a collection, and says where they lie and what comes next."""
+    for name, value, valid in (("format", options.suffix, ENCODINGS), ("engine", options.engine, ENGINES)):
+        if value not in valid:
+            raise ConfigError(f"unknown --{name} {value!r}; {nearest(value, valid)}")
+    named = read_named(options.source, options.data, [], plain_folder=True)
+    work = _work(options, named)
+    engine = engine_of(options.engine, options.workers or os.cpu_count() or 1, options.address)
+    alignment = Alignment(options.out, named.manifest, work, named.table)
+    total, already = len(named.manifest), alignment.done
+    with _Bar(total, already) as bar:
+        try:
+            alignment.run(engine, bar.show)
+        except KeyboardInterrupt:
+            bar.say(f"stopped after {alignment.done} of {total} photos; the same command goes on")
+            raise
+    finished = alignment.finish(options.max_bad_share)
+    sheet = options.out / "preview.png" if options.preview else None
+    if sheet:
+        write_sheet(alignment, sheet)
+    if options.json:
+        print_json({**asdict(finished), "already_done": already, "out": str(options.out), **bar.rate()})
+        return
+    _print(options, finished, already, sheet)
+
+
+def _work(options: AlignOptions, named: Named) -> Work:
+    base = named.experiment.data.crop.model_dump() if named.experiment else {"method": "five_points"}
+    given = {key: value for key, value in options.crop.items() if value is not None}
+    face = given.pop("face", None) or base.get("face", CHOICES[0])
+    if face not in CHOICES:
+        raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
+    crop = {**base, **given, "face": face if face != "all" else CHOICES[0]}
+    apply_overrides(crop, options.overrides)
+    return Work(CropSpec(**parse_section(CropConfig, crop, "align").model_dump()), face, options.suffix)
+
+
+def _print(options: AlignOptions, finished: Finished, already: int, sheet: Path | None) -> None:
+    line = f"{finished.crops} crops of {finished.photos} photos"
+    if already:
+        line += f" ({already} photos were done before)"
+    if finished.cut_without_face:
+        line += f", {finished.cut_without_face} cut without a face"
+    print(f"{line}, {finished.put_aside} put aside")
+    print(f"\ncrops    {options.out / 'crops'}\ntable    {options.out / MANIFEST_FILE}")
+    if finished.put_aside or finished.cut_without_face:
+        print(f"aside    {options.out / 'quarantine.csv'}")
+    if sheet:
+        print(f"preview  {sheet}")
+    config = options.out / "fit.yaml"
+    if config.exists():
+        print(f"next     keras-faceattr fit {shlex.quote(str(config))}")
+    else:
+        print(f"next     keras-faceattr predict RUN|FILE.tflite {shlex.quote(str(options.out / MANIFEST_FILE))}")
+
+
+class _Bar:
+    """How many photos are done, a second and in all: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, total: int, already: int) -> None:
+        self.total, self.first, self.done = total, already, already
+        self.start = self.last = time.monotonic()
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("aligning"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=total, completed=already, note="")
+
+    def __enter__(self) -> _Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, done: int) -> None:
+        self.done = done
+        note = f"{self.rate()['images_per_s']:.0f} images/s"
+        self.bar.update(self.task, completed=done, note=note)
+        if not self.console.is_terminal and (time.monotonic() - self.last > LINE_EVERY_S or done == self.total):
+            self.say(f"{done}/{self.total} photos · {note}")
+
+    def say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.last = time.monotonic()
+        sys.stderr.flush()
+
+    def rate(self) -> dict[str, float]:
+        """Images per second of this call."""
+        return {"images_per_s": (self.done - self.first) / max(1e-9, time.monotonic() - self.start)}
