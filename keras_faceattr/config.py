@@ -35,7 +35,15 @@ class SplitConfig(Section):
     seed: Seed = 0
 
 
-class CropConfig(Section):
+class DetectorConfig(Section):
+    """What the face detector looks for; see `detection.spec.DetectorSpec`."""
+
+    min_face: Annotated[int, Field(ge=12)] = 20
+    thresholds: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.6, 0.7, 0.7]
+    factor: Annotated[float, Field(ge=0.3, le=0.95)] = 0.709
+
+
+class CropConfig(DetectorConfig):
     """The model's input; see `data.crop.CropSpec`."""
 
     size: Annotated[int, Field(ge=16, le=1024)] = 224
@@ -44,9 +52,6 @@ class CropConfig(Section):
     margin: Annotated[float, Field(ge=0, le=2)] = 0.2
     face: str = "largest"
     fallback: str | None = None
-    min_face: Annotated[int, Field(ge=12)] = 20
-    thresholds: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.6, 0.7, 0.7]
-    factor: Annotated[float, Field(ge=0.3, le=0.95)] = 0.709
 
 
 class AugmentationConfig(Section):

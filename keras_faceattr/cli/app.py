@@ -165,7 +165,7 @@ def info(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path | None, typer.Argument(help="Folder of a finished run; not needed for --detector.")] = None,
     tflite: Annotated[bool, typer.Option("--tflite", help="Write LiteRT files; there is no other format.")] = True,
     recipe: Annotated[
         list[str],
@@ -176,11 +176,25 @@ def export(
     batch: Annotated[int, typer.Option(help="Fixed batch size of the files.")] = 1,
     engine: Annotated[str, typer.Option(help="native, converter or tfmot: what makes integers.")] = "native",
     out: Annotated[Path | None, typer.Option(help="Folder of the files; RUN/export without.")] = None,
+    detector: Annotated[
+        bool, typer.Option("--detector", help="Write the face detector instead, with a run's settings or its own.")
+    ] = False,
+    photo: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the detector's photos.")] = "320x240",
+    windows: Annotated[
+        str, typer.Option(metavar="R,O", help="Windows that the detector's second and third net take at once.")
+    ] = "16,4",
     data: DataPaths = [],  # noqa: B006
-    set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = [],  # noqa: B006
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, or of the detector.")
+    ] = [],  # noqa: B006
     json: Json = False,
 ) -> None:
     """Quantize and convert a run, prove the files on held-out photos, and judge them; exit 1 if a gate is not met."""
+    if detector:
+        from keras_faceattr.cli.export_detector import run_export_detector
+
+        run_export_detector(run, out, photo, windows, set_, json)
+        return
     start_backend()
     from keras_faceattr.cli.export import ExportOptions, run_export
 

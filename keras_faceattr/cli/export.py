@@ -35,7 +35,7 @@ MOST_LISTED = 2
 class ExportOptions:
     """What the command line asked for."""
 
-    run: Path
+    run: Path | None
     recipes: list[str]
     engine: str = "native"
     budget: str | None = None
@@ -49,6 +49,8 @@ class ExportOptions:
 
 def run_export(options: ExportOptions) -> None:
     """Exports every recipe, prints what was proven, and exits 1 where a gate was not met."""
+    if options.run is None:
+        raise ConfigError("which run? give its folder, or --detector for the face detector")
     recipes = _recipes(options)
     budget = load_budget(options.budget) if options.budget else None
     make = engine(options.engine)

@@ -93,8 +93,8 @@ def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:
         if not found:
             continue
         name = f"{len(cuts)}.png"
-        _write_png(folder / "photos" / name, photo)
-        _write_png(folder / name, found[0].pixels)
+        write_png(folder / "photos" / name, photo)
+        write_png(folder / name, found[0].pixels)
         photos[f"photos/{name}"] = _golden_photo(name, found[0])
         cuts.append(found[0].pixels)
         if len(cuts) == GOLDEN_COUNT:
@@ -118,7 +118,8 @@ def _rounded(pixels: np.ndarray) -> Any:
     return np.round(pixels.astype("float64"), 3).tolist()
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Writes (height, width, 3) uint8 RGB, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes())
 

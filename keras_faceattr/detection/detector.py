@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.detection.boxes import moved, squared, suppress
 from keras_faceattr.detection.faces import NO_FACES, Faces
-from keras_faceattr.detection.nets import WINDOWS, net_files
+from keras_faceattr.detection.nets import WINDOWS, Fixed, net_files
 from keras_faceattr.detection.pyramid import GREY, STRIDE, WINDOW, Layout, barrier, draw_pyramid, plan_layout
 from keras_faceattr.detection.spec import DetectorSpec
 
@@ -33,15 +33,17 @@ class Detector:
     Args:
         spec: what is looked for.
         threads: of the runtime.
+        files: of the three nets; those of `net_files` without.
 
     Raises:
         DetectionError: the nets cannot be built.
     """
 
-    def __init__(self, spec: DetectorSpec | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, spec: DetectorSpec | None = None, threads: int = 1, files: dict[str, Path] | None = None
+    ) -> None:
         self.spec = spec or DetectorSpec()
-        files = net_files()
-        self.nets = {name: _Net(path, threads) for name, path in files.items()}
+        self.nets = {name: _Net(path, threads) for name, path in (files or net_files()).items()}
         self.layout = lru_cache(maxsize=64)(self._layout)
 
     def detect(self, photo: np.ndarray) -> Faces:
@@ -150,7 +152,7 @@ class _Net:
         inputs = sorted(self.interpreter.get_input_details(), key=lambda entry: -entry["shape"][-1])
         self.inputs = [entry["index"] for entry in inputs]
         self.outputs = {OUTPUT_WIDTHS[int(e["shape"][-1])]: e["index"] for e in self.interpreter.get_output_details()}
-        self.shape: tuple[int, ...] = ()
+        self.shape = tuple(map(int, inputs[0]["shape"]))
 
     def run(self, *inputs: np.ndarray) -> dict[str, np.ndarray]:
         if inputs[0].shape != self.shape:
@@ -158,7 +160,40 @@ class _Net:
                 self.interpreter.resize_tensor_input(index, value.shape)
             self.interpreter.allocate_tensors()
             self.shape = inputs[0].shape
-        for index, value in zip(self.inputs, inputs, strict=True):
+        for index, value in zip(self.inputs, inputs, strict=False):
             self.interpreter.set_tensor(index, value)
         self.interpreter.invoke()
         return {name: self.interpreter.get_tensor(index) for name, index in self.outputs.items()}
+
+
+class FixedDetector(Detector):
+    """The same cascade with nets of fixed shapes, as a phone runs it, for photos of one size.
+
+    Args:
+        fixed: shapes in the files.
+        files: of the three nets, as of `net_files`.
+        spec: what is looked for; `fixed` says how small and in which sizes.
+        threads: of the runtime.
+    """
+
+    def __init__(self, fixed: Fixed, files: dict[str, Path], spec: DetectorSpec, threads: int = 1) -> None:
+        super().__init__(spec, threads, files)
+        self.fixed = fixed
+
+    def detect(self, photo: np.ndarray) -> Faces:
+        """Faces of a photo of the one size.
+
+        Args:
+            photo: (fixed.photo[0], fixed.photo[1], 3) uint8 RGB.
+        """
+        assert photo.shape[:2] == self.fixed.photo
+        return super().detect(photo)
+
+    def _look(self, name: str, pixels: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
+        net, parts = self.nets[name], []
+        for start in range(0, len(boxes), net.shape[0]):
+            part = boxes[start : start + net.shape[0]]
+            pictures = np.zeros(net.shape, np.float32)
+            pictures[: len(part)] = windows(pixels, part, WINDOWS[name])
+            parts.append({output: values[: len(part)] for output, values in net.run(pictures).items()})
+        return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}

@@ -71,7 +71,7 @@ def net_files(fixed: Fixed | None = None) -> dict[str, Path]:
         DetectionError: the package `mtcnn` or TensorFlow is missing, or the nets cannot be built.
         RunError: the cache cannot be written.
     """
-    key = hashlib.sha256(repr((_package_version(), REVISION, fixed)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((weights_version(), REVISION, fixed)).encode()).hexdigest()[:16]
     folder = cache_folder() / "mtcnn" / key
     files = {name: folder / f"{name}.tflite" for name in WINDOWS}
     if not _whole(folder, files):
@@ -93,7 +93,12 @@ def _whole(folder: Path, files: dict[str, Path]) -> bool:
         return False
 
 
-def _package_version() -> str:
+def weights_version() -> str:
+    """Of the package that the weights come from.
+
+    Raises:
+        DetectionError: it is not installed.
+    """
     try:
         return metadata.version("mtcnn")
     except metadata.PackageNotFoundError:
@@ -142,12 +147,9 @@ def _build(folder: Path, fixed: Fixed | None) -> None:
     import tensorflow as tf
 
     for name, inputs in _inputs(fixed).items():
-        net, module = _net(name), tf.Module()
-        if name == "pnet" and fixed:
-            wall = barrier(fixed.layout())
-            module.predict = tf.function(lambda pixels, net=net, wall=wall: net(pixels, wall), input_signature=inputs)
-        else:
-            module.predict = tf.function(net, input_signature=inputs)
+        wall = barrier(fixed.layout()) if fixed and name == "pnet" else None
+        module = tf.Module()
+        module.predict = tf.function(_net(name, wall), input_signature=inputs)
         with tempfile.TemporaryDirectory() as saved:
             tf.saved_model.save(module, saved, signatures=module.predict)
             converter = tf.lite.TFLiteConverter.from_saved_model(saved)
@@ -168,12 +170,13 @@ def _inputs(fixed: Fixed | None) -> dict[str, list[Any]]:
     return inputs
 
 
-def _net(name: str) -> Callable[[Any], dict[str, Any]]:
+def _net(name: str, constant_wall: np.ndarray | None) -> Callable[..., dict[str, Any]]:
     """Function of pixels with the weights as constants: variables would stay variables in the file."""
     import tensorflow as tf
 
     def predict(pixels: Any, wall: Any = None) -> dict[str, Any]:
         weights = iter(_weights(name))
+        wall = constant_wall if wall is None else wall
         x = pixels
         for kind, side, padding in TRUNKS[name]:
             if kind == "pool":
