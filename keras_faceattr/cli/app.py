@@ -81,13 +81,16 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     tta: Annotated[str | None, typer.Option(help="none, or flip: average with the mirrored photo.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a row a photo to this CSV.")] = None,
+    jitter: Annotated[
+        bool, typer.Option("--jitter", help="Show instead how shifted, scaled and turned crops move predictions.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure a run or an exported file on a split of its data, with 95 % intervals and by group."""
     _start_backend_unless_exported(run)
     from keras_faceattr.cli.evaluate import run_evaluate
 
-    run_evaluate(run, data, split, tta, out, json)
+    run_evaluate(run, data, split, tta, out, jitter, json)
 
 
 @app.command()

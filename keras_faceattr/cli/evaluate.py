@@ -5,22 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from keras_faceattr.cli.options import data_paths, print_json
-from keras_faceattr.cli.predictors import open_predictor
-from keras_faceattr.cli.results import print_results
+from keras_faceattr.cli.predictors import Predicting, open_predictor
+from keras_faceattr.cli.results import line_progress, print_jitter, print_results
 from keras_faceattr.data.manifest import SPLITS
 from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.evaluation.jitter import measure_jitter
 from keras_faceattr.evaluation.measure import measure
 from keras_faceattr.evaluation.predictions import write_predictions
 
 TTA = ("none", "flip")
 
 
-def run_evaluate(path: Path, data: list[str], split: str, tta: str | None, out: Path | None, json: bool) -> None:
-    """Prints the metrics of a run or an exported file on a split."""
+def run_evaluate(
+    path: Path, data: list[str], split: str, tta: str | None, out: Path | None, jitter: bool, json: bool
+) -> None:
+    """Prints the metrics of a run or an exported file on a split, or what disturbed crops do to them."""
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; {nearest(split, SPLITS)}")
     check_tta(tta)
+    if jitter and out:
+        raise ConfigError("--out writes predictions of undisturbed crops: leave it or --jitter out")
     opened = open_predictor(path, data_paths(data))
+    if jitter:
+        _run_jitter(opened, split, tta, json)
+        return
     measured = measure(opened.predictor, opened.experiment, opened.tasks, split, tta)
     if out:
         write_predictions(out, measured.data.manifest, opened.tasks, measured.outputs)
@@ -30,6 +38,14 @@ def run_evaluate(path: Path, data: list[str], split: str, tta: str | None, out: 
     print_results(measured.results)
     if out:
         print(f"\npredictions  {out}")
+
+
+def _run_jitter(opened: Predicting, split: str, tta: str | None, json: bool) -> None:
+    result = measure_jitter(opened.predictor, opened.experiment, opened.tasks, split, tta, line_progress("predicting"))
+    if json:
+        print_json(result)
+    else:
+        print_jitter(result, opened.tasks)
 
 
 def check_tta(tta: str | None) -> None:

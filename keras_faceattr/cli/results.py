@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
+from keras_faceattr.data.crops import Progress
+from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title, number_text
+from keras_faceattr.tasks import Task
 
 
 def print_results(results: dict[str, Any]) -> None:
@@ -24,6 +27,38 @@ def print_results(results: dict[str, Any]) -> None:
         console.print(table)
         for column, groups in task["groups"].items():
             console.print(_groups(column, groups, task))
+
+
+def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:
+    """Prints, for each task, how disturbed crops move predictions and metrics."""
+    console = Console()
+    console.print(
+        f"{result['photos']} photos of the split {result['split']}, test-time augmentation: {result['tta']}; "
+        "each photo's crop moves in a direction of its own",
+        highlight=False,
+    )
+    for name, first in result["rows"][0]["tasks"].items():
+        unit = getattr(tasks[name], "unit", "")
+        titles = {"mean": f"moved by ({unit})", "p95": "95 % below", "changed": "answers changed"}
+        metrics = [key for key in first["metrics"] if not key.startswith("cs@")]
+        table = Table(title=name, title_justify="left", box=None)
+        for title in ("crop", *(titles[key] for key in first["moved"]), *(metric_title(key, unit) for key in metrics)):
+            table.add_column(title, no_wrap=True)
+        for row in result["rows"]:
+            task = row["tasks"][name]
+            moved = [f"{value:.1%}" if key == "changed" else f"{value:.3f}" for key, value in task["moved"].items()]
+            table.add_row(row["title"], *moved, *(number_text(key, task["metrics"][key]) for key in metrics))
+        console.print(table)
+
+
+def line_progress(verb: str) -> Progress:
+    """Receiver of photos done and photos in all: a line that is overwritten on a terminal, none elsewhere."""
+
+    def report(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{verb} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return report
 
 
 def _groups(column: str, groups: dict[str, Any], task: dict[str, Any]) -> Table:

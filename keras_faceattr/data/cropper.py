@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_faceattr.data.alignment import square_map
 from keras_faceattr.data.crop import CropSpec, chosen
 from keras_faceattr.data.photos import read_photo
 from keras_faceattr.detection.faces import Faces
@@ -42,16 +43,14 @@ class Cropper:
     Args:
         spec: how to cut.
         face: which faces, in place of the spec's own choice; `all` for every one.
-        disturbance: (3, 3) map from a crop to a disturbed one, in pixels; None to cut as the spec says.
 
     Raises:
         DetectionError: the crop needs faces, and the detector cannot be built.
     """
 
-    def __init__(self, spec: CropSpec, face: str | None = None, disturbance: np.ndarray | None = None) -> None:
+    def __init__(self, spec: CropSpec, face: str | None = None) -> None:
         self.spec = spec
         self.face = face or spec.face
-        self.disturbance = disturbance
         self._local = threading.local()
         if spec.needs_face:
             net_files()
@@ -63,12 +62,14 @@ class Cropper:
             photo: (height, width, 3) uint8 RGB.
         """
         if not self.spec.needs_face:
-            return [self._plain(photo, self.spec)]
+            return [Cut(self.spec.apply(photo), self.spec.matrix(photo.shape))]
         faces = self._detect(photo)
         cuts = [self._face(photo, faces, index) for index in chosen(faces, photo.shape, self.face)]
         found = [cut for cut in cuts if cut is not None]
         fallback = self.spec.for_no_face()
-        return [self._plain(photo, fallback)] if fallback and not found else found
+        if found or fallback is None:
+            return found
+        return [Cut(fallback.apply(photo), fallback.matrix(photo.shape))]
 
     def crop(self, path: Path, ready: bool = False) -> np.ndarray:
         """The crop of a photo file.
@@ -83,12 +84,33 @@ class Cropper:
             PhotoError: it cannot be decoded, or shows no face.
         """
         photo = read_photo(path)
+        return self.spec.resized(photo) if ready else self._first(photo, path).pixels
+
+    def disturbed(self, path: Path, ready: bool, maps: np.ndarray) -> np.ndarray:
+        """The crops that one would get from a photo file if the crop lay elsewhere.
+
+        Args:
+            maps: (k, 3, 3) from the right crop to wrong ones, in pixels.
+
+        Returns:
+            (k, size, size, 3) uint8 RGB.
+
+        Raises:
+            PhotoError: as of `crop`.
+        """
+        photo = read_photo(path)
         if ready:
-            return self._ready(photo)
+            matrix = square_map(0, 0, photo.shape[1], photo.shape[0], self.spec.size)
+        else:
+            matrix = self._first(photo, path).matrix
+        matrices = maps[:, :2] @ np.vstack([matrix, [0, 0, 1]])
+        return np.stack([self.spec.warp(photo, each) for each in matrices])
+
+    def _first(self, photo: np.ndarray, path: Path) -> Cut:
         cuts = self.cut(photo)
         if not cuts:
             raise PhotoError(f"{path}: {NO_FACE}")
-        return cuts[0].pixels
+        return cuts[0]
 
     def _detect(self, photo: np.ndarray) -> Faces:
         if not hasattr(self._local, "detector"):
@@ -103,21 +125,4 @@ class Cropper:
         matrix = self.spec.matrix(photo.shape, box, points)
         if matrix is None:
             return None
-        matrix = self._disturbed(matrix)
         return Cut(self.spec.warp(photo, matrix), matrix, box, float(faces.scores[index]), points)
-
-    def _plain(self, photo: np.ndarray, spec: CropSpec) -> Cut:
-        matrix = self._disturbed(spec.matrix(photo.shape))
-        return Cut(spec.apply(photo) if self.disturbance is None else spec.warp(photo, matrix), matrix)
-
-    def _ready(self, photo: np.ndarray) -> np.ndarray:
-        if self.disturbance is None:
-            return self.spec.resized(photo)
-        whole = CropSpec(self.spec.size, "whole_photo", self.spec.interpolation)
-        return self.spec.warp(photo, self._disturbed(whole.matrix(photo.shape)))
-
-    def _disturbed(self, matrix: np.ndarray) -> np.ndarray:
-        if self.disturbance is None:
-            return matrix
-        disturbed: np.ndarray = (self.disturbance @ np.vstack([matrix, [0, 0, 1]]))[:2]
-        return disturbed

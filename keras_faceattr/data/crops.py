@@ -90,7 +90,6 @@ def load_crops(
     cache: str,
     max_bad_share: float = 0.01,
     progress: Progress | None = None,
-    disturbance: np.ndarray | None = None,
 ) -> tuple[Crops, Manifest]:
     """Decodes and crops every photo, and puts aside those that cannot be decoded or show no face.
 
@@ -98,7 +97,6 @@ def load_crops(
         cache: `memory`, `disk`, `none`, or `auto`: memory where the crops fit in a quarter of what is free.
         max_bad_share: of all photos; above it the data is refused.
         progress: called with photos done and photos in all.
-        disturbance: of the crops, as of `Cropper`; these are not cached on disk.
 
     Returns:
         The crops, and the manifest of the photos that they show, row by row.
@@ -109,8 +107,7 @@ def load_crops(
         RunError: the disk has no room for the cache.
     """
     ready = _ready(manifest, spec)
-    cropper = Cropper(spec, disturbance=disturbance)
-    cache = cache if disturbance is None else "memory"
+    cropper = Cropper(spec)
     shape = (len(manifest), spec.size, spec.size, 3)
     kind = cache if cache != "auto" else ("memory" if np.prod(shape) < MEMORY_SHARE * free_memory() else "disk")
     jobs = list(zip(manifest.paths(), ready, strict=True))

@@ -84,16 +84,8 @@ def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
     return split_manifest(manifest, split.pop("method"), stratify=next(iter(tasks)), **split), tasks
 
 
-def prepare(
-    experiment: Experiment,
-    splits: tuple[str, ...],
-    progress: Progress | None = None,
-    disturbance: np.ndarray | None = None,
-) -> PreparedData:
+def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress | None = None) -> PreparedData:
     """Reads, splits, decodes and labels what the named splits need.
-
-    Args:
-        disturbance: of the crops, as of `Cropper`.
 
     Raises:
         DataError: the data cannot be used, or the first of the splits has no rows.
@@ -103,7 +95,7 @@ def prepare(
     if not (wanted.rows["split"] == splits[0]).any():
         raise DataError(f"no {splits[0]} rows; splits: {manifest.rows['split'].value_counts().to_dict()}")
     data = experiment.data
-    crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress, disturbance)
+    crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress)
     labels = {name: label_array(wanted, task) for name, task in tasks.items()}
     parts = {}
     for split in splits:
