@@ -265,6 +265,23 @@ def benchmark_models(
     )  # fmt: skip
 
 
+@benchmark_app.command("detector")
+def benchmark_detector(
+    source: Annotated[
+        str | None, typer.Argument(metavar="SRC", help="Folder, CSV, READER=PATH or config; drawn scenes without.")
+    ] = None,
+    photos: Annotated[int, typer.Option(min=1, help="How many, drawn from the source.")] = 60,
+    side: Annotated[list[str], typer.Option(metavar="N,…", help="Pixels to which photos are resized.")] = ["256"],  # noqa: B006
+    package: Annotated[bool, typer.Option(help="Also run the package mtcnn, which needs TensorFlow.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Also write the result as JSON into this folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare our face detector with the package mtcnn, in one run: speed, and whether both find the same faces."""
+    from keras_faceattr.cli.benchmark_detector import run_benchmark_detector
+
+    run_benchmark_detector(source, photos, side, package, out, json)
+
+
 @benchmark_app.command("pipeline")
 def benchmark_pipeline(
     config: Annotated[str | None, typer.Argument(help="Name of a recipe or path of a YAML file.")] = None,

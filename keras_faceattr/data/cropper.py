@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import numpy as np
 from keras_faceattr.data.alignment import square_map
 from keras_faceattr.data.crop import CropSpec, chosen
 from keras_faceattr.data.photos import read_photo
+from keras_faceattr.detection.detector import DetectorPool
 from keras_faceattr.detection.faces import Faces
-from keras_faceattr.detection.nets import net_files
 from keras_faceattr.errors import PhotoError
 
 NO_FACE = "no face found"
@@ -51,9 +50,7 @@ class Cropper:
     def __init__(self, spec: CropSpec, face: str | None = None) -> None:
         self.spec = spec
         self.face = face or spec.face
-        self._local = threading.local()
-        if spec.needs_face:
-            net_files()
+        self.detectors = DetectorPool(spec.detector()) if spec.needs_face else None
 
     def cut(self, photo: np.ndarray) -> list[Cut]:
         """The crops of a photo, of its best face first; none where it shows no face and the spec has no fallback.
@@ -61,9 +58,9 @@ class Cropper:
         Args:
             photo: (height, width, 3) uint8 RGB.
         """
-        if not self.spec.needs_face:
+        if self.detectors is None:
             return [Cut(self.spec.apply(photo), self.spec.matrix(photo.shape))]
-        faces = self._detect(photo)
+        faces = self.detectors.detect(photo)
         cuts = [self._face(photo, faces, index) for index in chosen(faces, photo.shape, self.face)]
         found = [cut for cut in cuts if cut is not None]
         fallback = self.spec.for_no_face()
@@ -111,14 +108,6 @@ class Cropper:
         if not cuts:
             raise PhotoError(f"{path}: {NO_FACE}")
         return cuts[0]
-
-    def _detect(self, photo: np.ndarray) -> Faces:
-        if not hasattr(self._local, "detector"):
-            from keras_faceattr.detection.detector import Detector
-
-            self._local.detector = Detector(self.spec.detector())
-        faces: Faces = self._local.detector.detect(photo)
-        return faces
 
     def _face(self, photo: np.ndarray, faces: Faces, index: int) -> Cut | None:
         box, points = faces.boxes[index], faces.points[index]

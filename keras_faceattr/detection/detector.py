@@ -6,6 +6,10 @@ Source: Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment using Multi-t
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,11 +21,23 @@ from keras_faceattr.backend import silent_native_output
 from keras_faceattr.detection.boxes import moved, squared, suppress
 from keras_faceattr.detection.faces import NO_FACES, Faces
 from keras_faceattr.detection.nets import WINDOWS, Fixed, net_files
-from keras_faceattr.detection.pyramid import GREY, STRIDE, WINDOW, Layout, barrier, draw_pyramid, plan_layout
+from keras_faceattr.detection.pyramid import (
+    GREY,
+    STRIDE,
+    WINDOW,
+    Layout,
+    barrier,
+    draw_pyramid,
+    empty_canvas,
+    plan_layout,
+)
 from keras_faceattr.detection.spec import DetectorSpec
 
 LEVEL_OVERLAP, PROPOSAL_OVERLAP, FACE_OVERLAP = 0.5, 0.7, 0.7
 """Boxes that overlap a better one by more are dropped: within a level, between levels and after R-Net, at the end."""
+
+BAND_PIXELS = 100_000
+"""Of the canvas, that P-Net looks at in one call."""
 
 BATCH = 256
 """Most windows that a net looks at in one call."""
@@ -44,7 +60,9 @@ class Detector:
     ) -> None:
         self.spec = spec or DetectorSpec()
         self.nets = {name: _Net(path, threads) for name, path in (files or net_files()).items()}
-        self.layout = lru_cache(maxsize=64)(self._layout)
+        self.canvas = lru_cache(maxsize=1)(self._canvas)
+        # P-Net's two scores are not normalised: only where their difference says so, a probability is computed.
+        self.surplus = np.log(self.spec.thresholds[0] / (1 - self.spec.thresholds[0]))
 
     def detect(self, photo: np.ndarray) -> Faces:
         """Faces of a photo.
@@ -53,48 +71,67 @@ class Detector:
             photo: (height, width, 3) uint8 RGB.
         """
         pixels = photo.astype(np.float32)
-        boxes = self._propose(pixels)
+        boxes = self.propose(pixels)
         if len(boxes):
-            boxes = self._refine(pixels, boxes)
-        return self._finish(pixels, boxes) if len(boxes) else NO_FACES
+            boxes = self.refine(pixels, boxes)
+        return self.finish(pixels, boxes) if len(boxes) else NO_FACES
 
-    def _layout(self, height: int, width: int) -> tuple[Layout, np.ndarray]:
+    def _canvas(self, height: int, width: int) -> tuple[Layout, np.ndarray, np.ndarray]:
+        """Where photos of a size lie, and P-Net's two inputs."""
         layout = plan_layout(height, width, self.spec.min_face, self.spec.factor)
-        return layout, barrier(layout)[None] if layout.levels else np.empty(0)
+        if not layout.levels:
+            return layout, np.empty(0), np.empty(0)
+        return layout, empty_canvas(layout)[None], barrier(layout)[None]
 
-    def _propose(self, pixels: np.ndarray) -> np.ndarray:
-        layout, wall = self.layout(*pixels.shape[:2])
+    def propose(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, 4) squares that P-Net takes for faces, from (height, width, 3) float32 pixels."""
+        layout, canvas, wall = self.canvas(*pixels.shape[:2])
         if not layout.levels:
             return NO_FACES.boxes
-        maps = self.nets["pnet"].run(draw_pyramid(pixels, layout)[None], wall)
+        draw_pyramid(pixels, layout, canvas[0])
+        maps = self.search(canvas, wall)
         found, scores = [], []
         for level in layout.levels:
-            score = maps["score"][0, :, :, 1][level.cells]
-            row, column = np.nonzero(score > self.spec.thresholds[0])
+            nothing, something = np.moveaxis(maps["score"][0][level.cells], -1, 0)
+            row, column = np.nonzero(something - nothing > self.surplus)
             if not len(row):
                 continue
+            score = 1 / (1 + np.exp(nothing[row, column] - something[row, column]))
             offsets = maps["offsets"][0][level.cells][row, column]
             corner = STRIDE * np.stack([column, row], axis=1).astype(np.float32)
             windows = np.concatenate([corner, corner + WINDOW], axis=1)
             windows[:, :2] += 1  # The package counts the first pixel from one.
             size = WINDOW - 1
             boxes = (windows + offsets * size) / level.scale
-            kept = suppress(boxes, score[row, column], LEVEL_OVERLAP)
+            kept = suppress(boxes, score, LEVEL_OVERLAP)
             found.append(boxes[kept])
-            scores.append(score[row, column][kept])
+            scores.append(score[kept])
         if not found:
             return NO_FACES.boxes
         boxes, score = np.concatenate(found), np.concatenate(scores)
         return squared(boxes[suppress(boxes, score, PROPOSAL_OVERLAP)])
 
-    def _refine(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def search(self, canvas: np.ndarray, wall: np.ndarray) -> dict[str, np.ndarray]:
+        """P-Net's maps of a canvas, band by band: less memory for large photos, and faster within a core's cache."""
+        rows = canvas.shape[1] // STRIDE - WINDOW // STRIDE + 1
+        band = max(1, BAND_PIXELS // canvas.shape[2] // STRIDE)
+        parts = []
+        for start in range(0, rows, band):
+            top = STRIDE * start
+            bottom = top + STRIDE * (min(band, rows - start) - 1) + WINDOW
+            parts.append(self.nets["pnet"].run(canvas[:, top:bottom], wall[:, top : bottom - 2]))
+        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+    def refine(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """(m, 4) squares of those that R-Net agrees with, moved to where it sees them."""
         outputs = self._look("rnet", pixels, boxes)
         score = outputs["score"][:, 1]
         good = score > self.spec.thresholds[1]
         boxes, score = moved(boxes, outputs["offsets"])[good], score[good]
         return squared(boxes[suppress(boxes, score, PROPOSAL_OVERLAP)])
 
-    def _finish(self, pixels: np.ndarray, boxes: np.ndarray) -> Faces:
+    def finish(self, pixels: np.ndarray, boxes: np.ndarray) -> Faces:
+        """The faces that O-Net agrees with, and their points."""
         outputs = self._look("onet", pixels, boxes)
         score = outputs["score"][:, 1]
         good = score > self.spec.thresholds[2]
@@ -110,6 +147,38 @@ class Detector:
             for start in range(0, len(boxes), BATCH)
         ]
         return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
+
+
+class DetectorPool:
+    """Finds faces from many threads, with a detector for each.
+
+    Args:
+        spec: what is looked for.
+
+    Raises:
+        DetectionError: the nets cannot be built.
+    """
+
+    def __init__(self, spec: DetectorSpec | None = None) -> None:
+        self.spec = spec
+        self.local = threading.local()
+        net_files()
+
+    def detect(self, photo: np.ndarray) -> Faces:
+        """As `Detector.detect`."""
+        if not hasattr(self.local, "detector"):
+            self.local.detector = Detector(self.spec)
+        faces: Faces = self.local.detector.detect(photo)
+        return faces
+
+    def detect_batch(self, photos: Sequence[np.ndarray], workers: int | None = None) -> list[Faces]:
+        """Faces of each photo, of whatever sizes.
+
+        Args:
+            workers: threads; None for one each core.
+        """
+        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+            return list(pool.map(self.detect, photos))
 
 
 def windows(pixels: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
@@ -160,7 +229,7 @@ class _Net:
                 self.interpreter.resize_tensor_input(index, value.shape)
             self.interpreter.allocate_tensors()
             self.shape = inputs[0].shape
-        for index, value in zip(self.inputs, inputs, strict=False):
+        for index, value in zip(self.inputs, inputs, strict=True):
             self.interpreter.set_tensor(index, value)
         self.interpreter.invoke()
         return {name: self.interpreter.get_tensor(index) for name, index in self.outputs.items()}
@@ -188,6 +257,10 @@ class FixedDetector(Detector):
         """
         assert photo.shape[:2] == self.fixed.photo
         return super().detect(photo)
+
+    def search(self, canvas: np.ndarray, wall: np.ndarray) -> dict[str, np.ndarray]:
+        """P-Net's maps of the whole canvas; its barrier lies in the file."""
+        return self.nets["pnet"].run(canvas)
 
     def _look(self, name: str, pixels: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
         net, parts = self.nets[name], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -34,6 +35,15 @@ class Level:
         return slice(top, top + rows), slice(left, left + columns)
 
 
+class Gap(NamedTuple):
+    """Room on the canvas, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the levels of photos of one size lie.
@@ -50,7 +60,7 @@ class Layout:
 
 
 def plan_layout(height: int, width: int, min_face: int, factor: float) -> Layout:
-    """Packs the levels in shelves, each into the first that has room.
+    """Packs the levels: each into the smallest gap that has room, or below all others.
 
     Args:
         height: of the photo in pixels.
@@ -59,21 +69,23 @@ def plan_layout(height: int, width: int, min_face: int, factor: float) -> Layout
         factor: between a level and the next.
     """
     levels: list[Level] = []
-    shelves: list[list[int]] = []  # Top, height and taken width of each.
-    scale = WINDOW / min_face
-    canvas_width, canvas_height = 0, 0
+    gaps: list[Gap] = []
+    scale, canvas_height, canvas_width = WINDOW / min_face, 0, 0
     while min(height, width) * scale >= SMALLEST_LEVEL:
         level_height, level_width = int(height * scale), int(width * scale)
         # Cells lie on even pixels, and a window may reach one pixel over the border.
-        room = [level_height + level_height % 2, level_width + level_width % 2]
-        canvas_width = canvas_width or room[1]
-        shelf = next((s for s in shelves if s[1] >= room[0] and s[2] + room[1] <= canvas_width), None)
-        if shelf is None:
-            shelf = [canvas_height, room[0], 0]
-            shelves.append(shelf)
-            canvas_height += room[0]
-        levels.append(Level(scale, level_height, level_width, shelf[0], shelf[2]))
-        shelf[2] += room[1]
+        rows, columns = level_height + level_height % 2, level_width + level_width % 2
+        canvas_width = canvas_width or columns
+        fitting = [gap for gap in gaps if gap.height >= rows and gap.width >= columns]
+        if fitting:
+            gap = min(fitting, key=lambda gap: gap.height * gap.width)
+            gaps.remove(gap)
+        else:
+            gap = Gap(canvas_height, 0, rows, canvas_width)
+            canvas_height += rows
+        levels.append(Level(scale, level_height, level_width, gap.top, gap.left))
+        gaps.append(Gap(gap.top, gap.left + columns, gap.height, gap.width - columns))
+        gaps.append(Gap(gap.top + rows, gap.left, gap.height - rows, columns))
         scale *= factor
     return Layout(canvas_height, canvas_width, tuple(levels))
 
@@ -95,17 +107,18 @@ def barrier(layout: Layout) -> np.ndarray:
     return wall
 
 
-def draw_pyramid(photo: np.ndarray, layout: Layout) -> np.ndarray:
-    """The photo in all sizes.
+def empty_canvas(layout: Layout) -> np.ndarray:
+    """(layout.height, layout.width, 3) float32 without any photo."""
+    return np.full((layout.height, layout.width, 3), GREY, np.float32)
+
+
+def draw_pyramid(photo: np.ndarray, layout: Layout, canvas: np.ndarray) -> None:
+    """Draws the photo in all sizes.
 
     Args:
         photo: (height, width, 3) RGB, 0–255.
-
-    Returns:
-        (layout.height, layout.width, 3) float32.
+        canvas: of `empty_canvas`; what it showed before is drawn over.
     """
-    canvas = np.full((layout.height, layout.width, 3), GREY, np.float32)
     for level in layout.levels:
         rows, columns = slice(level.top, level.top + level.height), slice(level.left, level.left + level.width)
         canvas[rows, columns] = cv2.resize(photo, (level.width, level.height), interpolation=cv2.INTER_AREA)
-    return canvas
