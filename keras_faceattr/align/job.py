@@ -87,7 +87,13 @@ class Alignment:
     @property
     def done(self) -> int:
         """Photos that need not be looked at again."""
-        return len(self.manifest) if self._finished() else sum(1 for _ in self._journal())
+        if self._finished():
+            return len(self.manifest)
+        try:
+            with self.journal_path.open("rb") as stream:
+                return sum(line.endswith(b"\n") for line in stream)
+        except FileNotFoundError:
+            return 0
 
     def run(self, engine: Engine, progress: Callable[[int], None]) -> None:
         """Cuts what is left.

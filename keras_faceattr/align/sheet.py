@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -24,22 +25,22 @@ def write_sheet(alignment: Alignment, path: Path) -> int:
     Returns:
         The number of photos drawn.
     """
-    everything = list(alignment.crops())
-    step = max(1, len(everything) // MOST)
+    step = max(1, len(alignment.manifest) // MOST)
     tiles = []
-    for photo_path, crop_path, entry in everything[::step][:MOST]:
+    for photo_path, crop_path, entry in islice(alignment.crops(), 0, step * MOST, step):
         try:
             photo, crop = read_photo(photo_path), read_photo(crop_path)
         except PhotoError:
             continue
         tiles.append(np.concatenate([_photo_tile(photo, entry["faces"]), _fitted(crop)[0]], axis=1))
+    drawn = len(tiles)
     blank = np.full((TILE, 2 * TILE, 3), 255, np.uint8)
     tiles += [blank] * (-len(tiles) % COLUMNS)
     rows = [np.concatenate(tiles[start : start + COLUMNS], axis=1) for start in range(0, len(tiles), COLUMNS)]
     sheet = np.concatenate(rows or [blank])
     with replacing(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
-    return min(len(everything), MOST)
+    return drawn
 
 
 def _photo_tile(photo: np.ndarray, faces: list[dict[str, list[float]]]) -> np.ndarray:
