@@ -9,7 +9,9 @@ from typing import Any
 
 from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.cli.predictors import open_predictor
+from keras_faceattr.data.aligned import aligned_set_of
 from keras_faceattr.data.crop import CHOICES
+from keras_faceattr.data.crops import check_same_crop
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.predictions import with_augmentation
 from keras_faceattr.evaluation.stream import list_inputs, predict_photos
@@ -22,11 +24,13 @@ def run_predict(path: Path, photos: Path, out: Path | None, tta: str, face: str,
     if face not in CHOICES:
         raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
     opened = open_predictor(path)
-    inputs = list_inputs(photos)
+    inputs, aligned = list_inputs(photos), aligned_set_of(photos)
+    if aligned:
+        check_same_crop(str(photos), aligned.crop, opened.crop)
     predictor = with_augmentation(opened.predictor, tta)
     count, bad = 0, []
     with open_table(out, "json" if json else "text") as table:
-        for rows, failures in predict_photos(predictor, opened.tasks, inputs, opened.crop, face):
+        for rows, failures in predict_photos(predictor, opened.tasks, inputs, opened.crop, face, aligned is not None):
             table.write(rows)
             count += len(rows)
             bad += failures

@@ -51,6 +51,15 @@ def write_aligned_set(folder: Path, aligned: AlignedSet) -> None:
     write_json(folder / CROP_FILE, plain)
 
 
+def aligned_set_of(path: Path) -> AlignedSet | None:
+    """What the crops of a table are; None for any other table.
+
+    Raises:
+        DataError: `crop.json` is damaged.
+    """
+    return read_aligned_set(path.parent) if path.name == MANIFEST_FILE else None
+
+
 def read_aligned_set(folder: Path) -> AlignedSet | None:
     """What a folder's crops are; None for a folder of photos.
 

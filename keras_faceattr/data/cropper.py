@@ -81,7 +81,7 @@ class Cropper:
             PhotoError: it cannot be decoded, or shows no face.
         """
         photo = read_photo(path)
-        return self.spec.resized(photo) if ready else self._first(photo, path).pixels
+        return (self.ready(photo) if ready else self._first(photo, path)).pixels
 
     def disturbed(self, path: Path, ready: bool, maps: np.ndarray) -> np.ndarray:
         """The crops that one would get from a photo file if the crop lay elsewhere.
@@ -96,12 +96,14 @@ class Cropper:
             PhotoError: as of `crop`.
         """
         photo = read_photo(path)
-        if ready:
-            matrix = square_map(0, 0, photo.shape[1], photo.shape[0], self.spec.size)
-        else:
-            matrix = self._first(photo, path).matrix
+        matrix = (self.ready(photo) if ready else self._first(photo, path)).matrix
         matrices = maps[:, :2] @ np.vstack([matrix, [0, 0, 1]])
         return np.stack([self.spec.warp(photo, each) for each in matrices])
+
+    def ready(self, photo: np.ndarray) -> Cut:
+        """A photo that is a crop already, in this size."""
+        height, width = photo.shape[:2]
+        return Cut(self.spec.resized(photo), square_map(0, 0, width, height, self.spec.size))
 
     def _first(self, photo: np.ndarray, path: Path) -> Cut:
         cuts = self.cut(photo)

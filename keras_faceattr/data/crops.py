@@ -166,18 +166,31 @@ def check_bad_share(
 def _ready(manifest: Manifest, spec: CropSpec) -> np.ndarray:
     """(n,) which photos are crops already."""
     for name, source in manifest.sources.items():
-        if source.crop is None:
-            continue
-        differences = source.crop.differences(spec)
-        if differences:
-            mend = " ".join(f"data.crop.{key}={_plain(value)}" for key, value in differences.items())
-            raise ConfigError(f"{name}: its photos are crops that were cut otherwise; set {mend}, or align them again")
-        if spec.size > source.crop.size:
-            raise ConfigError(
-                f"{name}: its crops have {source.crop.size} pixels, and data.crop.size is {spec.size}; set it lower, "
-                f"or align the photos again with --size {spec.size}"
-            )
+        if source.crop is not None:
+            check_same_crop(name, source.crop, spec)
     return np.array([manifest.sources[name].crop is not None for name in manifest.rows["source"]], bool)
+
+
+def check_same_crop(name: str, crop: CropSpec, spec: CropSpec) -> None:
+    """Refuses crops that a model would not cut itself.
+
+    Args:
+        name: of the crops' source.
+        crop: how they were cut.
+        spec: how the model cuts.
+
+    Raises:
+        ConfigError: cut otherwise, or too small.
+    """
+    differences = crop.differences(spec)
+    if differences:
+        mend = " ".join(f"data.crop.{key}={_plain(value)}" for key, value in differences.items())
+        raise ConfigError(f"{name}: its photos are crops that were cut otherwise; set {mend}, or align them again")
+    if spec.size > crop.size:
+        raise ConfigError(
+            f"{name}: its crops have {crop.size} pixels, and data.crop.size is {spec.size}; set it lower, or align the "
+            f"photos again with --size {spec.size}"
+        )
 
 
 def _plain(value: object) -> str:

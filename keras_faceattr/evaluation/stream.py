@@ -54,23 +54,29 @@ def predict_photos(
     photos: list[Path],
     spec: CropSpec,
     face: str = "all",
+    ready: bool = False,
     batch_size: int = EVALUATION_BATCH,
 ) -> Iterator[tuple[list[Row], list[str]]]:
     """Predicts batch by batch.
 
     Args:
         face: which of a photo's faces, where the crop looks for faces: `all`, the `largest`, or the most `central`.
+        ready: whether the photos are crops already.
 
     Yields:
         Rows of the photos that could be read, `{image, <task>…}`; where the crop looks for faces a row for each, with
         its number and its box in pixels; and reasons for the photos that could not be read or show no face.
     """
     cropper = Cropper(spec, face)
+
+    def cuts_of(path: Path) -> list[Cut]:
+        return [cropper.ready(read_photo(path))] if ready else cropper.cut(read_photo(path))
+
     for start in range(0, len(photos), batch_size):
         batch = photos[start : start + batch_size]
         found: list[tuple[Path, int, Cut]] = []
         failures: list[str] = []
-        for path, cuts in zip(batch, each(batch, lambda path: cropper.cut(read_photo(path))), strict=True):
+        for path, cuts in zip(batch, each(batch, cuts_of), strict=True):
             if isinstance(cuts, str):
                 failures.append(cuts)
             elif not cuts:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, read_aligned_set
+from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.datasets.tables import read_table, require_columns
 from keras_faceattr.data.manifest import GROUP_COLUMNS, Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
@@ -35,7 +35,7 @@ def read(root: Path, *, tasks: Sequence[Task], image_column: str = "image") -> M
         DataError: there is no csv or more than one, it is unreadable, or it lacks a column.
     """
     path = root if root.is_file() else _only_csv(root)
-    aligned = read_aligned_set(path.parent) if path.name == MANIFEST_FILE else None
+    aligned = aligned_set_of(path)
     if aligned:
         given = {task.name for task in tasks}
         tasks = [*tasks, *(task for task in aligned.tasks if task.name not in given)]
