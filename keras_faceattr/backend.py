@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
@@ -15,21 +18,23 @@ def silent_native_output(*, stdout: bool = False) -> Iterator[None]:
     Args:
         stdout: silences that too; the converter prints to both.
     """
-    streams = {2: sys.stderr, 1: sys.stdout} if stdout else {2: sys.stderr}
-    saved = {}
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for number, stream in streams.items():
-        stream.flush()
-        saved[number] = os.dup(number)
-        os.dup2(nowhere, number)
-    try:
-        yield
-    finally:
+    # A second thread that came in between would keep the first one's silence for good.
+    with _ONE_AT_A_TIME:
+        streams = {2: sys.stderr, 1: sys.stdout} if stdout else {2: sys.stderr}
+        saved = {}
+        nowhere = os.open(os.devnull, os.O_WRONLY)
         for number, stream in streams.items():
             stream.flush()
-            os.dup2(saved[number], number)
-            os.close(saved[number])
-        os.close(nowhere)
+            saved[number] = os.dup(number)
+            os.dup2(nowhere, number)
+        try:
+            yield
+        finally:
+            for number, stream in streams.items():
+                stream.flush()
+                os.dup2(saved[number], number)
+                os.close(saved[number])
+            os.close(nowhere)
 
 
 def start_backend() -> None:

@@ -47,7 +47,7 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
     """
     reader, equals, _ = source.partition("=")
     folder = Path(source)
-    if equals and reader in READERS:
+    if equals and "/" not in reader:
         ((reader, path),) = data_paths([source]).items()
         return Named(read_dataset(reader, Path(path), {}, []))
     if source in READERS:
