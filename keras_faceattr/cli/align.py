@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_faceattr.align.engines import ENGINES, engine_of
 from keras_faceattr.align.job import Alignment, Finished
 from keras_faceattr.align.sheet import write_sheet
 from keras_faceattr.align.work import ENCODINGS, Work
+from keras_faceattr.cli.bar import new_bar
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import Named, read_named
 from keras_faceattr.config import CropConfig
@@ -110,17 +110,8 @@ class _Bar:
         self.total, self.first, self.done = total, already, already
         self.start = self.last = time.monotonic()
         self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("aligning"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self.task = self.bar.add_task("", total=total, completed=already, note="")
+        self.bar = new_bar(self.console)
+        self.task = self.bar.add_task("aligning", total=total, completed=already, note="")
 
     def __enter__(self) -> _Bar:
         self.bar.start()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
+from keras_faceattr.cli.bar import new_bar
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
@@ -24,16 +25,7 @@ class FitProgress:
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        self.bar = new_bar(self.console)
         self.task: TaskID | None = None
         self.total_epochs = 0
         self.folder: Path | None = None
