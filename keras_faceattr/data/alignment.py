@@ -18,7 +18,7 @@ TEMPLATE = np.array([[38.38, 51.6], [73.62, 51.6], [56.0, 71.74], [41.41, 92.29]
 """(5, 2) where the points of `detection.faces.POINTS` lie in the unit square of a face.
 
 They are the reference points of ArcFace (Deng, Guo, Xue, Zafeiriou, 2019; 112 × 112 pixels in its published code), made
-symmetric about the middle, so that a mirrored photo gives the mirrored crop.
+symmetric about the middle, so that a mirrored photo gives the mirrored crop, up to resampling.
 """
 
 
@@ -32,15 +32,16 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
         targets: (n, 2).
 
     Returns:
-        (2, 3); None where the points are one, so that no direction exists, or not finite.
+        (2, 3); None where no direction exists, as the points are one, or where they are not finite.
     """
+    if not np.isfinite(points).all():
+        return None
     p, q = (np.asarray(array, np.float64) @ [1, 1j] for array in (points, targets))
     centre, target = p.mean(), q.mean()
     p, q = p - centre, q - target
     spread = np.vdot(p, p).real
-    if not np.isfinite(spread) or spread < 1e-9:
+    if spread < 1e-9 or abs(a := np.vdot(p, q) / spread) < 1e-9:
         return None
-    a = np.vdot(p, q) / spread
     shift = target - a * centre
     return np.array([[a.real, -a.imag, shift.real], [a.imag, a.real, shift.imag]])
 
@@ -86,7 +87,8 @@ def warp(photo: np.ndarray, matrix: np.ndarray, size: int, interpolation: str) -
     Returns:
         (size, size, 3) uint8.
     """
-    block = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))) if interpolation == "area" else 1
+    # Six is six, also where the map says 5.9999999.
+    block = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6) if interpolation == "area" else 1
     if block > 1:
         photo, matrix = _shrunk(photo, matrix, size, block)
     flags = cv2.INTER_CUBIC if interpolation == "cubic" else cv2.INTER_LINEAR
@@ -100,7 +102,7 @@ def _shrunk(photo: np.ndarray, matrix: np.ndarray, size: int, block: int) -> tup
     limit = np.array(photo.shape[1::-1])
     # Whole blocks counted from the photo's corner, so that a crop does not depend on what else is cut.
     first = (np.clip(np.floor(seen.min(axis=0)).astype(int) - 1, 0, limit - 1) // block) * block
-    last = np.clip(np.ceil(seen.max(axis=0)).astype(int) + 2, first + 1, limit)
+    last = np.clip(-(-(np.ceil(seen.max(axis=0)).astype(int) + 2) // block) * block, first + 1, limit)
     part = photo[first[1] : last[1], first[0] : last[0]]
     bottom, right = -part.shape[0] % block, -part.shape[1] % block
     part = cv2.copyMakeBorder(part, 0, bottom, 0, right, cv2.BORDER_REPLICATE)

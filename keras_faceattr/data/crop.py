@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from keras_faceattr.data.alignment import INTERPOLATIONS, face_map, square_map, warp
+from keras_faceattr.detection.boxes import areas
 from keras_faceattr.detection.faces import Faces
 from keras_faceattr.detection.spec import DetectorSpec
 from keras_faceattr.errors import ConfigError, nearest
@@ -157,7 +158,6 @@ def chosen(faces: Faces, shape: tuple[int, ...], which: str) -> list[int]:
         return list(range(len(faces)))
     height, width = shape[:2]
     if which == "largest":
-        inside = np.clip(faces.boxes, 0, [width, height, width, height])
-        return [int(((inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1])).argmax())]
+        return [int(areas(np.clip(faces.boxes, 0, [width, height, width, height])).argmax())]
     centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
     return [int(np.hypot(*(centres - [(width - 1) / 2, (height - 1) / 2]).T).argmin())]

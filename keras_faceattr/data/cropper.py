@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_faceattr.data.alignment import square_map
-from keras_faceattr.data.crop import CropSpec, chosen
+from keras_faceattr.data.crop import CHOICES, CropSpec, chosen
 from keras_faceattr.data.photos import read_photo
 from keras_faceattr.detection.detector import DetectorPool
 from keras_faceattr.detection.faces import Faces
-from keras_faceattr.errors import PhotoError
+from keras_faceattr.errors import ConfigError, PhotoError, nearest
 
 NO_FACE = "no face found"
 
@@ -44,10 +44,13 @@ class Cropper:
         face: which faces, in place of the spec's own choice; `all` for every one.
 
     Raises:
+        ConfigError: no such choice of faces.
         DetectionError: the crop needs faces, and the detector cannot be built.
     """
 
     def __init__(self, spec: CropSpec, face: str | None = None) -> None:
+        if face is not None and face not in CHOICES:
+            raise ConfigError(f"unknown choice of faces {face!r}; {nearest(face, CHOICES)}")
         self.spec = spec
         self.face = face or spec.face
         self.detectors = DetectorPool(spec.detector()) if spec.needs_face else None
@@ -84,21 +87,21 @@ class Cropper:
         return (self.ready(photo) if ready else self._first(photo, path)).pixels
 
     def disturbed(self, path: Path, ready: bool, maps: np.ndarray) -> np.ndarray:
-        """The crops that one would get from a photo file if the crop lay elsewhere.
+        """The crop of a photo file, and those that one would get if it lay elsewhere.
 
         Args:
             maps: (k, 3, 3) from the right crop to wrong ones, in pixels.
 
         Returns:
-            (k, size, size, 3) uint8 RGB.
+            (k + 1, size, size, 3) uint8 RGB, the right one first.
 
         Raises:
             PhotoError: as of `crop`.
         """
         photo = read_photo(path)
-        matrix = (self.ready(photo) if ready else self._first(photo, path)).matrix
-        matrices = maps[:, :2] @ np.vstack([matrix, [0, 0, 1]])
-        return np.stack([self.spec.warp(photo, each) for each in matrices])
+        cut = self.ready(photo) if ready else self._first(photo, path)
+        matrices = maps[:, :2] @ np.vstack([cut.matrix, [0, 0, 1]])
+        return np.stack([cut.pixels, *(self.spec.warp(photo, each) for each in matrices)])
 
     def ready(self, photo: np.ndarray) -> Cut:
         """A photo that is a crop already, in this size."""

@@ -25,7 +25,7 @@ def overlaps(first: np.ndarray, second: np.ndarray, of: str = "union") -> np.nda
     intersection = width * height
     a, b = areas(first)[:, None], areas(second)[None, :]
     whole = np.minimum(a, b) if of == "smaller" else a + b - intersection
-    shares: np.ndarray = np.divide(intersection, whole, out=np.zeros_like(intersection), where=whole > 0)
+    shares: np.ndarray = np.divide(intersection, whole, out=np.zeros(intersection.shape, np.float32), where=whole > 0)
     return shares
 
 

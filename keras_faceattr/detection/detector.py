@@ -6,6 +6,7 @@ Source: Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment using Multi-t
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Sequence
@@ -200,11 +201,29 @@ def windows(pixels: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
     shape = (len(boxes), side, side)
     # Whatever lies outside is grey, with no seam of half a pixel.
     outside = ((y < 0) | (y > height - 1))[:, :, None] | ((x < 0) | (x > width - 1))[:, None, :]
-    map_x = np.broadcast_to(x[:, None, :], shape).reshape(-1, side)
-    map_y = np.broadcast_to(y[:, :, None], shape).reshape(-1, side)
-    pictures = cv2.remap(pixels, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(*shape, 3)
+    map_x, map_y = np.broadcast_to(x[:, None, :], shape), np.broadcast_to(y[:, :, None], shape)
+    if max(height, width) < REMAP_LIMIT:
+        pictures = _remap(pixels, map_x.reshape(-1, side), map_y.reshape(-1, side)).reshape(*shape, 3)
+    else:
+        pictures = np.stack([_near(pixels, *maps) for maps in zip(map_x, map_y, strict=True)])
     pictures[outside] = GREY
     return pictures
+
+
+REMAP_LIMIT = 32_000
+"""Pixels on a side; OpenCV counts coordinates in 16 bits."""
+
+
+def _near(pixels: np.ndarray, map_x: np.ndarray, map_y: np.ndarray) -> np.ndarray:
+    """One picture from a part of the photo that is small enough."""
+    height, width = pixels.shape[:2]
+    left, right = np.clip([np.floor(map_x.min()), np.ceil(map_x.max()) + 1], 0, width - 1).astype(int)
+    top, bottom = np.clip([np.floor(map_y.min()), np.ceil(map_y.max()) + 1], 0, height - 1).astype(int)
+    return _remap(pixels[top : bottom + 1, left : right + 1], map_x - np.float32(left), map_y - np.float32(top))
+
+
+def _remap(pixels: np.ndarray, map_x: np.ndarray, map_y: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.remap(pixels, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 OUTPUT_WIDTHS = {2: "score", 4: "offsets", 10: "points"}
@@ -241,12 +260,12 @@ class FixedDetector(Detector):
     Args:
         fixed: shapes in the files.
         files: of the three nets, as of `net_files`.
-        spec: what is looked for; `fixed` says how small and in which sizes.
+        spec: gives the thresholds; `fixed` says how small and in which sizes.
         threads: of the runtime.
     """
 
     def __init__(self, fixed: Fixed, files: dict[str, Path], spec: DetectorSpec, threads: int = 1) -> None:
-        super().__init__(spec, threads, files)
+        super().__init__(dataclasses.replace(spec, min_face=fixed.min_face, factor=fixed.factor), threads, files)
         self.fixed = fixed
 
     def detect(self, photo: np.ndarray) -> Faces:

@@ -132,7 +132,7 @@ def _disturbed(data: LabelledCrops, start: int, jitters: tuple[Jitter, ...], see
 
     def cut(row: int) -> np.ndarray:
         rng = np.random.default_rng([seed, row])
-        maps = np.stack([np.eye(3), *(jitter.map(crops.spec.size, rng) for jitter in jitters)])
+        maps = np.stack([jitter.map(crops.spec.size, rng) for jitter in jitters])
         return crops.cropper.disturbed(crops.paths[row], bool(crops.ready[row]), maps)
 
     for result in each([int(row) for row in data.rows[start : start + EVALUATION_BATCH]], cut):
