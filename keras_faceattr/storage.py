@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from keras_faceattr.errors import RunError
 
@@ -41,6 +42,23 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(stream: IO[Any], folder: Path) -> Iterator[None]:
+    """Holds a file alone among all processes of this machine; its end, however it comes, gives it free.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(f"another process is filling {folder}; wait for it or choose another folder") from None
+    try:
+        yield
+    finally:
+        fcntl.flock(stream, fcntl.LOCK_UN)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,12 +22,12 @@ import yaml
 from keras_faceattr.align.engines import Engine
 from keras_faceattr.align.work import AlignedPhoto, Work
 from keras_faceattr.config import CropConfig
-from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
+from keras_faceattr.data.aligned import MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
 from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.crops import check_bad_share
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
 from keras_faceattr.errors import DataError, RunError
-from keras_faceattr.storage import replacing, write_json, write_text
+from keras_faceattr.storage import locked, replacing, write_json, write_text
 
 CHUNK = 16
 """Photos that a worker takes at a time."""
@@ -87,8 +87,6 @@ class Alignment:
     @property
     def done(self) -> int:
         """Photos that need not be looked at again."""
-        if self._finished():
-            return len(self.manifest)
         try:
             with self.journal_path.open("rb") as stream:
                 return sum(line.endswith(b"\n") for line in stream)
@@ -102,28 +100,27 @@ class Alignment:
             progress: called with the number of photos done so far.
 
         Raises:
-            RunError: the disk is full, or the folder cannot be written.
+            RunError: the disk is full, the folder cannot be written, or another process fills it.
         """
-        if self._finished():
+        if self.done == len(self.manifest):
             return
         Cropper(self.work.spec)  # Builds the detector once, before many processes would.
-        _mend(self.journal_path)
-        done = self.done
-        paths = self.manifest.paths()[done:]
-        chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
         try:
-            with self.journal_path.open("a", encoding="utf-8") as journal:
+            with self.journal_path.open("a", encoding="utf-8") as journal, locked(journal, self.folder):
+                _mend(self.journal_path)
+                done = self.done
+                paths = self.manifest.paths()[done:]
+                chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
                 for results in engine(self.work, chunks):
                     for result in results:
                         self._keep(done, result, journal)
                         done += 1
-                    journal.flush()
                     progress(done)
         except OSError as error:
             raise RunError(f"cannot write {self.folder}: {error.strerror}; free space and run it again") from error
 
     def finish(self, max_bad_share: float) -> Finished:
-        """Turns the journal into tables.
+        """Turns the journal into tables; also again, as labels may have changed since.
 
         Raises:
             DataError: more photos than allowed have no crop.
@@ -137,28 +134,23 @@ class Alignment:
             if not entry["faces"]:
                 aside += 1
                 first = first or f"{self.manifest.rows['image'].iloc[index]}: {entry['reason']}"
-        result = Finished(photos, crops, aside + len(quarantine), without)
-        if self._finished():
-            return result
         check_bad_share(aside, photos, max_bad_share, first, "give a higher --max-bad-share")
         if not crops:
             raise DataError(f"no photo has a crop; the first: {first}")
         self._write_tables()
-        rows = self.manifest
-        write_aligned_set(
-            self.folder, AlignedSet(self.work.spec, list(rows.tasks.values()), list(rows.sources.values()))
-        )
         self._write_config()
-        return result
+        labelled = self.manifest
+        # Last, because it says that the folder is complete.
+        write_aligned_set(
+            self.folder, AlignedSet(self.work.spec, list(labelled.tasks.values()), list(labelled.sources.values()))
+        )
+        return Finished(photos, crops, aside + len(quarantine), without)
 
     def crops(self) -> Iterator[tuple[Path, Path, dict[str, Any]]]:
         """Photo, first crop and journal entry of every photo that has one."""
         for path, name, entry in zip(self.manifest.paths(), self.names, self._journal(), strict=False):
             if entry["faces"]:
                 yield path, self.folder / self._crop_name(name, 0, len(entry["faces"])), entry
-
-    def _finished(self) -> bool:
-        return (self.folder / CROP_FILE).exists()
 
     def _keep(self, index: int, result: AlignedPhoto, journal: IO[str]) -> None:
         for number, face in enumerate(result.faces):
@@ -168,6 +160,7 @@ class Alignment:
         faces = [{"box": face.box, "score": face.score, "points": face.points} for face in result.faces]
         entry = {"sha256": result.sha256, "faces": faces, "reason": result.reason}
         journal.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        journal.flush()
 
     def _crop_name(self, name: str, number: int, count: int) -> str:
         face = f"_face{number + 1}" if count > 1 else ""
