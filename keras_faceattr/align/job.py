@@ -32,7 +32,9 @@ from keras_faceattr.storage import locked, replacing, write_json, write_text
 CHUNK = 16
 """Photos that a worker takes at a time."""
 
-FACE_COLUMNS = ["face", "left", "top", "right", "bottom", "face_score", *POINT_COLUMNS]
+BOX_AND_POINTS = ("left", "top", "right", "bottom", "face_score", *POINT_COLUMNS)
+PLACE_COLUMNS = ("image", "source", "source_image", "source_sha256", "face", *BOX_AND_POINTS)
+"""What the table says of a crop; labels of the same name give way."""
 
 
 @dataclass(frozen=True)
@@ -178,13 +180,12 @@ class Alignment:
 
     def _write_tables(self) -> None:
         rows = self.manifest.rows
-        labels = rows.drop(columns=["source", "image", "row"])
+        labels = rows[[column for column in rows if column not in (*PLACE_COLUMNS, "row")]]
         if self.work.face == "all" and "identity" not in labels:
             # Faces of one photo belong into one split.
             labels = labels.assign(identity=rows["image"])
         if self.carried is not None:
-            labels = labels.join(self.carried[[c for c in self.carried if c not in labels]])
-        header = ["image", "source", "source_image", "source_sha256", *FACE_COLUMNS, *labels]
+            labels = labels.join(self.carried[[c for c in self.carried if c not in (*PLACE_COLUMNS, *labels)]])
         with (
             replacing(self.folder / MANIFEST_FILE) as table_path,
             replacing(self.folder / "quarantine.csv") as aside_path,
@@ -192,7 +193,7 @@ class Alignment:
             aside_path.open("w", encoding="utf-8", newline="") as aside,
         ):
             crops, bad = csv.writer(table, lineterminator="\n"), csv.writer(aside, lineterminator="\n")
-            crops.writerow(header)
+            crops.writerow([*PLACE_COLUMNS, *labels])
             bad.writerow(QUARANTINE_COLUMNS)
             bad.writerows(self.manifest.quarantine[QUARANTINE_COLUMNS].itertuples(index=False))
             parts = [rows[["source", "image", "row"]], labels]
@@ -202,7 +203,7 @@ class Alignment:
                     bad.writerow([source, image, row, entry["reason"]])
                 for number, face in enumerate(entry["faces"]):
                     crop = self._crop_name(name, number, len(entry["faces"]))
-                    place = [crop, source, image, entry["sha256"], number + 1, *_places(face)]
+                    place = [crop, source, image, entry["sha256"], number + 1, *_box_and_points(face)]
                     crops.writerow([*place, *(_plain(value) for value in values)])
 
     def _write_config(self) -> None:
@@ -258,9 +259,9 @@ def _mend(journal: Path) -> None:
     os.truncate(journal, content_end)
 
 
-def _places(face: dict[str, Any]) -> list[Any]:
+def _box_and_points(face: dict[str, Any]) -> list[Any]:
     if face["box"] is None:
-        return [""] * (len(FACE_COLUMNS) - 1)
+        return [""] * len(BOX_AND_POINTS)
     return [*face["box"], f"{face['score']:.6f}", *(value for point in face["points"] for value in point)]
 
 
