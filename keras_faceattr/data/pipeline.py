@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_faceattr.config import AugmentationConfig
+from keras_faceattr.config import AugmentationConfig, Experiment
 from keras_faceattr.data.augmentation import augment
 from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.errors import DataError
@@ -67,6 +67,19 @@ def training_batches(
         deterministic=True,
     )
     return _prefetched(batches)
+
+
+def epoch_batches(experiment: Experiment, data: LabelledCrops, epoch: int) -> tf.data.Dataset:
+    """Batches of one epoch of an experiment, as of `training_batches`."""
+    training = experiment.training
+    return training_batches(
+        data,
+        training.batch_size,
+        experiment.data.augmentation,
+        seed=experiment.seed,
+        epoch=epoch,
+        steps=training.steps_per_epoch,
+    )
 
 
 def iterate(batches: tf.data.Dataset) -> Iterator[Any]:

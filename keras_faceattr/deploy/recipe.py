@@ -58,7 +58,7 @@ class CalibrationConfig(Section):
 
 
 class FineTuningConfig(Section):
-    """Training with the rounding in the loop, on the run's own data, losses and augmentation.
+    """Training with the rounding in the loop, on the run's own data and losses.
 
     Attributes:
         frozen_epochs: at the end, in which the ranges no longer move.

@@ -185,7 +185,7 @@ def _fuses_with_consumer(node: Node, graph: Graph, consumers: dict[str, list[str
 
 
 class _Groups:
-    """Disjoint sets of nodes that share a range, each called by its earliest member."""
+    """Disjoint sets of nodes that share a range, each called by its latest member."""
 
     def __init__(self) -> None:
         self.parent: dict[str, str] = {}

@@ -24,7 +24,7 @@ import tf_keras
 from keras import activations, layers
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.pipeline import iterate, training_batches
+from keras_faceattr.data.pipeline import epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.deploy.convert import convert
 from keras_faceattr.deploy.native import calibration_batches
@@ -375,14 +375,7 @@ def _train_epoch(experiment: Experiment, data: PreparedData, epoch: int, step: S
     """Mean loss of the batches of our own loop."""
     training, part = experiment.training, data.parts["train"]
     steps = steps_per_epoch(experiment, len(part))
-    batches = training_batches(
-        part,
-        training.batch_size,
-        experiment.data.augmentation,
-        seed=experiment.seed,
-        epoch=epoch,
-        steps=training.steps_per_epoch,
-    )
+    batches = epoch_batches(experiment, part, epoch)
     losses: list[float] = []
     told = time.monotonic()
     for number, (_, images, labels) in enumerate(iterate(batches)):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.config import Experiment, TaskConfig
-from keras_faceattr.data.pipeline import iterate, training_batches
+from keras_faceattr.data.pipeline import epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.errors import TrainingError
 from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
@@ -157,18 +157,9 @@ def _train_epoch(
     experiment: Experiment, data: PreparedData, model: keras.Model, epoch: int, listener: Listener
 ) -> dict[str, Any]:
     """One pass over the training photos; returns the epoch's row of the history."""
-    training, part = experiment.training, data.parts["train"]
+    part = data.parts["train"]
     steps = steps_per_epoch(experiment, len(part))
-    batches = iterate(
-        training_batches(
-            part,
-            training.batch_size,
-            experiment.data.augmentation,
-            seed=experiment.seed,
-            epoch=epoch,
-            steps=training.steps_per_epoch,
-        )
-    )
+    batches = iterate(epoch_batches(experiment, part, epoch))
     model.reset_metrics()
     started, waited, photos = time.perf_counter(), 0.0, 0
     logs: dict[str, Any] = {}
