@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.errors import ConfigError, RunError
 
 Chunk = list[Path]
 Engine = Callable[[Work, Iterable[Chunk]], Iterator[list[AlignedPhoto]]]
 
 AHEAD = 2
 """Chunks in hand for each worker: enough to keep it busy, few enough to keep memory flat."""
+
+RETRIES = 3
+"""How often Ray does again what a lost worker had in hand."""
 
 KILLER = "decoding it ended the worker process"
 
@@ -48,8 +51,9 @@ def local_engine(workers: int) -> Engine:
                 except BrokenProcessPool:
                     # One of the chunks in hand did it. The first is gone through photo by photo, the others again.
                     pool.shutdown(wait=False)
-                    results = _carefully(work, chunk)
                     pool = _pool(workers)
+                    _check_alive(pool)
+                    results = _carefully(work, chunk)
                     waiting = deque((other, _submit(pool, work, other)) for other, _ in waiting)
                 yield results
         finally:
@@ -67,33 +71,47 @@ def ray_engine(address: str | None) -> Engine:
         address: such as `ray://host:10001`; None for a cluster on this machine.
 
     Raises:
-        ConfigError: Ray is not installed.
+        ConfigError: Ray is not installed, or no such address.
     """
     try:
         import ray
     except ImportError:
         raise ConfigError("--engine ray needs Ray: pip install keras-faceattr[ray]") from None
+    if address and not address.startswith("ray://"):
+        raise ConfigError(f"--address {address!r} is none of a Ray cluster: write ray://HOST:10001")
 
     def run(work: Work, chunks: Iterable[Chunk]) -> Iterator[list[AlignedPhoto]]:
         ours = not ray.is_initialized()
         if ours:
             _connect(ray, address)
         try:
-            task = ray.remote(num_cpus=1, max_retries=-1)(align_photos)
-            left, waiting = iter(chunks), deque[Any]()
+            task = ray.remote(num_cpus=1, max_retries=RETRIES)(align_photos)
+            left, waiting = iter(chunks), deque[tuple[Chunk, Any]]()
             while True:
                 ahead = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
                 while len(waiting) < ahead and (chunk := next(left, None)) is not None:
-                    waiting.append(task.remote(work, chunk))
+                    waiting.append((chunk, task.remote(work, chunk)))
                 if not waiting:
                     return
-                results: list[AlignedPhoto] = ray.get(waiting.popleft())
-                yield results
+                chunk, reference = waiting.popleft()
+                try:
+                    yield ray.get(reference)
+                except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
+                    # Again and again: one of its photos did it.
+                    yield [_alone(ray, task, work, path) for path in chunk]
         finally:
             if ours:
                 ray.shutdown()
 
     return run
+
+
+def _alone(ray: Any, task: Any, work: Work, path: Path) -> AlignedPhoto:
+    try:
+        (result,) = ray.get(task.remote(work, [path]))
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
+        return AlignedPhoto("", (), KILLER)
+    return result  # type: ignore[no-any-return]
 
 
 def _connect(ray: Any, address: str | None) -> None:
@@ -129,6 +147,18 @@ def _submit(pool: ProcessPoolExecutor, work: Work, chunk: Chunk) -> Future[list[
         broken: Future[list[AlignedPhoto]] = Future()
         broken.set_exception(error)
         return broken
+
+
+def _check_alive(pool: ProcessPoolExecutor) -> None:
+    """Does no photo wrong where no process can start at all.
+
+    Raises:
+        RunError: none can.
+    """
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool:
+        raise RunError("worker processes cannot be started here: is memory left?") from None
 
 
 def _carefully(work: Work, chunk: Chunk) -> list[AlignedPhoto]:

@@ -64,11 +64,16 @@ class Alignment:
         carried: further columns for the table of crops, row by row as the manifest.
 
     Raises:
-        DataError: the folder holds crops of other photos, or that were cut otherwise.
+        DataError: the folder holds crops of other photos, or that were cut otherwise; or a label has the name of a
+            column that says where a face lies.
         RunError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, work: Work, carried: pd.DataFrame | None = None) -> None:
+        for task in manifest.tasks.values():
+            for column in task.columns:
+                if column in PLACE_COLUMNS:
+                    raise DataError(f"the label {column!r} is called as a column of the table of crops; rename it")
         self.folder, self.manifest, self.work = folder, manifest, work
         self.carried = carried
         self.names = crop_names(manifest)
@@ -152,11 +157,11 @@ class Alignment:
         """Photo, first crop and journal entry of every photo that has one."""
         for path, name, entry in zip(self.manifest.paths(), self.names, self._journal(), strict=False):
             if entry["faces"]:
-                yield path, self.folder / self._crop_name(name, 0, len(entry["faces"])), entry
+                yield path, self.folder / self._crop_name(name, 0), entry
 
     def _keep(self, index: int, result: AlignedPhoto, journal: IO[str]) -> None:
         for number, face in enumerate(result.faces):
-            path = self.folder / self._crop_name(self.names[index], number, len(result.faces))
+            path = self.folder / self._crop_name(self.names[index], number)
             with replacing(path) as temporary:
                 temporary.write_bytes(face.content)
         faces = [{"box": face.box, "score": face.score, "points": face.points} for face in result.faces]
@@ -164,8 +169,9 @@ class Alignment:
         journal.write(json.dumps(entry, ensure_ascii=False) + "\n")
         journal.flush()
 
-    def _crop_name(self, name: str, number: int, count: int) -> str:
-        face = f"_face{number + 1}" if count > 1 else ""
+    def _crop_name(self, name: str, number: int) -> str:
+        # A number in every name, so that no photo is called like another's face.
+        face = f".{number + 1}" if self.work.face == "all" else ""
         return f"crops/{name}{face}.{self.work.suffix}"
 
     def _journal(self) -> Iterator[dict[str, Any]]:
@@ -181,9 +187,10 @@ class Alignment:
     def _write_tables(self) -> None:
         rows = self.manifest.rows
         labels = rows[[column for column in rows if column not in (*PLACE_COLUMNS, "row")]]
-        if self.work.face == "all" and "identity" not in labels:
+        if self.work.face == "all":
             # Faces of one photo belong into one split.
-            labels = labels.assign(identity=rows["image"])
+            known = labels["identity"] if "identity" in labels else pd.Series(pd.NA, labels.index, dtype="string")
+            labels = labels.assign(identity=known.fillna(rows["image"]))
         if self.carried is not None:
             labels = labels.join(self.carried[[c for c in self.carried if c not in (*PLACE_COLUMNS, *labels)]])
         with (
@@ -202,7 +209,7 @@ class Alignment:
                 if entry["reason"] is not None:
                     bad.writerow([source, image, row, entry["reason"]])
                 for number, face in enumerate(entry["faces"]):
-                    crop = self._crop_name(name, number, len(entry["faces"]))
+                    crop = self._crop_name(name, number)
                     place = [crop, source, image, entry["sha256"], number + 1, *_box_and_points(face)]
                     crops.writerow([*place, *(_plain(value) for value in values)])
 
@@ -229,13 +236,17 @@ def crop_names(manifest: Manifest) -> list[str]:
     several = len(manifest.sources) > 1
     pairs = zip(manifest.rows["source"], manifest.rows["image"], strict=True)
     whole = [f"{source}/{image}" if several else str(image) for source, image in pairs]
-    short = [str(PurePosixPath(name).with_suffix("")) for name in whole]
+    names = [str(PurePosixPath(name).with_suffix("")) for name in whole]
     # Letters of either case are one name to some file systems.
-    counts = Counter(name.lower() for name in short)
-    return [
-        name if counts[name.lower()] == 1 else f"{long}.{i}"
-        for i, (name, long) in enumerate(zip(short, whole, strict=True))
-    ]
+    counts = Counter(name.lower() for name in names)
+    taken = {name for name, count in counts.items() if count == 1}
+    for index, name in enumerate(names):
+        if counts[name.lower()] > 1:
+            names[index] = whole[index]
+            while names[index].lower() in taken:
+                names[index] += "_"
+            taken.add(names[index].lower())
+    return names
 
 
 def _photos_hash(manifest: Manifest) -> str:

@@ -21,7 +21,7 @@ from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import Named, read_named
 from keras_faceattr.config import CropConfig
 from keras_faceattr.data.aligned import MANIFEST_FILE
-from keras_faceattr.data.crop import CHOICES, CropSpec
+from keras_faceattr.data.crop import CHOICES, FACE_METHODS, CropSpec
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.recipes import apply_overrides, parse_section
 
@@ -53,6 +53,7 @@ def run_align(options: AlignOptions) -> None:
         if value not in valid:
             raise ConfigError(f"unknown --{name} {value!r}; {nearest(value, valid)}")
     named = read_named(options.source, options.data, [], plain_folder=True)
+    _check_apart(options.out, named)
     work = _work(options, named)
     engine = engine_of(options.engine, options.workers or os.cpu_count() or 1, options.address)
     alignment = Alignment(options.out, named.manifest, work, named.table)
@@ -73,8 +74,17 @@ def run_align(options: AlignOptions) -> None:
     _print(options, finished, already, sheet)
 
 
+def _check_apart(out: Path, named: Named) -> None:
+    """Crops among the photos would be photos the next time; a table names its photos and does not mind."""
+    for source in named.manifest.sources.values():
+        if named.table is None and out.absolute().is_relative_to(source.root.absolute()):
+            raise ConfigError(f"--out {out} lies inside the photos' folder {source.root}: choose one beside it")
+
+
 def _work(options: AlignOptions, named: Named) -> Work:
-    base = named.experiment.data.crop.model_dump() if named.experiment else {"method": "five_points"}
+    base = named.experiment.data.crop.model_dump() if named.experiment else {}
+    if base.get("method") not in FACE_METHODS:
+        base["method"] = FACE_METHODS[0]
     given = {key: value for key, value in options.crop.items() if value is not None}
     face = given.pop("face", None) or base.get("face", CHOICES[0])
     if face not in CHOICES:

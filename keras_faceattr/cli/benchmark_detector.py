@@ -45,6 +45,8 @@ def run_benchmark_detector(
 
 def _sides(values: list[str]) -> list[int]:
     texts = [part for value in values for part in value.split(",") if part]
+    if not texts:
+        raise ConfigError("--side names no size")
     for text in texts:
         if not (text.isascii() and text.isdigit() and 32 <= int(text) <= 1024):
             raise ConfigError(f"--side {text!r} is no whole number from 32 to 1024")

@@ -15,7 +15,9 @@ from keras_faceattr.data.datasets.tables import read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.data.prepare import read_sources, source_path
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import load_experiment
+from keras_faceattr.recipes import load_experiment, recipe_names
+
+CSV_READER = "csv_file"
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,17 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
         DataError: the data cannot be used.
     """
     reader, equals, _ = source.partition("=")
-    folder = Path(source)
+    config = Path(source).suffix in (".yaml", ".yml") or source in recipe_names()
+    if data and not config:
+        raise ConfigError(f"--data says where the sources of a config lie; {source} is none")
     if equals and "/" not in reader:
         ((reader, path),) = data_paths([source]).items()
-        return Named(read_dataset(reader, Path(path), {}, []))
+        return _with_table(reader, Path(path)) if reader == CSV_READER else Named(read_dataset(reader, Path(path), {}))
     if source in READERS:
-        return Named(read_dataset(source, source_path(source, None), {}, []))
-    if source.endswith(".csv") or (folder.is_dir() and _described(folder)):
-        manifest = read_dataset("csv_file", folder, {}, [])
-        return Named(manifest, table=_columns_of(folder, manifest))
+        return Named(read_dataset(source, source_path(source, None), {}))
+    folder = Path(source)
+    if folder.suffix.lower() == ".csv" or (folder.is_dir() and _described(folder)):
+        return _with_table(CSV_READER, folder)
     if folder.is_dir() and plain_folder:
         rows = pd.DataFrame({"image": pd.array(list_photos(folder), dtype="string")})
         return Named(build_manifest(Source("photos", folder), rows, []))
@@ -68,11 +72,13 @@ def _described(folder: Path) -> bool:
     return (folder / CROP_FILE).is_file() or any(folder.glob("*.csv"))
 
 
-def _columns_of(path: Path, manifest: Manifest) -> pd.DataFrame | None:
-    """What else stands in a CSV of one's own, for the manifest's rows."""
+def _with_table(reader: str, path: Path) -> Named:
+    """A CSV, and what else stands in it for the manifest's rows."""
+    manifest = read_dataset(reader, path, {})
     if path.is_dir():
         if (path / CROP_FILE).is_file():
-            return None
+            return Named(manifest)
         (path,) = path.glob("*.csv")
     table = read_table(path).set_index("row")
-    return table.loc[manifest.rows["row"], [c for c in table if c not in manifest.rows]].reset_index(drop=True)
+    more = table.loc[manifest.rows["row"], [c for c in table if c not in manifest.rows]].reset_index(drop=True)
+    return Named(manifest, table=more)

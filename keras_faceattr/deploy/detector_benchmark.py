@@ -100,7 +100,7 @@ def agreement(ours: list[Faces], theirs: list[Faces]) -> dict[str, float]:
 
     Returns:
         `faces` of `theirs`; `recall`: share of them that `ours` has too; `precision`: share of `ours` that `theirs`
-        has; `largest_point_gap`: between points of the same faces, in pixels of a photo of 256.
+        has; `largest_point_gap`: between points of the same faces, in pixels.
     """
     total = sum(len(faces) for faces in theirs)
     mine = sum(len(faces) for faces in ours)

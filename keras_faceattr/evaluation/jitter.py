@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crops import LabelledCrops, Progress, each
+from keras_faceattr.data.crops import Crops, LabelledCrops, Progress, each
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.evaluate import evaluate
@@ -46,6 +46,9 @@ class Jitter:
         matrix[:2, 2] = middle - matrix[:2, :2] @ middle + shift
         return matrix
 
+
+BATCH_PIXELS = 64 * 224**2
+"""Of the crops, in one batch; each is there ten times."""
 
 JITTERS = tuple(
     Jitter(kind, amount)
@@ -117,25 +120,25 @@ def _predict(
 ) -> list[Outputs]:
     """Outputs for each disturbance, the first without any, photo by photo."""
     collected: list[dict[str, list[np.ndarray]]] = [{} for _ in range(len(jitters) + 1)]
-    for start in range(0, len(data), EVALUATION_BATCH):
-        pixels = np.stack(list(_disturbed(data, start, jitters, seed)), axis=1).astype("float32")
+    batch = max(1, min(EVALUATION_BATCH, BATCH_PIXELS // data.crops.spec.size**2))
+    for start in range(0, len(data), batch):
+        rows = [int(row) for row in data.rows[start : start + batch]]
+        pixels = np.stack(list(_disturbed(data.crops, rows, jitters, seed)), axis=1)
         for images, into in zip(pixels, collected, strict=True):
-            for name, value in predictor(images).items():
+            for name, value in predictor(images.astype("float32")).items():
                 into.setdefault(name, []).append(value)
         if progress:
-            progress(min(start + EVALUATION_BATCH, len(data)), len(data))
+            progress(start + len(rows), len(data))
     return [{name: np.concatenate(values) for name, values in outputs.items()} for outputs in collected]
 
 
-def _disturbed(data: LabelledCrops, start: int, jitters: tuple[Jitter, ...], seed: int) -> Iterator[np.ndarray]:
-    crops = data.crops
-
+def _disturbed(crops: Crops, rows: list[int], jitters: tuple[Jitter, ...], seed: int) -> Iterator[np.ndarray]:
     def cut(row: int) -> np.ndarray:
         rng = np.random.default_rng([seed, row])
         maps = np.stack([jitter.map(crops.spec.size, rng) for jitter in jitters])
         return crops.cropper.disturbed(crops.paths[row], bool(crops.ready[row]), maps)
 
-    for result in each([int(row) for row in data.rows[start : start + EVALUATION_BATCH]], cut):
+    for result in each(rows, cut):
         if isinstance(result, str):
             raise DataError(f"{result}; it could be read a moment ago")
         yield result

@@ -1,0 +1,184 @@
+"""Whatever happens to a worker, each photo has one result, in the order of the photos."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path, PosixPath
+from typing import Any
+
+import pytest
+from aligning import here, plain_photos, scene, written
+
+from keras_faceattr.align.engines import AHEAD, KILLER, Engine, engine_of, local_engine, ray_engine
+from keras_faceattr.align.work import AlignedPhoto, Work
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.errors import ConfigError
+
+WORK = Work(CropSpec(16, "centre_square"), "largest", "png")
+"""Needs no detector, so that a worker starts at once."""
+
+
+class DeadlyPhoto(PosixPath):
+    """A photo that ends the process which reads it, as a fault in a decoder does."""
+
+    def read_bytes(self) -> bytes:
+        os._exit(11)
+
+
+def chunked(photos: list[Path], size: int) -> list[list[Path]]:
+    return [photos[start : start + size] for start in range(0, len(photos), size)]
+
+
+def results(engine: Engine, photos: list[Path], size: int, work: Work = WORK) -> list[AlignedPhoto]:
+    return [result for part in engine(work, iter(chunked(photos, size))) for result in part]
+
+
+@pytest.mark.parametrize(("workers", "size"), [(1, 1), (1, 7), (2, 3), (2, 50), (3, 1), (3, 5)])
+def test_results_are_complete_and_in_order(tmp_path: Path, workers: int, size: int) -> None:
+    photos = plain_photos(tmp_path, 17)
+    photos[4].write_text("no photo")
+    expected = results(here, photos, 17)
+    assert results(local_engine(workers), photos, size) == expected
+    assert expected[4].reason is not None
+    assert len({result.sha256 for result in expected}) == 17
+
+
+def test_nothing_to_do_is_no_results() -> None:
+    assert list(local_engine(2)(WORK, iter([]))) == []
+
+
+def test_chunks_are_asked_for_as_they_are_needed(tmp_path: Path) -> None:
+    photos, taken = plain_photos(tmp_path, 30), 0
+
+    def chunks() -> Iterator[list[Path]]:
+        nonlocal taken
+        for photo in photos:
+            taken += 1
+            yield [photo]
+
+    received = 0
+    for _ in local_engine(2)(WORK, chunks()):
+        received += 1
+        assert taken - received < 2 * AHEAD
+    assert taken == received == 30
+
+
+def test_who_stops_early_leaves_the_rest_undone(tmp_path: Path) -> None:
+    taken: list[Path] = []
+
+    def endless() -> Iterator[list[Path]]:
+        (photo,) = plain_photos(tmp_path, 1)
+        while True:
+            taken.append(photo)
+            yield [photo]
+
+    running = local_engine(1)(WORK, endless())
+    assert len(next(running)) == 1
+    running.close()  # type: ignore[attr-defined]
+    assert len(taken) <= AHEAD + 1
+
+
+@pytest.mark.parametrize(("workers", "size"), [(1, 4), (2, 3)])
+@pytest.mark.parametrize("places", [[0], [11], [5, 6, 10]], ids=["first", "last", "several"])
+def test_a_photo_that_ends_its_process_is_put_aside_and_no_other(
+    tmp_path: Path, workers: int, size: int, places: list[int]
+) -> None:
+    photos = plain_photos(tmp_path, 12)
+    expected = results(here, photos, 12)
+    for place in places:
+        photos[place] = DeadlyPhoto(photos[place])
+        expected[place] = AlignedPhoto("", (), KILLER)
+    assert results(local_engine(workers), photos, size) == expected
+
+
+ENDLESS = """
+import itertools, multiprocessing, sys
+from pathlib import Path
+from keras_faceattr.align.engines import local_engine
+from keras_faceattr.align.work import Work
+from keras_faceattr.data.crop import CropSpec
+
+if __name__ == "__main__":
+    chunks = itertools.repeat([Path(sys.argv[1])] * 4)
+    for number, _ in enumerate(local_engine(2)(Work(CropSpec(16, "centre_square"), "largest", "png"), chunks)):
+        if number == 8:
+            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+"""
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and not a zombie that nobody has collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    (photo,) = plain_photos(tmp_path, 1)
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    parent = subprocess.Popen([sys.executable, script, photo], stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(running(pid) for pid in workers)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    deadline = time.monotonic() + 60
+    while any(running(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(running(pid) for pid in workers)
+
+
+def test_an_engine_is_found_by_name_and_an_address_is_rays(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="add --engine ray"):
+        engine_of("local", 1, "ray://somewhere:10001")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install keras-faceattr\[ray\]"):
+        engine_of("ray", 1, None)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray cluster whose head does no work, with two nodes of one core each."""
+    # Its workers find what stands in this file.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        nodes.workers = [nodes.add_node(num_cpus=1) for _ in range(2)]
+        nodes.wait_for_nodes()
+        ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+        yield nodes
+    finally:
+        ray.shutdown()
+        nodes.shutdown()
+
+
+def test_a_ray_cluster_that_loses_a_node_gives_the_results_of_one_process(tmp_path: Path, cluster: Any) -> None:
+    photos = [written(tmp_path / f"{i:02d}.png", scene(i)) for i in range(36)]
+    (tmp_path / "05.png").write_text("no photo")
+    work = Work(CropSpec(32, "five_points"), "largest", "png")
+    found: list[AlignedPhoto] = []
+    for number, part in enumerate(ray_engine(None)(work, iter(chunked(photos, 2)))):
+        found += part
+        if number == 3:
+            cluster.remove_node(cluster.workers[1], allow_graceful=False)
+    assert found == results(here, photos, 36, work)
+
+
+def test_a_photo_that_ends_its_process_is_put_aside_on_ray_too(tmp_path: Path, cluster: Any) -> None:
+    photos = plain_photos(tmp_path, 4)
+    photos[1] = DeadlyPhoto(photos[1])
+    assert [result.reason for result in results(ray_engine(None), photos, 2)] == [None, KILLER, None, None]
