@@ -76,7 +76,7 @@ def _facts(sidecar: Any, reproduced: int, golden: int) -> list[str]:
     lines = [
         f"\n{sidecar.name}: {sidecar.model}, recipe {sidecar.recipe}, {sidecar.status}",
         f"input    {sidecar.input.name}: {shape} {sidecar.input.dtype}, {sidecar.input.colour} 0–255, "
-        f"crop {sidecar.crop['method']}",
+        f"crop {sidecar.crop_spec().title}",
     ]
     for name, output in sidecar.outputs.items():
         integer = f", scale {output.scale:.6g}, zero point {output.zero_point}" if output.scale is not None else ""

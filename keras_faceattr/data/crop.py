@@ -74,6 +74,11 @@ class CropSpec:
         """Whether a face must be found first."""
         return self.method in FACE_METHODS
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.method}, {self.face} face, margin {self.margin:g}" if self.needs_face else self.method
+
     def detector(self) -> DetectorSpec:
         """What is looked for."""
         return DetectorSpec(self.min_face, self.thresholds, self.factor)

@@ -21,7 +21,7 @@ def artifact_card(experiment: Experiment, sidecar: Sidecar) -> str:
         "## This file",
         "",
         f"`{sidecar.file.name}`, SHA-256 `{sidecar.file.sha256}`, recipe `{sidecar.recipe}`, gates {sidecar.status}. "
-        f"Input {shape} {sidecar.input.dtype}, upright RGB from 0 to 255, cut by `{sidecar.crop['method']}`. "
+        f"Input {shape} {sidecar.input.dtype}, upright RGB from 0 to 255, cut by `{sidecar.crop_spec().title}`. "
         f"{cost.file_bytes / 1e6:.3f} MB, {cost.parameters:,} parameters, {cost.macs / 1e9:.3f} GMAC.",
         "",
         "| gate | limit | measured | verdict |",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
 
 SENSITIVE = {
@@ -31,7 +32,7 @@ def model_card(experiment: Experiment, results: dict[str, Any], provenance: dict
     lines = [
         f"# {experiment.name}",
         "",
-        f"`{experiment.model.name}` at {experiment.data.crop.size}² pixels, tasks: {', '.join(experiment.tasks)}; "
+        f"`{experiment.model.name}` at {experiment.data.crop.size}² pixels ({crop_spec(experiment).title}), tasks: {', '.join(experiment.tasks)}; "
         f"initial weights: {experiment.model.init_from or 'random (from scratch)'}.",
         "",
         "## Data and its terms",

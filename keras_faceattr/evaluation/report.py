@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
 
 STYLE = """
@@ -40,7 +41,7 @@ def html_report(
     title = html.escape(experiment.name)
     body = [
         f"<h1>{title}</h1>",
-        f"<p>{html.escape(experiment.model.name)} at {experiment.data.crop.size}² pixels, measured on "
+        f"<p>{html.escape(experiment.model.name)} at {experiment.data.crop.size}² pixels ({crop_spec(experiment).title}), measured on "
         f"{results['photos']} photos of the split <b>{results['split']}</b>, test-time augmentation: "
         f"{results['tta']}, seed {results['seed']}.</p>",
     ]
