@@ -32,7 +32,8 @@ def model_card(experiment: Experiment, results: dict[str, Any], provenance: dict
     lines = [
         f"# {experiment.name}",
         "",
-        f"`{experiment.model.name}` at {experiment.data.crop.size}² pixels ({crop_spec(experiment).title}), tasks: {', '.join(experiment.tasks)}; "
+        f"`{experiment.model.name}` at {experiment.data.crop.size}² pixels ({crop_spec(experiment).title}), tasks: "
+        f"{', '.join(experiment.tasks)}; "
         f"initial weights: {experiment.model.init_from or 'random (from scratch)'}.",
         "",
         "## Data and its terms",
