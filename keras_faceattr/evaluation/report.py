@@ -41,8 +41,8 @@ def html_report(
     title = html.escape(experiment.name)
     body = [
         f"<h1>{title}</h1>",
-        f"<p>{html.escape(experiment.model.name)} at {experiment.data.crop.size}² pixels ({crop_spec(experiment).title}), "
-        "measured on "
+        f"<p>{html.escape(experiment.model.name)} at {experiment.data.crop.size}² pixels "
+        f"({crop_spec(experiment).title}), measured on "
         f"{results['photos']} photos of the split <b>{results['split']}</b>, test-time augmentation: "
         f"{results['tta']}, seed {results['seed']}.</p>",
     ]
