@@ -28,7 +28,7 @@ quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it
 	echo "page     $$run/export/index.html"
 
 test: $(STAMP)  ## Run all tests that need no download
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -91,7 +91,9 @@ def fit(
     if make_listener:
         listeners.append(make_listener(run, experiment))
     train(experiment, data, network, run, Several(listeners), resume=resume is not None)
-    save_model(experiment, data.tasks, network, run)
+    # Metrics are written behind the model. The same weights would be another file, to which no export belongs.
+    if not (run.metrics_path.exists() and run.model_path.exists()):
+        save_model(experiment, data.tasks, network, run)
     write_results(run, listener.decode_progress())
     return run
 

@@ -197,7 +197,8 @@ def test_a_number_out_of_range_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_source_that_is_not_there_is_one_line(cli: Cli, tmp_path: Path) -> None:
+def test_a_source_that_is_not_there_is_one_line(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_FACEATTR_DATA", raising=False)
     (tmp_path / "empty").mkdir()
     for source, words in [
         (tmp_path / "nowhere", "neither a file nor one that is shipped"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,11 +70,14 @@ def test_resume_refuses_another_config_and_names_the_key(cli: Cli, small_run: Pa
     assert "training.epochs = 2, not 7" in done.error
 
 
-def test_resume_of_a_finished_run_writes_its_report_again(cli: Cli, small_run: Path) -> None:
-    (small_run / "report.html").unlink()
-    assert cli("fit", "--resume", small_run).code == 0
-    assert (small_run / "report.html").exists()
-    assert len(pd.read_csv(small_run / "history.csv")) == 2
+def test_resume_of_a_finished_run_writes_its_report_again(cli: Cli, small_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    (run / "report.html").unlink()
+    model = (run / "model.keras").read_bytes()
+    assert cli("fit", "--resume", run).code == 0
+    assert (run / "report.html").exists()
+    assert (run / "model.keras").read_bytes() == model
+    assert len(pd.read_csv(run / "history.csv")) == 2
 
 
 @pytest.mark.parametrize(
