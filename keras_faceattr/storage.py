@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -51,6 +50,9 @@ def locked(stream: IO[Any], folder: Path) -> Iterator[None]:
     Raises:
         RunError: another process holds it.
     """
+    # Not at the top: this module is everybody's, and not every system has it.
+    import fcntl
+
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

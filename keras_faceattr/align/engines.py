@@ -96,9 +96,13 @@ def ray_engine(address: str | None) -> Engine:
                 chunk, reference = waiting.popleft()
                 try:
                     yield ray.get(reference)
-                except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
+                except _lost(ray):
                     # Again and again: one of its photos did it.
                     yield [_alone(ray, task, work, path) for path in chunk]
+        except ConnectionError as error:
+            raise RunError(f"lost the Ray cluster ({error}); run it again, it goes on") from None
         finally:
             if ours:
                 ray.shutdown()
@@ -106,10 +110,16 @@ def ray_engine(address: str | None) -> Engine:
     return run
 
 
+def _lost(ray: Any) -> tuple[type[Exception], ...]:
+    """What Ray raises for a worker that did not come back."""
+    names = ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "LocalRayletDiedError", "ObjectLostError")
+    return tuple(getattr(ray.exceptions, name) for name in names)
+
+
 def _alone(ray: Any, task: Any, work: Work, path: Path) -> AlignedPhoto:
     try:
         (result,) = ray.get(task.remote(work, [path]))
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
+    except _lost(ray):
         return AlignedPhoto("", (), KILLER)
     return result  # type: ignore[no-any-return]
 

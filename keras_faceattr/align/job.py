@@ -29,6 +29,10 @@ from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
 from keras_faceattr.errors import DataError, RunError
 from keras_faceattr.storage import locked, replacing, write_json, write_text
 
+CONFIG_FILE = "fit.yaml"
+OURS = ("crops", MANIFEST_FILE, "quarantine.csv", CONFIG_FILE, "crop.json", "journal.jsonl")
+"""What is written into the folder."""
+
 CHUNK = 16
 """Photos that a worker takes at a time."""
 
@@ -62,6 +66,7 @@ class Alignment:
         manifest: the photos and their labels.
         work: what is done with each.
         carried: further columns for the table of crops, row by row as the manifest.
+        split: of the config that comes out; by default the manifest's own, if it has one, or a stratified one.
 
     Raises:
         DataError: the folder holds crops of other photos, or that were cut otherwise; or a label has the name of a
@@ -69,21 +74,29 @@ class Alignment:
         RunError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, work: Work, carried: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        work: Work,
+        carried: pd.DataFrame | None = None,
+        split: dict[str, Any] | None = None,
+    ) -> None:
         for task in manifest.tasks.values():
             for column in task.columns:
                 if column in PLACE_COLUMNS:
                     raise DataError(f"the label {column!r} is called as a column of the table of crops; rename it")
         self.folder, self.manifest, self.work = folder, manifest, work
         self.carried = carried
+        self.split = split or {"method": "given" if manifest.rows["split"].notna().any() else "stratified"}
         self.names = crop_names(manifest)
         plan = {**asdict(work), "spec": work.spec.to_dict(), "photos": _photos_hash(manifest)}
         path = folder / "plan.json"
         if path.exists():
             if _read_json(path) != plan:
                 raise DataError(f"{folder} holds crops of other photos or cut otherwise: choose another --out")
-        elif (folder / "crops").exists() or (folder / MANIFEST_FILE).exists():
-            raise DataError(f"{folder} holds something else: choose another --out")
+        elif found := [name for name in OURS if (folder / name).exists()]:
+            raise DataError(f"{folder} holds a {found[0]} of something else: choose another --out")
         else:
             write_json(path, plan)
 
@@ -112,17 +125,21 @@ class Alignment:
         if self.done == len(self.manifest):
             return
         Cropper(self.work.spec)  # Builds the detector once, before many processes would.
+        with self._open_journal() as journal, locked(journal, self.folder):
+            _mend(self.journal_path)
+            done = self.done
+            # Absolute, as a worker may stand elsewhere.
+            paths = [path.absolute() for path in self.manifest.paths()[done:]]
+            chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+            for results in engine(self.work, chunks):
+                for result in results:
+                    self._keep(done, result, journal)
+                    done += 1
+                progress(done)
+
+    def _open_journal(self) -> IO[str]:
         try:
-            with self.journal_path.open("a", encoding="utf-8") as journal, locked(journal, self.folder):
-                _mend(self.journal_path)
-                done = self.done
-                paths = self.manifest.paths()[done:]
-                chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
-                for results in engine(self.work, chunks):
-                    for result in results:
-                        self._keep(done, result, journal)
-                        done += 1
-                    progress(done)
+            return self.journal_path.open("a", encoding="utf-8")
         except OSError as error:
             raise RunError(f"cannot write {self.folder}: {error.strerror}; free space and run it again") from error
 
@@ -144,13 +161,13 @@ class Alignment:
         check_bad_share(aside, photos, max_bad_share, first, "give a higher --max-bad-share")
         if not crops:
             raise DataError(f"no photo has a crop; the first: {first}")
-        self._write_tables()
-        self._write_config()
         labelled = self.manifest
-        # Last, because it says that the folder is complete.
+        # Before the table: without it, crops would be taken for photos.
         write_aligned_set(
             self.folder, AlignedSet(self.work.spec, list(labelled.tasks.values()), list(labelled.sources.values()))
         )
+        self._write_tables()
+        self._write_config()
         return Finished(photos, crops, aside + len(quarantine), without)
 
     def crops(self) -> Iterator[tuple[Path, Path, dict[str, Any]]]:
@@ -166,8 +183,11 @@ class Alignment:
                 temporary.write_bytes(face.content)
         faces = [{"box": face.box, "score": face.score, "points": face.points} for face in result.faces]
         entry = {"sha256": result.sha256, "faces": faces, "reason": result.reason}
-        journal.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        journal.flush()
+        try:
+            journal.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            journal.flush()
+        except OSError as error:
+            raise RunError(f"cannot write {self.folder}: {error.strerror}; free space and run it again") from error
 
     def _crop_name(self, name: str, number: int) -> str:
         # A number in every name, so that no photo is called like another's face.
@@ -214,21 +234,21 @@ class Alignment:
                     crops.writerow([*place, *(_plain(value) for value in values)])
 
     def _write_config(self) -> None:
-        """A config that trains on the crops, if they have labels."""
+        """A config that trains on the crops, if they have labels; one that is there may have been changed by hand."""
         tasks = self.manifest.tasks
-        if not tasks:
+        if not tasks or (self.folder / CONFIG_FILE).exists():
             return
         crop = {k: v for k, v in self.work.spec.to_dict().items() if k != "version"}
         config = {
             "name": self.folder.absolute().name,
             "data": {
                 "sources": [{"reader": "csv_file", "path": str((self.folder / MANIFEST_FILE).absolute())}],
-                "split": {"method": "given" if self.manifest.rows["split"].notna().any() else "stratified"},
+                "split": self.split,
                 "crop": CropConfig(**crop).model_dump(),
             },
             "tasks": {name: {} for name in tasks},
         }
-        write_text(self.folder / "fit.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_text(self.folder / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def crop_names(manifest: Manifest) -> list[str]:

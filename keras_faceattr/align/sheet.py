@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -20,14 +19,17 @@ BOX, POINT, NOTHING = (64, 220, 64), (255, 48, 48), (127, 127, 127)
 
 
 def write_sheet(alignment: Alignment, path: Path) -> int:
-    """Draws up to 24 photos, evenly from all that have a crop, with box and points, each beside its crop.
+    """Draws up to 24 of the photos that have a crop, spread over all, with box and points, each beside its crop.
 
     Returns:
         The number of photos drawn.
     """
-    step = max(1, len(alignment.manifest) // MOST)
+    count = sum(1 for _ in alignment.crops())
+    drawn_ones = set(np.linspace(0, count - 1, min(count, MOST)).round().astype(int).tolist())
     tiles = []
-    for photo_path, crop_path, entry in islice(alignment.crops(), 0, step * MOST, step):
+    for index, (photo_path, crop_path, entry) in enumerate(alignment.crops()):
+        if index not in drawn_ones:
+            continue
         try:
             photo, crop = read_photo(photo_path), read_photo(crop_path)
         except PhotoError:

@@ -13,7 +13,7 @@ import numpy as np
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.cropper import NO_FACE, Cropper
 from keras_faceattr.data.photos import decode_photo
-from keras_faceattr.errors import PhotoError
+from keras_faceattr.errors import PhotoError, RunError
 
 ENCODINGS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 3], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 """OpenCV's settings by suffix; PNG keeps every pixel, JPEG takes a fifth of the room."""
@@ -56,7 +56,7 @@ class AlignedPhoto:
     """What became of a photo.
 
     Attributes:
-        sha256: of its file; empty where it cannot be read.
+        sha256: of its file; empty where it ended its worker.
         faces: its crops.
         reason: why it has none, or why it was cut without a face.
     """
@@ -67,7 +67,11 @@ class AlignedPhoto:
 
 
 def align_photos(work: Work, paths: list[Path]) -> list[AlignedPhoto]:
-    """Cuts photos in order; one that cannot be used says why."""
+    """Cuts photos in order; one that cannot be used says why.
+
+    Raises:
+        RunError: a file cannot be read now, which says nothing of the photo in it.
+    """
     cv2.setNumThreads(1)
     return [_align(work, path) for path in paths]
 
@@ -81,7 +85,7 @@ def _align(work: Work, path: Path) -> AlignedPhoto:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return AlignedPhoto("", (), str(error.strerror))
+        raise RunError(f"{path}: {error.strerror}; mend that, or leave the photo out, and run it again") from None
     digest = hashlib.sha256(content).hexdigest()
     try:
         photo = decode_photo(content, path.name)

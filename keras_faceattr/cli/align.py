@@ -56,7 +56,8 @@ def run_align(options: AlignOptions) -> None:
     _check_apart(options.out, named)
     work = _work(options, named)
     engine = engine_of(options.engine, options.workers or os.cpu_count() or 1, options.address)
-    alignment = Alignment(options.out, named.manifest, work, named.table)
+    split = named.experiment.data.split.model_dump() if named.experiment else None
+    alignment = Alignment(options.out, named.manifest, work, named.table, split)
     total, already = len(named.manifest), alignment.done
     with _Bar(total, already) as bar:
         try:
@@ -75,9 +76,16 @@ def run_align(options: AlignOptions) -> None:
 
 
 def _check_apart(out: Path, named: Named) -> None:
-    """Crops among the photos would be photos the next time; a table names its photos and does not mind."""
+    """Crops among the photos would be photos the next time; a table beside its photos names them and minds less.
+
+    Raises:
+        ConfigError: `out` lies among the photos, or these are crops already.
+    """
     for source in named.manifest.sources.values():
-        if named.table is None and out.absolute().is_relative_to(source.root.absolute()):
+        root, folder = source.root.absolute(), out.absolute()
+        if source.crop is not None:
+            raise ConfigError(f"{root} holds crops already: align the photos that they come from")
+        if folder == root or (named.table is None and folder.is_relative_to(root)):
             raise ConfigError(f"--out {out} lies inside the photos' folder {source.root}: choose one beside it")
 
 
@@ -85,12 +93,13 @@ def _work(options: AlignOptions, named: Named) -> Work:
     base = named.experiment.data.crop.model_dump() if named.experiment else {}
     if base.get("method") not in FACE_METHODS:
         base["method"] = FACE_METHODS[0]
-    given = {key: value for key, value in options.crop.items() if value is not None}
-    face = given.pop("face", None) or base.get("face", CHOICES[0])
-    if face not in CHOICES:
-        raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
-    crop = {**base, **given, "face": face if face != "all" else CHOICES[0]}
+    crop = {**base, **{key: value for key, value in options.crop.items() if value is not None}}
     apply_overrides(crop, options.overrides)
+    face = crop.get("face", CHOICES[0])
+    if face not in CHOICES:
+        raise ConfigError(f"unknown --face {face!r}; {nearest(str(face), CHOICES)}")
+    # A model that is trained on all faces is given one at a time.
+    crop["face"] = face if face != "all" else CHOICES[0]
     return Work(CropSpec(**parse_section(CropConfig, crop, "align").model_dump()), face, options.suffix)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.cli.predictors import open_predictor
-from keras_faceattr.data.aligned import aligned_set_of
+from keras_faceattr.data.aligned import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop import CHOICES
 from keras_faceattr.data.crops import check_same_crop
 from keras_faceattr.errors import ConfigError, DataError, nearest
@@ -24,7 +24,8 @@ def run_predict(path: Path, photos: Path, out: Path | None, tta: str, face: str,
     if face not in CHOICES:
         raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
     opened = open_predictor(path)
-    inputs, aligned = list_inputs(photos), aligned_set_of(photos)
+    aligned = aligned_set_of(photos)
+    inputs = list_inputs(photos / MANIFEST_FILE if aligned and photos.is_dir() else photos)
     if aligned:
         check_same_crop(str(photos), aligned.crop, opened.crop)
     predictor = with_augmentation(opened.predictor, tta)

@@ -11,6 +11,7 @@ from keras_faceattr.cli.options import data_paths
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.aligned import CROP_FILE
 from keras_faceattr.data.datasets import READERS, read_dataset
+from keras_faceattr.data.datasets.csv_file import only_csv
 from keras_faceattr.data.datasets.tables import read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.data.prepare import read_sources, source_path
@@ -69,7 +70,7 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
 
 
 def _described(folder: Path) -> bool:
-    return (folder / CROP_FILE).is_file() or any(folder.glob("*.csv"))
+    return (folder / CROP_FILE).is_file() or any(path.suffix.lower() == ".csv" for path in folder.iterdir())
 
 
 def _with_table(reader: str, path: Path) -> Named:
@@ -78,7 +79,7 @@ def _with_table(reader: str, path: Path) -> Named:
     if path.is_dir():
         if (path / CROP_FILE).is_file():
             return Named(manifest)
-        (path,) = path.glob("*.csv")
+        path = only_csv(path)
     table = read_table(path).set_index("row")
     more = table.loc[manifest.rows["row"], [c for c in table if c not in manifest.rows]].reset_index(drop=True)
     return Named(manifest, table=more)

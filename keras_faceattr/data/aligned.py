@@ -42,7 +42,7 @@ class AlignedSet:
 
 
 def write_aligned_set(folder: Path, aligned: AlignedSet) -> None:
-    """Writes `crop.json`, which says that the folder is complete."""
+    """Writes `crop.json`."""
     plain = {
         "crop": aligned.crop.to_dict(),
         "tasks": [task_to_dict(task) for task in aligned.tasks],
@@ -52,12 +52,12 @@ def write_aligned_set(folder: Path, aligned: AlignedSet) -> None:
 
 
 def aligned_set_of(path: Path) -> AlignedSet | None:
-    """What the crops of a table are; None for any other table.
+    """What the crops of a folder, or of a table that lies in it, are; None for photos.
 
     Raises:
         DataError: `crop.json` is damaged.
     """
-    return read_aligned_set(path.parent) if path.name == MANIFEST_FILE else None
+    return read_aligned_set(path if path.is_dir() else path.parent) if path.suffix.lower() in ("", ".csv") else None
 
 
 def read_aligned_set(folder: Path) -> AlignedSet | None:

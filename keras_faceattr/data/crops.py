@@ -18,6 +18,7 @@ import numpy as np
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.detection.nets import detector_version
 from keras_faceattr.errors import ConfigError, DataError, PhotoError, RunError
 from keras_faceattr.storage import cache_folder, write_json
 
@@ -211,7 +212,7 @@ def _fill(
 
 
 def _stored_path(jobs: Jobs, spec: CropSpec) -> Path:
-    key = hashlib.sha256(repr(spec).encode())
+    key = hashlib.sha256(repr((spec, detector_version() if spec.needs_face else "")).encode())
     for path, ready in jobs:
         try:
             status = path.stat()

@@ -87,8 +87,11 @@ def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:
     """
     cropper, photos = Cropper(crop), {}
     cuts: list[np.ndarray] = []
+    # Faces of a drawn photo have 45 pixels or more.
+    scale = max(1.0, crop.min_face / 40) if crop.needs_face else 1.0
+    height, width = (int(side * scale) for side in GOLDEN_SHAPE)
     for index in range(GOLDEN_TRIES):
-        photo, _ = draw_scene(GOLDEN_SEED, index, *GOLDEN_SHAPE)
+        photo, _ = draw_scene(GOLDEN_SEED, index, height, width)
         found = cropper.cut(photo)
         if not found:
             continue

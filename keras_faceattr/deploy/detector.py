@@ -62,13 +62,14 @@ def export_detector(folder: Path, photo: tuple[int, int], spec: DetectorSpec, wi
         )
     if not all(1 <= number <= 256 for number in windows):
         raise ConfigError(f"windows {windows[0]} and {windows[1]} are not in 1 to 256")
-    files = {}
-    for name, built in net_files(fixed).items():
-        files[name] = folder / f"{name}.tflite"
-        with replacing(files[name]) as temporary:
-            temporary.write_bytes(built.read_bytes())
-        check_operations(read_tflite(files[name]), [], None)
-    golden = _write_golden(folder / "golden", fixed, files, spec)
+    built = net_files(fixed)
+    for path in built.values():
+        check_operations(read_tflite(path), [], None)
+    golden = _write_golden(folder / "golden", fixed, built, spec)
+    files = {name: folder / f"{name}.tflite" for name in built}
+    for name, path in files.items():
+        with replacing(path) as temporary:
+            temporary.write_bytes(built[name].read_bytes())
     path = folder / "detector.json"
     write_json(path, _sidecar(fixed, files, spec, golden))
     return path
@@ -78,7 +79,8 @@ def _write_golden(folder: Path, fixed: Fixed, files: dict[str, Path], spec: Dete
     """Drawn photos with the faces that the files find, which are those that the detector here finds."""
     phone, here = FixedDetector(fixed, files, spec), Detector(spec)
     height, width = fixed.photo
-    expected, overlap, gap = {}, 1.0, 0.0
+    expected: dict[str, Any] = {}
+    overlap, gap = 1.0, 0.0
     for index in range(GOLDEN_PHOTOS):
         photo, _ = draw_scene(GOLDEN_SEED, index, height, width, faces=1 + index % 2)
         found, ours = phone.detect(photo), here.detect(photo)
@@ -90,12 +92,15 @@ def _write_golden(folder: Path, fixed: Fixed, files: dict[str, Path], spec: Dete
             gap = max(gap, float(np.abs(found.points - ours.points[shared.argmax(axis=1)]).max()))
         write_png(folder / f"{index}.png", photo)
         expected[f"{index}.png"] = faces_to_dict(found)
+    count = sum(map(len, expected.values()))
+    if not count:
+        raise ArtifactError("the detector finds no face in drawn photos: lower min_face or the thresholds")
     if overlap < SMALLEST_OVERLAP or gap > LARGEST_GAP:
         raise ArtifactError(
             f"the nets of fixed shape find other faces: IoU {overlap:.4f}, points {gap:.3f} pixels apart"
         )
     write_json(folder / "expected.json", expected)
-    return {"photos": GOLDEN_PHOTOS, "smallest_iou": overlap, "largest_point_gap_px": gap}
+    return {"photos": GOLDEN_PHOTOS, "faces": count, "smallest_iou": overlap, "largest_point_gap_px": gap}
 
 
 def faces_to_dict(faces: Faces) -> list[dict[str, Any]]:

@@ -41,6 +41,8 @@ def measure_end_to_end(path: Path, crop: CropSpec, threads: int, budget_s: float
         BenchmarkError: the crop is no input of this model, or the machine has fewer cores.
     """
     jpeg, cropper = drawn_jpeg(), Cropper(crop)
+    if not cropper.cut(decode_photo(jpeg, "benchmark photo")):
+        raise BenchmarkError(f"{path}: its crop finds no face in the drawn photo of the benchmark")
     with pinned(threads), _decoder_threads(threads):
         net = Net(path, threads)
         entry = net.inputs[0]

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -61,7 +60,7 @@ class Detector:
     ) -> None:
         self.spec = spec or DetectorSpec()
         self.nets = {name: _Net(path, threads) for name, path in (files or net_files()).items()}
-        self.canvas = lru_cache(maxsize=1)(self._canvas)
+        self.last: tuple[tuple[int, int], tuple[Layout, np.ndarray, np.ndarray]] | None = None
         # P-Net's two scores are not normalised: only where their difference says so, a probability is computed.
         self.surplus = np.log(self.spec.thresholds[0] / (1 - self.spec.thresholds[0]))
 
@@ -77,12 +76,13 @@ class Detector:
             boxes = self.refine(pixels, boxes)
         return self.finish(pixels, boxes) if len(boxes) else NO_FACES
 
-    def _canvas(self, height: int, width: int) -> tuple[Layout, np.ndarray, np.ndarray]:
-        """Where photos of a size lie, and P-Net's two inputs."""
-        layout = plan_layout(height, width, self.spec.min_face, self.spec.factor)
-        if not layout.levels:
-            return layout, np.empty(0), np.empty(0)
-        return layout, empty_canvas(layout)[None], barrier(layout)[None]
+    def canvas(self, height: int, width: int) -> tuple[Layout, np.ndarray, np.ndarray]:
+        """Where photos of a size lie, and P-Net's two inputs; of the last size they are kept."""
+        if self.last is None or self.last[0] != (height, width):
+            layout = plan_layout(height, width, self.spec.min_face, self.spec.factor)
+            inputs = (empty_canvas(layout)[None], barrier(layout)[None]) if layout.levels else (np.empty(0),) * 2
+            self.last = (height, width), (layout, *inputs)
+        return self.last[1]
 
     def propose(self, pixels: np.ndarray) -> np.ndarray:
         """(n, 4) squares that P-Net takes for faces, from (height, width, 3) float32 pixels."""
@@ -151,26 +151,30 @@ class Detector:
 
 
 class DetectorPool:
-    """Finds faces from many threads, with a detector for each.
+    """Finds faces from many threads, with as many detectors as are busy at a time.
 
     Args:
         spec: what is looked for.
 
     Raises:
-        DetectionError: the nets cannot be built.
+        DetectionError: at the first photo, the nets cannot be built.
     """
 
     def __init__(self, spec: DetectorSpec | None = None) -> None:
         self.spec = spec
-        self.local = threading.local()
-        net_files()
+        self.idle: list[Detector] = []
 
     def detect(self, photo: np.ndarray) -> Faces:
         """As `Detector.detect`."""
-        if not hasattr(self.local, "detector"):
-            self.local.detector = Detector(self.spec)
-        faces: Faces = self.local.detector.detect(photo)
-        return faces
+        try:
+            detector = self.idle.pop()
+        except IndexError:
+            with _BUILDING:
+                detector = Detector(self.spec)
+        try:
+            return detector.detect(photo)
+        finally:
+            self.idle.append(detector)
 
     def detect_batch(self, photos: Sequence[np.ndarray], workers: int | None = None) -> list[Faces]:
         """Faces of each photo, of whatever sizes.
@@ -180,6 +184,10 @@ class DetectorPool:
         """
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
             return list(pool.map(self.detect, photos))
+
+
+_BUILDING = threading.Lock()
+"""Two threads would build the same nets."""
 
 
 def windows(pixels: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:

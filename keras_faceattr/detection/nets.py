@@ -94,6 +94,11 @@ def _whole(folder: Path, files: dict[str, Path]) -> bool:
         return False
 
 
+def detector_version() -> str:
+    """Of weights and nets: another one may find other faces."""
+    return f"{weights_version()}-{REVISION}"
+
+
 def weights_version() -> str:
     """Of the package that the weights come from.
 

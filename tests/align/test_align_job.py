@@ -446,13 +446,13 @@ def test_labels_that_changed_since_are_written(tmp_path: Path) -> None:
     assert float(table(tmp_path / "out")["age"][0]) == 40
 
 
-@pytest.mark.parametrize("other", ["crops/a.png", "manifest.csv"])
+@pytest.mark.parametrize("other", ["crops/a.png", "manifest.csv", "fit.yaml", "quarantine.csv"])
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, other: str) -> None:
     plain_photos(tmp_path / "photos", 1)
     path = tmp_path / "out" / other
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    assert "holds something else" in refused(tmp_path / "out", manifest_of(tmp_path / "photos"), SQUARES)
+    assert "of something else" in refused(tmp_path / "out", manifest_of(tmp_path / "photos"), SQUARES)
     assert path.read_text() == "mine"
 
 

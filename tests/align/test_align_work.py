@@ -14,6 +14,7 @@ from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
 from keras_faceattr.data.crop import METHODS, CropSpec
 from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.photos import read_photo
+from keras_faceattr.errors import RunError
 
 FACES = Work(CropSpec(48, "five_points"), "largest", "png")
 
@@ -66,8 +67,8 @@ def test_the_hash_is_that_of_the_file_also_of_one_that_is_no_photo(tmp_path: Pat
 
 def test_results_stand_in_the_order_of_the_photos(tmp_path: Path) -> None:
     paths = [written(tmp_path / f"{i}.png", scene(i)) for i in range(3)]
-    both = align_photos(FACES, [paths[2], tmp_path / "absent.png", paths[0]])
-    assert [result.sha256 for result in both] == [aligned(paths[2]).sha256, "", aligned(paths[0]).sha256]
+    both = align_photos(FACES, [paths[2], paths[0]])
+    assert [result.sha256 for result in both] == [aligned(paths[2]).sha256, aligned(paths[0]).sha256]
 
 
 def cut_off(folder: Path, suffix: str) -> Path:
@@ -80,10 +81,7 @@ def cut_off(folder: Path, suffix: str) -> Path:
 def test_a_photo_that_cannot_be_used_says_why_without_its_path(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not a photo")
-    (tmp_path / "folder.jpg").mkdir()
     for path, words in [
-        (tmp_path / "absent.jpg", "No such file or directory"),
-        (tmp_path / "folder.jpg", "Is a directory"),
         (tmp_path / "empty.jpg", "the file is empty"),
         (tmp_path / "text.jpg", "not a photo (its first bytes are of no known image format)"),
         (cut_off(tmp_path, ".jpg"), "the JPEG is truncated"),
@@ -92,6 +90,13 @@ def test_a_photo_that_cannot_be_used_says_why_without_its_path(tmp_path: Path) -
     ]:
         result = aligned(path)
         assert (result.faces, result.reason) == ((), words), path.name
+
+
+def test_a_file_that_cannot_be_read_now_stops_the_work_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    for name, words in (("absent.jpg", "No such file"), ("folder.jpg", "Is a directory")):
+        with pytest.raises(RunError, match=f"{name}: {words}"):
+            aligned(tmp_path / name)
 
 
 def test_a_photo_without_a_face_is_cut_by_the_fallback_and_says_so(tmp_path: Path) -> None:

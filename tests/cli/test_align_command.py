@@ -113,11 +113,26 @@ def test_a_csv_that_is_named_with_its_reader_is_aligned_alike(cli: Cli, tmp_path
     assert pd.read_csv(tmp_path / "out" / "manifest.csv")["score"].tolist() == [1, 2]
 
 
-def test_the_table_of_an_alignment_can_be_aligned_again(cli: Cli, photos: Path, tmp_path: Path) -> None:
+def test_crops_are_not_cut_again(cli: Cli, photos: Path, tmp_path: Path) -> None:
     assert cli("align", photos, "--out", tmp_path / "a", *FAST).code == 0
-    more = ["--method", "centre_square", "--size", "32", *FAST]
-    assert cli("align", tmp_path / "a" / "manifest.csv", "--out", tmp_path / "b", *more).code == 0
-    assert cli("align", tmp_path / "b", "--out", tmp_path / "c", *more).code == 0
+    for source in (tmp_path / "a", tmp_path / "a" / "manifest.csv"):
+        assert "holds crops already" in cli("align", source, "--out", tmp_path / "b", *FAST).error
+
+
+def test_set_and_the_option_choose_the_face_alike(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    for name, choice in (("a", ["--face", "central"]), ("b", ["--set", "face=central"])):
+        assert cli("align", photos, "--out", tmp_path / name, *FAST, *choice).code == 0
+    plans = [json.loads((tmp_path / name / "plan.json").read_text(encoding="utf-8")) for name in "ab"]
+    assert plans[0] == plans[1]
+    assert plans[0]["face"] == plans[0]["spec"]["face"] == "central"
+
+
+def test_a_config_that_was_changed_by_hand_stays(cli: Cli, tmp_path: Path) -> None:
+    command = ("align", small_config(tmp_path / "own.yaml"), "--out", tmp_path / "out", *FAST)
+    assert cli(*command).code == 0
+    (tmp_path / "out" / "fit.yaml").write_text("name: mine")
+    assert cli(*command).code == 0
+    assert (tmp_path / "out" / "fit.yaml").read_text() == "name: mine"
 
 
 def test_crops_do_not_lie_below_the_photos_unless_a_table_names_these(cli: Cli, tmp_path: Path) -> None:

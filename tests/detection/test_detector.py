@@ -458,3 +458,10 @@ def test_finding_faces_imports_no_tensorflow_and_prints_nothing(detector: Detect
     done = search()
     assert done.stdout.splitlines() == ["3", "[]"]
     assert done.stderr == ""
+
+
+def test_a_pool_keeps_its_detectors_from_call_to_call() -> None:
+    pool, photos = DetectorPool(), [scene(number, 96, 120, 1)[0] for number in range(6)]
+    for _ in range(3):
+        pool.detect_batch(photos, workers=2)
+    assert 1 <= len(pool.idle) <= 2

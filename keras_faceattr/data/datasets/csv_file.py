@@ -34,7 +34,7 @@ def read(root: Path, *, tasks: Sequence[Task], image_column: str = "image") -> M
     Raises:
         DataError: there is no csv or more than one, it is unreadable, or it lacks a column.
     """
-    path = root if root.is_file() else _only_csv(root)
+    path = root if root.is_file() else only_csv(root)
     aligned = aligned_set_of(path)
     if aligned:
         given = {task.name for task in tasks}
@@ -53,7 +53,12 @@ def read(root: Path, *, tasks: Sequence[Task], image_column: str = "image") -> M
     return build_manifest(source, pd.DataFrame(columns), tasks)
 
 
-def _only_csv(root: Path) -> Path:
+def only_csv(root: Path) -> Path:
+    """The table of a folder.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
     if (root / CROP_FILE).is_file():
         return root / MANIFEST_FILE
     if not root.is_dir():
