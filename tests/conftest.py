@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from small import SMALL, UNTUNED, Quiet
+from small import SMALL, UNTUNED, CommandLine, Quiet
 from stand_in_phone import phone as phone
 
 if TYPE_CHECKING:
@@ -67,6 +67,22 @@ def tiny_csv(tiny_photos: Callable[..., list[str]]) -> Callable[..., Path]:
         return folder / "labels.csv"
 
     return write
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
+    """Runs `keras-faceattr` with arguments: exit status, stdout and stderr."""
+    from keras_faceattr.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["keras-faceattr", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capfd.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ SMALL = [
 
 UNTUNED = ["integer.fine_tuning=null", "integer.calibration.observer=minmax"]
 """Changes of an export recipe: integers without fine-tuning."""
+
+
+CommandLine = Callable[..., tuple[int, str, str]]
 
 
 class Quiet:

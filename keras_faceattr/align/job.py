@@ -12,6 +12,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -22,15 +23,16 @@ import yaml
 from keras_faceattr.align.engines import Engine
 from keras_faceattr.align.work import AlignedPhoto, Work
 from keras_faceattr.config import CropConfig
-from keras_faceattr.data.aligned import MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
-from keras_faceattr.data.cropper import Cropper
+from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
 from keras_faceattr.data.crops import check_bad_share
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
+from keras_faceattr.detection.nets import net_files
 from keras_faceattr.errors import DataError, RunError
 from keras_faceattr.storage import locked, replacing, write_json, write_text
 
 CONFIG_FILE = "fit.yaml"
-OURS = ("crops", MANIFEST_FILE, "quarantine.csv", CONFIG_FILE, "crop.json", "journal.jsonl")
+QUARANTINE_FILE, JOURNAL_FILE = "quarantine.csv", "journal.jsonl"
+OURS = ("crops", MANIFEST_FILE, QUARANTINE_FILE, CONFIG_FILE, CROP_FILE, JOURNAL_FILE)
 """What is written into the folder."""
 
 CHUNK = 16
@@ -102,7 +104,7 @@ class Alignment:
 
     @property
     def journal_path(self) -> Path:
-        return self.folder / "journal.jsonl"
+        return self.folder / JOURNAL_FILE
 
     @property
     def done(self) -> int:
@@ -124,8 +126,11 @@ class Alignment:
         """
         if self.done == len(self.manifest):
             return
-        Cropper(self.work.spec)  # Builds the detector once, before many processes would.
-        with self._open_journal() as journal, locked(journal, self.folder):
+        if self.work.spec.needs_face:
+            net_files()  # Built once, before many processes would.
+        with self._writing():
+            stream = self.journal_path.open("a", encoding="utf-8")
+        with stream as journal, locked(journal, self.folder):
             _mend(self.journal_path)
             done = self.done
             # Absolute, as a worker may stand elsewhere.
@@ -137,9 +142,10 @@ class Alignment:
                     done += 1
                 progress(done)
 
-    def _open_journal(self) -> IO[str]:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            return self.journal_path.open("a", encoding="utf-8")
+            yield
         except OSError as error:
             raise RunError(f"cannot write {self.folder}: {error.strerror}; free space and run it again") from error
 
@@ -183,11 +189,9 @@ class Alignment:
                 temporary.write_bytes(face.content)
         faces = [{"box": face.box, "score": face.score, "points": face.points} for face in result.faces]
         entry = {"sha256": result.sha256, "faces": faces, "reason": result.reason}
-        try:
+        with self._writing():
             journal.write(json.dumps(entry, ensure_ascii=False) + "\n")
             journal.flush()
-        except OSError as error:
-            raise RunError(f"cannot write {self.folder}: {error.strerror}; free space and run it again") from error
 
     def _crop_name(self, name: str, number: int) -> str:
         # A number in every name, so that no photo is called like another's face.
@@ -215,7 +219,7 @@ class Alignment:
             labels = labels.join(self.carried[[c for c in self.carried if c not in (*PLACE_COLUMNS, *labels)]])
         with (
             replacing(self.folder / MANIFEST_FILE) as table_path,
-            replacing(self.folder / "quarantine.csv") as aside_path,
+            replacing(self.folder / QUARANTINE_FILE) as aside_path,
             table_path.open("w", encoding="utf-8", newline="") as table,
             aside_path.open("w", encoding="utf-8", newline="") as aside,
         ):

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from keras_faceattr.align.engines import ENGINES, engine_of
-from keras_faceattr.align.job import Alignment, Finished
+from keras_faceattr.align.job import CONFIG_FILE, QUARANTINE_FILE, Alignment, Finished
 from keras_faceattr.align.sheet import write_sheet
 from keras_faceattr.align.work import ENCODINGS, Work
 from keras_faceattr.cli.bar import new_bar
@@ -112,10 +112,10 @@ def _print(options: AlignOptions, finished: Finished, already: int, sheet: Path 
     print(f"{line}, {finished.put_aside} put aside")
     print(f"\ncrops    {options.out / 'crops'}\ntable    {options.out / MANIFEST_FILE}")
     if finished.put_aside or finished.cut_without_face:
-        print(f"aside    {options.out / 'quarantine.csv'}")
+        print(f"aside    {options.out / QUARANTINE_FILE}")
     if sheet:
         print(f"preview  {sheet}")
-    config = options.out / "fit.yaml"
+    config = options.out / CONFIG_FILE
     if config.exists():
         print(f"next     keras-faceattr fit {shlex.quote(str(config))}")
     else:

@@ -45,7 +45,7 @@ class Cropper:
 
     Raises:
         ConfigError: no such choice of faces.
-        DetectionError: the crop needs faces, and the detector cannot be built.
+        DetectionError: at the first photo, the crop needs faces and the detector cannot be built.
     """
 
     def __init__(self, spec: CropSpec, face: str | None = None) -> None:

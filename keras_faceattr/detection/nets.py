@@ -72,7 +72,7 @@ def net_files(fixed: Fixed | None = None) -> dict[str, Path]:
         DetectionError: the package `mtcnn` or TensorFlow is missing, or the nets cannot be built.
         RunError: the cache cannot be written.
     """
-    key = hashlib.sha256(repr((weights_version(), REVISION, fixed)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((detector_version(), fixed)).encode()).hexdigest()[:16]
     folder = cache_folder() / "mtcnn" / key
     files = {name: folder / f"{name}.tflite" for name in WINDOWS}
     if not _whole(folder, files):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from small import CommandLine
 
-from keras_faceattr.cli import main
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.deploy.detector_benchmark import agreement, benchmark_detector
 from keras_faceattr.detection.faces import NO_FACES, Faces
@@ -93,25 +93,13 @@ def test_the_package_finds_the_same_faces() -> None:
     assert {"mtcnn, one thread, one by one", "mtcnn, one thread, 16 at once"} <= result["images_per_s"].keys()
 
 
-Command = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Runs `keras-faceattr benchmark detector` with arguments: exit status, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["keras-faceattr", "benchmark", "detector", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
+def command(command_line: CommandLine) -> CommandLine:
+    """Runs `keras-faceattr benchmark detector` with arguments."""
+    return partial(command_line, "benchmark", "detector")
 
 
-def test_the_command_measures_drawn_scenes_in_every_size(command: Command, tmp_path: Path) -> None:
+def test_the_command_measures_drawn_scenes_in_every_size(command: CommandLine, tmp_path: Path) -> None:
     code, out, _ = command("--photos", "1", "--side", "64,48", "--no-package", "--json", "--out", tmp_path)
     assert code == 0
     told: dict[str, Any] = json.loads(out)
@@ -120,7 +108,7 @@ def test_the_command_measures_drawn_scenes_in_every_size(command: Command, tmp_p
     assert json.loads((tmp_path / "detector.json").read_text(encoding="utf-8")) == told
 
 
-def test_the_command_prints_speeds_and_stages_of_photos_of_ones_own(command: Command, tmp_path: Path) -> None:
+def test_the_command_prints_speeds_and_stages_of_photos_of_ones_own(command: CommandLine, tmp_path: Path) -> None:
     for index in range(3):
         photo = draw_scene(5, index, 90, 120)[0]
         assert cv2.imwrite(str(tmp_path / f"{index}.png"), photo[..., ::-1])
@@ -140,12 +128,12 @@ def test_the_command_prints_speeds_and_stages_of_photos_of_ones_own(command: Com
         (["/nowhere"], "/nowhere"),
     ],
 )
-def test_a_wrong_value_is_one_line(command: Command, options: list[str], words: str) -> None:
+def test_a_wrong_value_is_one_line(command: CommandLine, options: list[str], words: str) -> None:
     code, out, err = command(*options, "--no-package", "--photos", "1")
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert (code, out, len(lines)) == (2, "", 1), err
     assert words in lines[0]
 
 
-def test_no_side_at_all_is_refused(command: Command) -> None:
+def test_no_side_at_all_is_refused(command: CommandLine) -> None:
     assert command("--side", ",", "--no-package", "--photos", "1")[0] == 2

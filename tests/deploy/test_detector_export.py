@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from small import CommandLine
 
-from keras_faceattr.cli import main
 from keras_faceattr.data.photos import read_photo
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.deploy.detector import GOLDEN_SEED, export_detector
@@ -32,8 +32,6 @@ SPEC = DetectorSpec(MIN_FACE)
 SHAPE = ["--photo", f"{WIDTH}x{HEIGHT}", "--windows", "8,3"]
 NETS = ("pnet", "rnet", "onet")
 
-Command = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,18 +46,9 @@ def sidecar(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Runs `keras-faceattr export --detector` with arguments: exit status, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["keras-faceattr", "export", "--detector", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
+def command(command_line: CommandLine) -> CommandLine:
+    """Runs `keras-faceattr export --detector` with arguments."""
+    return partial(command_line, "export", "--detector")
 
 
 def test_files_stand_beside_what_describes_them(folder: Path, sidecar: dict[str, Any]) -> None:
@@ -154,7 +143,7 @@ def test_a_port_that_reads_the_files_finds_the_golden_faces(folder: Path, sideca
             assert overlaps(found.boxes, ours.boxes).max(axis=1).min() > 0.99
 
 
-def test_the_command_says_what_it_wrote(command: Command, folder: Path, tmp_path: Path) -> None:
+def test_the_command_says_what_it_wrote(command: CommandLine, folder: Path, tmp_path: Path) -> None:
     code, out, _ = command(*SHAPE, "--set", "min_face=24", "--out", tmp_path / "out")
     assert code == 0
     assert "rnet  " in out and "8 × 24 × 24 × 3" in out and f"sidecar  {tmp_path}/out/detector.json" in out
@@ -168,7 +157,9 @@ def test_the_command_says_what_it_wrote(command: Command, folder: Path, tmp_path
     assert told == json.loads((folder / "detector.json").read_text(encoding="utf-8"))
 
 
-def test_the_settings_of_a_runs_crop_are_used_unless_changed(command: Command, folder: Path, tmp_path: Path) -> None:
+def test_the_settings_of_a_runs_crop_are_used_unless_changed(
+    command: CommandLine, folder: Path, tmp_path: Path
+) -> None:
     crop = {"method": "five_points", "min_face": MIN_FACE, "thresholds": [0.5, 0.6, 0.8], "size": 32}
     data = {"sources": [{"reader": "synthetic"}], "crop": crop}
     experiment = parse_experiment({"name": "own", "data": data, "tasks": {"age": {}}}, "test")
@@ -210,7 +201,7 @@ def test_the_settings_of_a_runs_crop_are_used_unless_changed(command: Command, f
     ids=" ".join,
 )
 def test_a_wrong_value_is_one_line_before_any_work(
-    command: Command, tmp_path: Path, options: list[str], words: str
+    command: CommandLine, tmp_path: Path, options: list[str], words: str
 ) -> None:
     code, out, err = command("--out", tmp_path / "out", *options)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
