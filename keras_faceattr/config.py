@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Section(BaseModel):
@@ -89,7 +91,38 @@ class DataConfig(Section):
     max_bad_share: Share = 0.01
 
 
-class TaskConfig(Section):
+class MethodSettings(Section):
+    """What may be set about a task's loss; each method names those that it looks at.
+
+    Attributes:
+        expectation_weight: λ, weight of the expectation's L1 beside the divergence.
+        kl_reduction: `sum` over the bins as the paper writes it, or `mean` over the bins as the authors' code
+            weights it: with `mean`, λ = 1 is K times heavier against the divergence.
+        label_smoothing: of classes.
+        delta: δ, in the task's unit: above it the error counts linearly.
+        huber_form: `continuous`, or `paper`, whose two pieces do not meet at δ.
+        class_weight: θc, weight of the classification beside the regression.
+        value_weight: θr, weight of the regression.
+        relation_weight: α, weight of the relations between attributes.
+        relation_decay: λ, by which earlier batches count less in the relations.
+        positive_relation: r_p, from which correlation on two attributes should agree.
+        negative_relation: r_n, up to which correlation they should differ.
+    """
+
+    expectation_weight: NotNegative = 1.0
+    kl_reduction: Literal["sum", "mean"] = "sum"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    delta: Annotated[float, Field(gt=0)] = 0.6
+    huber_form: Literal["continuous", "paper"] = "continuous"
+    class_weight: NotNegative = 0.4
+    value_weight: NotNegative = 0.6
+    relation_weight: NotNegative = 0.5
+    relation_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
+    positive_relation: Correlation = 0.8
+    negative_relation: Correlation = 0.2
+
+
+class TaskConfig(MethodSettings):
     """What to learn of a task and how; the definition comes from the data set unless it stands here."""
 
     kind: Literal["scalar", "binary", "categorical", "multilabel"] | None = None
@@ -99,28 +132,36 @@ class TaskConfig(Section):
     unit: str | None = None
     default_std: Annotated[float, Field(gt=0)] | None = None
     tolerances: list[float] | None = None
+    cut_points: list[float] | None = None
     classes: list[str] | None = None
     attributes: list[str] | None = None
     groups: dict[str, list[str]] | None = None
-    method: str = "dldl_v2"
+    method: str | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
-    expectation_weight: Annotated[float, Field(ge=0)] = 1.0
-    kl_reduction: Literal["sum", "mean"] = "sum"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def definition(self) -> dict[str, Any]:
         """The task's own fields that this section sets."""
-        learning = {"method", "weight", "expectation_weight", "kl_reduction", "label_smoothing"}
-        return self.model_dump(exclude=learning, exclude_none=True)
+        return self.model_dump(exclude={"method", "weight", *MethodSettings.model_fields}, exclude_none=True)
+
+    def settings(self) -> MethodSettings:
+        """Those of the method."""
+        return MethodSettings(**{name: getattr(self, name) for name in MethodSettings.model_fields})
 
 
 class ModelConfig(Section):
-    """Which net, and what it starts from."""
+    """Which net, and what it starts from; any further key is an option of the net, such as `pooling`."""
+
+    model_config = ConfigDict(extra="allow")
 
     name: str = "tiny_att_net"
-    pooling: Literal["hybrid", "average", "max"] = "hybrid"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    vote: Literal["majority", "soft"] = "majority"
     init_from: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those of the net."""
+        return dict(self.model_extra or {})
 
 
 class OptimizerConfig(Section):
@@ -153,6 +194,7 @@ class TrainingConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    loss_weights: Literal["fixed", "learned"] = "fixed"
     first_stage_epochs: Annotated[int, Field(ge=0)] = 0
     early_stop_epochs: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"

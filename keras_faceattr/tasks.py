@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,8 @@ class ScalarTask:
         unit: shown behind every number of this task.
         default_std: σ of the label distribution where a photo has none, in `unit`.
         tolerances: the k of the cumulative scores CS@k, in `unit`.
+        cut_points: where one class ends and the next begins, ascending, in `unit`, for methods that also classify.
+            Empty: halfway between whole numbers, so that a value's class is the value rounded.
     """
 
     kind: ClassVar[str] = "scalar"
@@ -33,6 +36,7 @@ class ScalarTask:
     unit: str = ""
     default_std: float = 0.0
     tolerances: tuple[float, ...] = ()
+    cut_points: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and math.isfinite(self.step)):
@@ -51,6 +55,28 @@ class ScalarTask:
         object.__setattr__(self, "default_std", self.default_std or 2 * self.step)
         if self.default_std < 0:
             raise ConfigError(f"task {self.name!r}: default_std {self.default_std} is below 0")
+        object.__setattr__(self, "cut_points", tuple(self.cut_points))
+        cuts = (self.minimum, *self.cut_points, self.maximum)
+        if not all(low < high for low, high in pairwise(cuts)):
+            raise ConfigError(
+                f"task {self.name!r}: cut_points {list(self.cut_points)} must ascend between {self.minimum:g} and "
+                f"{self.maximum:g}"
+            )
+
+    @property
+    def cuts(self) -> np.ndarray:
+        """(classes − 1,) where one class ends and the next begins, ascending, in `unit`."""
+        if self.cut_points:
+            return np.array(self.cut_points, "float64")
+        halves = np.arange(math.floor(self.minimum), math.ceil(self.maximum)) + 0.5
+        inside: np.ndarray = halves[(halves > self.minimum) & (halves < self.maximum)]
+        return inside if len(inside) else np.array([(self.minimum + self.maximum) / 2])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes between the cut points, such as `1.5 to 2.5`."""
+        edges = [self.minimum, *self.cuts, self.maximum]
+        return tuple(f"{low:g} to {high:g}" for low, high in pairwise(edges))
 
     @property
     def bins(self) -> np.ndarray:

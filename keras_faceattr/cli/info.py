@@ -34,8 +34,7 @@ def run_info(name: str, size: int, json: bool) -> None:
     if Path(name).is_dir():
         profile = profile_model(load_model(Run(Path(name)).model_path))
     else:
-        task = architecture(name).default_task
-        profile = profile_model(build_network(name, {task.name: (task, "dldl_v2")}, size=size).inference)
+        profile = profile_model(build_network(name, architecture(name).tasks, size=size).inference)
     if json:
         print_json({**dataclasses.asdict(profile), "gmacs": round(profile.macs / 1e9, 3)})
     else:

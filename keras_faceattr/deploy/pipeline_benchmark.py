@@ -21,7 +21,7 @@ from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.pipeline import training_batches
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.training.fit import network_of
-from keras_faceattr.training.loop import compile_model
+from keras_faceattr.training.loop import compile_model, make_losses, track
 from keras_faceattr.training.optimizer import make_optimizer
 
 WARMUP_STEPS = 5
@@ -58,7 +58,9 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     network = network_of(experiment, data.tasks, experiment.training.precision)
     model, part, batch_size = network.trainable, data.parts["train"], experiment.training.batch_size
     optimizer = make_optimizer(experiment.training, steps)
-    compile_model(model, optimizer, experiment, data.tasks, first_stage=False)
+    losses = make_losses(experiment, data.tasks)
+    track(model, losses)
+    compile_model(model, optimizer, experiment, losses, first_stage=False)
     decoded = dataclasses.replace(part, crops=dataclasses.replace(part.crops, pixels=None))
     batches = _batches(experiment, part)
     _, images, labels = next(batches)

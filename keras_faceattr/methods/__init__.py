@@ -6,33 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from keras import ops
+
+from keras_faceattr.config import MethodSettings
 from keras_faceattr.errors import ConfigError, nearest
-from keras_faceattr.losses import classification, label_distribution, ranking, regression
-from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
+from keras_faceattr.losses import classification, huber, label_distribution, ranking, regression
+from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 Tensor = Any
-
-
-@dataclass(frozen=True)
-class MethodSettings:
-    """What a config may set about a task's loss.
-
-    Attributes:
-        expectation_weight: λ, weight of the expectation's L1 beside the divergence.
-        kl_reduction: `sum` over the bins as the paper writes it, or `mean` over the bins as the authors' code
-            weights it: with `mean`, λ = 1 is K times heavier against the divergence.
-        label_smoothing: for categorical tasks.
-    """
-
-    expectation_weight: float = 1.0
-    kl_reduction: str = "sum"
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.kl_reduction not in ("sum", "mean"):
-            raise ConfigError(
-                f"unknown kl_reduction {self.kl_reduction!r}; {nearest(self.kl_reduction, ('sum', 'mean'))}"
-            )
 
 
 @dataclass(frozen=True)
@@ -41,15 +22,32 @@ class Method:
 
     Attributes:
         head: which head of `models.heads` reads the features and decodes.
-        loss: (values (batch,), stds (batch,), raw (batch, units), bins (K,), settings) → (batch,).
-        has_expectation_weight: whether `expectation_weight` means anything to it.
+        loss: (labels (batch, width), raw outputs (batch, units), task, settings) → (batch, 1), or (batch, attributes).
         source: paper and section.
+        settings: of `MethodSettings`, those that mean anything to it.
+        kinds: of tasks.
     """
 
     head: str
-    loss: Callable[[Tensor, Tensor, Tensor, Tensor, MethodSettings], Tensor]
+    loss: Callable[[Tensor, Tensor, Any, MethodSettings], Tensor]
     source: str
-    has_expectation_weight: bool = False
+    settings: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("scalar",)
+
+
+def _scalar(loss: Callable[[Tensor, Tensor, Tensor, Tensor, MethodSettings], Tensor]) -> Any:
+    """A loss of values (batch,), σ (batch,), raw outputs and bins (K,) as one of labels."""
+
+    def of_labels(labels: Tensor, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
+        bins = ops.convert_to_tensor(task.bins.astype("float32"))
+        return ops.expand_dims(loss(labels[:, 0], labels[:, 1], raw, bins, settings), -1)
+
+    return of_labels
+
+
+def _error(penalty: Callable[[Tensor, MethodSettings], Tensor]) -> Any:
+    """A loss of the error in the task's unit, without any squashing."""
+    return _scalar(lambda y, _, x, bins, settings: penalty(regression.unproject(x[:, 0], bins) - y, settings))
 
 
 def _kl(values: Tensor, stds: Tensor, raw: Tensor, bins: Tensor, settings: MethodSettings) -> Tensor:
@@ -63,34 +61,110 @@ def _kl_and_l1(values: Tensor, stds: Tensor, raw: Tensor, bins: Tensor, settings
     return _kl(values, stds, raw, bins, settings) + settings.expectation_weight * l1
 
 
+def _class_and_value(labels: Tensor, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
+    bins = ops.convert_to_tensor(task.bins.astype("float32"))
+    cuts = ops.convert_to_tensor(task.cuts.astype("float32"))
+    classes = ops.sum(ops.cast(labels[:, :1] >= cuts, "float32"), axis=-1)
+    of_class = classification.cross_entropy(classes, raw[:, 1:])
+    of_value = ops.square(regression.unproject(raw[:, 0], bins) - labels[:, 0])
+    return ops.expand_dims(settings.class_weight * of_class + settings.value_weight * of_value, -1)
+
+
+def _cross_entropy(labels: Tensor, raw: Tensor, task: CategoricalTask, settings: MethodSettings) -> Tensor:
+    """Mean over the members of an ensemble, of which there is one in most nets."""
+    count = len(task.classes)
+    members = [raw[:, i : i + count] for i in range(0, raw.shape[-1], count)]
+    losses = [classification.cross_entropy(labels[:, 0], member, settings.label_smoothing) for member in members]
+    return ops.expand_dims(sum(losses[1:], losses[0]) / len(losses), -1)
+
+
 METHODS: dict[str, Method] = {
-    "mr_l1": Method("regression", lambda y, s, x, b, _: regression.regression_l1(y, x, b), "DLDL-v2, 4.5.4, MR"),
-    "mr_l2": Method("regression", lambda y, s, x, b, _: regression.regression_l2(y, x, b), "DLDL-v2, 4.5.4, MR"),
+    "mr_l1": Method(
+        "regression", _scalar(lambda y, s, x, b, _: regression.regression_l1(y, x, b)), "DLDL-v2, 4.5.4, MR"
+    ),
+    "mr_l2": Method(
+        "regression", _scalar(lambda y, s, x, b, _: regression.regression_l2(y, x, b)), "DLDL-v2, 4.5.4, MR"
+    ),
     "dex": Method(
-        "distribution", lambda y, s, x, b, _: classification.nearest_bin_cross_entropy(y, x, b), "DLDL-v2, 4.5.4, DEX"
+        "distribution",
+        _scalar(lambda y, s, x, b, _: classification.nearest_bin_cross_entropy(y, x, b)),
+        "DLDL-v2, 4.5.4, DEX",
     ),
-    "ranking": Method("ranking", lambda y, s, x, b, _: ranking.ranking_loss(y, x, b), "DLDL-v2, 4.5.4, Ranking"),
+    "ranking": Method(
+        "ranking", _scalar(lambda y, s, x, b, _: ranking.ranking_loss(y, x, b)), "DLDL-v2, 4.5.4, Ranking"
+    ),
     "er": Method(
-        "distribution", lambda y, s, x, b, _: label_distribution.expectation_l1(y, x, b), "DLDL-v2, 4.5.4, ER"
+        "distribution", _scalar(lambda y, s, x, b, _: label_distribution.expectation_l1(y, x, b)), "DLDL-v2, 4.5.4, ER"
     ),
-    "dldl": Method("distribution", _kl, "DLDL-v2, 4.5.4, DLDL (λ = 0)"),
-    "dldl_v2": Method("distribution", _kl_and_l1, "DLDL-v2, eq. 12", has_expectation_weight=True),
+    "dldl": Method("distribution", _scalar(_kl), "DLDL-v2, 4.5.4, DLDL (λ = 0)", ("kl_reduction",)),
+    "dldl_v2": Method("distribution", _scalar(_kl_and_l1), "DLDL-v2, eq. 12", ("kl_reduction", "expectation_weight")),
+    "l1": Method("linear", _error(lambda e, _: ops.abs(e)), "HMTNet, table 4"),
+    "mse": Method("linear", _error(lambda e, _: ops.square(e)), "HMTNet, table 4"),
+    "smooth_l1": Method("linear", _error(lambda e, _: huber.smooth_l1(e)), "HMTNet, table 4"),
+    "smooth_huber": Method(
+        "linear",
+        _error(lambda e, settings: huber.smooth_huber(e, settings.delta, settings.huber_form)),
+        "HMTNet, Loss_a",
+        ("delta", "huber_form"),
+    ),
+    "crnet": Method("class_and_value", _class_and_value, "CRNet, L", ("class_weight", "value_weight")),
+    "cross_entropy": Method("categorical", _cross_entropy, "HMTNet, Loss_r", ("label_smoothing",), ("categorical",)),
+    "binary_cross_entropy": Method(
+        "binary", lambda y, x, *_: classification.binary_cross_entropy(y, x), "HMTNet, Loss_g", (), ("binary",)
+    ),
+    "attribute_cross_entropy": Method(
+        "multilabel", lambda y, x, *_: classification.binary_cross_entropy(y, x), "OBRL, eq. 4", (), ("multilabel",)
+    ),
+    "obrl": Method(
+        "multilabel",
+        lambda y, x, *_: classification.binary_cross_entropy(y, x),
+        "OBRL, eq. 1 to 4",
+        ("relation_weight", "relation_decay", "positive_relation", "negative_relation"),
+        ("multilabel",),
+    ),
 }
 
-HEAD_OF_KIND: dict[type, str] = {BinaryTask: "binary", CategoricalTask: "categorical", MultilabelTask: "multilabel"}
+DEFAULTS = {
+    "scalar": "dldl_v2",
+    "binary": "binary_cross_entropy",
+    "categorical": "cross_entropy",
+    "multilabel": "attribute_cross_entropy",
+}
+"""The method of a task where nothing is said."""
 
 
-def scalar_method(name: str) -> Method:
-    """The row called `name`.
+def methods_for(kind: str) -> list[str]:
+    """Names of the methods for a kind of task."""
+    return [name for name, method in METHODS.items() if kind in method.kinds]
+
+
+def method_of(task: Task, name: str | None = None) -> Method:
+    """The method by which a task is learned.
+
+    Args:
+        name: of `METHODS`; None for the usual one of the task's kind.
 
     Raises:
-        ConfigError: there is none; the message lists the valid names.
+        ConfigError: there is none of this name, or it is for another kind of task; the message lists the valid ones.
     """
+    name = name or DEFAULTS[task.kind]
+    valid = methods_for(task.kind)
     if name not in METHODS:
-        raise ConfigError(f"unknown method {name!r}; {nearest(name, METHODS)}")
+        raise ConfigError(f"unknown method {name!r}; {nearest(name, valid)}")
+    if name not in valid:
+        raise ConfigError(f"method {name!r} is not for {task.kind} tasks such as {task.name!r}; {nearest(name, valid)}")
     return METHODS[name]
 
 
-def head_name(task: Task, method: str) -> str:
-    """Which head of `models.heads` serves a task learned by a method."""
-    return scalar_method(method).head if isinstance(task, ScalarTask) else HEAD_OF_KIND[type(task)]
+def check_settings(task: Task, name: str | None, settings: MethodSettings) -> None:
+    """Refuses settings at which the method does not look.
+
+    Raises:
+        ConfigError: one of them is not as it usually is.
+    """
+    row, usual = method_of(task, name), MethodSettings()
+    for setting in MethodSettings.model_fields:
+        if setting not in row.settings and getattr(settings, setting) != getattr(usual, setting):
+            known = f"it looks at {', '.join(row.settings)}" if row.settings else "it has no settings"
+            method = name or DEFAULTS[task.kind]
+            raise ConfigError(f"tasks.{task.name}.{setting}: the method {method!r} does not look at it; {known}")

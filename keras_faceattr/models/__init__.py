@@ -1,14 +1,32 @@
-"""Nets by name, and the network of a backbone with a head for each task."""
+"""Nets by name: each a function from pixels to what every task's head reads."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from keras_faceattr.errors import ModelError, nearest
+from keras_faceattr.models.crnet import CRNET_VARIANTS, crnet
+from keras_faceattr.models.hmtnet import HMTNET_VARIANTS, hmtnet
 from keras_faceattr.models.thin_vgg import THIN_VGG_VARIANTS, thin_vgg
-from keras_faceattr.tasks import Task, age_task, attractiveness_task
+from keras_faceattr.tasks import CategoricalTask, Task, age_task, attractiveness_task
+
+Tasks = dict[str, tuple[Task, str | None]]
+"""Task and method by the task's name; None for the usual method."""
+
+
+def shared(backbone: Callable[..., Any]) -> Callable[..., Any]:
+    """A net that gives one vector of features to all tasks alike."""
+
+    @functools.wraps(backbone)
+    def net(pixels: Any, tasks: dict[str, Task], **options: Any) -> Any:
+        features = backbone(pixels, **options)
+        return dict.fromkeys(tasks, features)
+
+    return net
 
 
 @dataclass(frozen=True)
@@ -16,20 +34,53 @@ class Architecture:
     """A registered net.
 
     Attributes:
-        backbone: (input tensor in 0–255, variant options) → features (batch, channels).
+        net: (pixels (batch, side, side, 3) from 0 to 255, tasks by name, options) → features of each task by its name.
         options: of the variant.
-        default_task: what the net predicts where nothing else is said.
+        tasks: what it predicts, and by which method, where nothing else is said.
+        title: what it is, for people.
     """
 
-    backbone: Callable[..., Any]
+    net: Callable[..., Any]
     options: dict[str, Any]
-    default_task: Task
+    tasks: Tasks
+    title: str = field(default="")
 
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Refuses options that the net does not have.
+
+        Raises:
+            ModelError: naming the nearest valid one.
+        """
+        known = [name for name in inspect.signature(self.net).parameters if name not in ("pixels", "tasks")]
+        free = [name for name in known if name not in self.options]
+        for name in options:
+            if name not in free:
+                raise ModelError(f"the net has no option {name!r}; {nearest(name, free) if free else 'it has none'}")
+
+
+def _learned(*tasks: Task, **methods: str) -> Tasks:
+    return {task.name: (task, methods.get(task.name)) for task in tasks}
+
+
+GENDER = CategoricalTask("gender", ("female", "male"))
+RACE = CategoricalTask("race", ("Asian", "Caucasian"))
 
 MODELS: dict[str, Architecture] = {
-    f"{size}_{kind}_net": Architecture(thin_vgg, {"width": width}, task)
-    for size, width in THIN_VGG_VARIANTS.items()
-    for kind, task in (("att", attractiveness_task()), ("age", age_task()))
+    **{
+        f"{size}_{kind}_net": Architecture(shared(thin_vgg), {"width": width}, _learned(task), "thin VGG of DLDL-v2")
+        for size, width in THIN_VGG_VARIANTS.items()
+        for kind, task in (("att", attractiveness_task()), ("age", age_task()))
+    },
+    **{
+        name: Architecture(
+            hmtnet, options, _learned(attractiveness_task(), GENDER, RACE, attractiveness="smooth_huber"), "HMTNet"
+        )
+        for name, options in HMTNET_VARIANTS.items()
+    },
+    **{
+        name: Architecture(crnet, options, _learned(attractiveness_task(), attractiveness="crnet"), "CRNet")
+        for name, options in CRNET_VARIANTS.items()
+    },
 }
 
 

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from keras import layers
 
-from keras_faceattr.models.layers import Expectation, RankingDistribution, RankingValue, Unproject
-from keras_faceattr.tasks import Task
+from keras_faceattr.errors import ModelError
+from keras_faceattr.models.layers import (
+    ClassProbabilities,
+    Expectation,
+    LinearValue,
+    MajorityVote,
+    RankingDistribution,
+    RankingValue,
+    Reorder,
+    SoftVote,
+    Unproject,
+)
+from keras_faceattr.tasks import MultilabelTask, Task
 
 Tensor = Any
+
+Features = Tensor | list[Tensor] | dict[str, Tensor]
+"""What a net gives a task: one vector for all its raw outputs; or a vector for each part of them, by name: the groups
+of attributes, or the `value` and the `classes`; or a vector for each member of an ensemble. Each is (batch, channels).
+"""
 
 
 @dataclass(frozen=True)
@@ -19,12 +35,17 @@ class Head:
     """A row of the table.
 
     Attributes:
-        units: how many raw outputs a task needs.
+        parts: how many raw outputs each part of a task needs, in their order.
         decode: (task, raw (batch, units)) → outputs by name.
     """
 
-    units: Callable[[Any], int]
+    parts: Callable[[Any], dict[str, int]]
     decode: Callable[[Any, Tensor], dict[str, Tensor]]
+
+    def units(self, task: Task) -> int:
+        """How many raw outputs a task needs in all."""
+        # Attributes may be in no group, where the net does not look at groups.
+        return len(task.attributes) if isinstance(task, MultilabelTask) else sum(self.parts(task).values())
 
 
 def _bins(task: Any) -> dict[str, Any]:
@@ -49,6 +70,15 @@ def _regression(task: Any, raw: Tensor) -> dict[str, Tensor]:
     return {task.name: Unproject(**_bins(task), name=task.name, dtype="float32")(raw)}
 
 
+def _linear(task: Any, raw: Tensor) -> dict[str, Tensor]:
+    return {task.name: LinearValue(**_bins(task), name=task.name, dtype="float32")(raw)}
+
+
+def _class_and_value(task: Any, raw: Tensor) -> dict[str, Tensor]:
+    name = f"{task.name}_classes"
+    return _linear(task, raw) | {name: ClassProbabilities(name=name, dtype="float32")(raw)}
+
+
 def _softmax(task: Any, raw: Tensor) -> dict[str, Tensor]:
     return {task.name: layers.Softmax(name=task.name, dtype="float32")(raw)}
 
@@ -57,17 +87,56 @@ def _sigmoid(task: Any, raw: Tensor) -> dict[str, Tensor]:
     return {task.name: layers.Activation("sigmoid", name=task.name, dtype="float32")(raw)}
 
 
+def _attributes(task: Any) -> dict[str, int]:
+    return {group: len(names) for group, names in task.groups.items()} or {"all": len(task.attributes)}
+
+
 HEADS: dict[str, Head] = {
-    "distribution": Head(lambda task: len(task.bins), _distribution),
-    "ranking": Head(lambda task: len(task.bins) - 1, _ranking),
-    "regression": Head(lambda task: 1, _regression),
-    "binary": Head(lambda task: 1, _sigmoid),
-    "categorical": Head(lambda task: len(task.classes), _softmax),
-    "multilabel": Head(lambda task: len(task.attributes), _sigmoid),
+    "distribution": Head(lambda task: {"bins": len(task.bins)}, _distribution),
+    "ranking": Head(lambda task: {"thresholds": len(task.bins) - 1}, _ranking),
+    "regression": Head(lambda task: {"value": 1}, _regression),
+    "linear": Head(lambda task: {"value": 1}, _linear),
+    "class_and_value": Head(lambda task: {"value": 1, "classes": len(task.class_names)}, _class_and_value),
+    "binary": Head(lambda task: {"answer": 1}, _sigmoid),
+    "categorical": Head(lambda task: {"classes": len(task.classes)}, _softmax),
+    "multilabel": Head(_attributes, _sigmoid),
 }
 
+VOTES = {"majority": MajorityVote, "soft": SoftVote}
+"""How an ensemble decides on a class."""
 
-def raw_outputs(features: Tensor, task: Task, head: str) -> Tensor:
-    """(batch, units) raw outputs of a task, in float32 whatever the precision of the features."""
-    units = HEADS[head].units(task)
-    return layers.Dense(units, kernel_initializer="he_normal", name=f"{task.name}_raw", dtype="float32")(features)
+
+def raw_outputs(features: Features, task: Task, head: str) -> Tensor:
+    """(batch, units) raw outputs of a task, in float32 whatever the precision of the features.
+
+    The layer that gives them is called `<task>_raw`.
+
+    Raises:
+        ModelError: the net gives features by part, and the task has other parts.
+    """
+    name, parts = f"{task.name}_raw", HEADS[head].parts(task)
+    if isinstance(features, list):
+        units = HEADS[head].units(task)
+        members = [_dense(member, units, f"{task.name}_raw_{i}") for i, member in enumerate(features, start=1)]
+        return layers.Concatenate(name=name, dtype="float32")(members)
+    if not isinstance(features, Mapping):
+        return _dense(features, HEADS[head].units(task), name)
+    if features.keys() != parts.keys():
+        raise ModelError(f"task {task.name!r} has the parts {', '.join(parts)}; the net gives {', '.join(features)}")
+    raw = [_dense(features[part], units, f"{task.name}_raw_{part}") for part, units in parts.items()]
+    if not isinstance(task, MultilabelTask):
+        return layers.Concatenate(name=name, dtype="float32")(raw)
+    grouped = [attribute for names in task.groups.values() for attribute in names]
+    joined = layers.Concatenate(name=f"{task.name}_groups", dtype="float32")(raw)
+    return Reorder([grouped.index(attribute) for attribute in task.attributes], name=name, dtype="float32")(joined)
+
+
+def decoded_outputs(features: Features, raw: Tensor, task: Task, head: str, vote: str) -> dict[str, Tensor]:
+    """What the model returns for a task, by name."""
+    if isinstance(features, list):
+        return {task.name: VOTES[vote](len(features), name=task.name, dtype="float32")(raw)}
+    return HEADS[head].decode(task, raw)
+
+
+def _dense(features: Tensor, units: int, name: str) -> Tensor:
+    return layers.Dense(units, kernel_initializer="he_normal", name=name, dtype="float32")(features)

@@ -22,16 +22,24 @@ def normalise(pixels: Tensor) -> Tensor:
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(pixels)
 
 
-def conv_block(x: Tensor, channels: int, name: str) -> Tensor:
-    """3×3 convolution without bias, batch norm, ReLU; He-normal weights as the authors.
+def conv_block(
+    x: Tensor, channels: int, name: str, kernel: int = 3, stride: int = 1, relu: bool = True, padding: str = "same"
+) -> Tensor:
+    """Convolution without bias, batch norm, ReLU; He-normal weights as the authors of DLDL-v2.
 
     Source: DLDL-v2, section 3.4.
     """
-    x = layers.Conv2D(channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv")(
-        x
-    )
+    x = layers.Conv2D(
+        channels,
+        kernel,
+        stride,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
     x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=1e-5, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
 class _BinsLayer(layers.Layer):  # type: ignore[misc]
@@ -85,3 +93,85 @@ class Unproject(_BinsLayer):
 
     def call(self, inputs: Tensor) -> Tensor:
         return regression.unproject(ops.tanh(inputs[:, 0]), self.values())
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class LinearValue(_BinsLayer):
+    """(batch, ≥ 1) raw regression → (batch,) value in the task's unit, within its range."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.clip(regression.unproject(inputs[:, 0], self.values()), self.minimum, self.maximum)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class ClassProbabilities(layers.Layer):  # type: ignore[misc]
+    """(batch, 1 + classes) value and logits → (batch, classes) probabilities. Source: CRNet."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.softmax(inputs[:, 1:], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], input_shape[1] - 1)  # type: ignore[operator]
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class Reorder(layers.Layer):  # type: ignore[misc]
+    """(batch, n) values in another order.
+
+    Args:
+        order: (n,) which input each output is.
+    """
+
+    def __init__(self, order: list[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.order = [int(i) for i in order]
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.take(inputs, np.array(self.order, "int32"), axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], len(self.order))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "order": self.order}
+
+
+class _Vote(layers.Layer):  # type: ignore[misc]
+    """(batch, members × classes) logits → (batch, classes) probabilities."""
+
+    def __init__(self, members: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.members = int(members)
+
+    def probabilities(self, inputs: Tensor) -> Tensor:
+        """(batch, members, classes), each member's."""
+        return ops.softmax(ops.reshape(inputs, (-1, self.members, inputs.shape[-1] // self.members)), axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], input_shape[1] // self.members)  # type: ignore[operator]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "members": self.members}
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class SoftVote(_Vote):
+    """The mean of the members' probabilities."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.mean(self.probabilities(inputs), axis=1)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class MajorityVote(_Vote):
+    """The class that most members find likeliest; among equals, the one of the highest mean probability.
+
+    An output is (votes + mean probability) / (members + 1): it sums to 1, and as a mean probability is at most 1, it
+    decides nothing but ties. Source: TreeCNN, figure 1; the rule for ties is ours.
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        probabilities = self.probabilities(inputs)
+        likeliest = ops.one_hot(ops.argmax(probabilities, axis=-1), probabilities.shape[-1], dtype="float32")
+        mean = ops.mean(probabilities, axis=1)
+        return (ops.sum(likeliest, axis=1) + mean) / (self.members + 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,9 @@ import keras
 from keras import layers
 
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.methods import head_name
-from keras_faceattr.models import architecture
-from keras_faceattr.models.heads import HEADS, raw_outputs
-from keras_faceattr.tasks import Task
+from keras_faceattr.methods import method_of
+from keras_faceattr.models import Tasks, architecture
+from keras_faceattr.models.heads import Features, decoded_outputs, raw_outputs
 
 TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 RESERVED = {"image", "normalise", "features", "dropout", "source", "row", "split", "fold", "identity"}
@@ -37,10 +35,11 @@ class Network:
 
 def build_network(
     name: str,
-    tasks: Mapping[str, tuple[Task, str]],
+    tasks: Tasks,
     *,
     size: int = 224,
     dropout: float = 0.0,
+    vote: str = "majority",
     precision: str = "float32",
     seed: int | None = None,
     **options: Any,
@@ -49,37 +48,67 @@ def build_network(
 
     Args:
         name: of `MODELS`.
-        tasks: task and method by name; methods matter for scalar tasks only.
+        tasks: task and method by name.
         size: side of the input in pixels.
         dropout: share of features dropped before the heads, in training.
+        vote: how an ensemble within the net decides: `majority` or `soft`.
         precision: Keras dtype policy of the backbone.
         seed: of the initial weights.
         options: of the net, such as `pooling`.
 
     Returns:
         The network; its input is (batch, size, size, 3) RGB from 0 to 255.
+
+    Raises:
+        ConfigError: a task's name cannot be a layer's, or its method is not for it.
+        ModelError: unknown net or option, or an input that the net cannot take.
     """
     entry = architecture(name)
+    entry.check_options(options)
     for task_name in tasks:
         if not TASK_NAME.fullmatch(task_name) or task_name in RESERVED:
             raise ConfigError(
                 f"task {task_name!r}: a task's name is made of letters, digits and _, and is none of "
                 f"{', '.join(sorted(RESERVED))}"
             )
+    heads = {task_name: method_of(task, method).head for task_name, (task, method) in tasks.items()}
     if seed is not None:
         keras.utils.set_random_seed(seed)
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
         pixels = keras.Input((size, size, 3), name="image", dtype="float32")
-        features = entry.backbone(pixels, **entry.options, **options)
-        if dropout:
-            features = layers.Dropout(dropout, name="dropout", seed=seed)(features)
+        features = entry.net(
+            pixels, {task_name: task for task_name, (task, _) in tasks.items()}, **entry.options, **options
+        )
+        drop = _Dropout(dropout, seed, alone=len({id(value) for value in features.values()}) == 1)
         raw, decoded = {}, {}
-        for task_name, (task, method) in tasks.items():
-            head = head_name(task, method)
-            raw[task_name] = raw_outputs(features, task, head)
-            decoded.update(HEADS[head].decode(task, raw[task_name]))
+        for task_name, (task, _) in tasks.items():
+            own = drop(features[task_name], task_name)
+            raw[task_name] = raw_outputs(own, task, heads[task_name])
+            decoded.update(decoded_outputs(own, raw[task_name], task, heads[task_name], vote))
     finally:
         keras.config.set_dtype_policy(previous)
     return Network(keras.Model(pixels, raw, name=name), keras.Model(pixels, decoded, name=name))
+
+
+class _Dropout:
+    """Drops features before the heads: once for all tasks that share them, else for each task apart."""
+
+    def __init__(self, rate: float, seed: int | None, alone: bool) -> None:
+        self.rate, self.seed, self.alone = rate, seed, alone
+        self.done: dict[int, Any] = {}
+
+    def __call__(self, features: Features, task: str) -> Features:
+        if not self.rate:
+            return features
+        if isinstance(features, dict):
+            return {part: self._drop(tensor, f"{task}_{part}_dropout") for part, tensor in features.items()}
+        if isinstance(features, list):
+            return [self._drop(tensor, f"{task}_dropout_{i}") for i, tensor in enumerate(features, start=1)]
+        return self._drop(features, "dropout" if self.alone else f"{task}_dropout")
+
+    def _drop(self, tensor: Any, name: str) -> Any:
+        if id(tensor) not in self.done:
+            self.done[id(tensor)] = layers.Dropout(self.rate, name=name, seed=self.seed)(tensor)
+        return self.done[id(tensor)]

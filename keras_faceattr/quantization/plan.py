@@ -8,11 +8,24 @@ from typing import Any
 from keras import activations, layers
 
 from keras_faceattr.errors import ModelError
-from keras_faceattr.models.layers import Expectation, RankingDistribution, RankingValue, Unproject
+from keras_faceattr.models.layers import (
+    ClassProbabilities,
+    Expectation,
+    LinearValue,
+    MajorityVote,
+    RankingDistribution,
+    RankingValue,
+    Reorder,
+    SoftVote,
+    Unproject,
+)
 from keras_faceattr.quantization.graph import Graph, Node
 from keras_faceattr.quantization.layers import QUANTIZED
 
-DECODING = (layers.Softmax, Expectation, RankingValue, RankingDistribution, Unproject)
+DECODING = (
+    layers.Softmax, Expectation, RankingValue, RankingDistribution, Unproject, LinearValue, ClassProbabilities,
+    MajorityVote, SoftVote,
+)  # fmt: skip
 """Layers that turn raw outputs into values; they stay in float unless all-integer is asked for."""
 
 INTEGER_DECODING = (layers.Softmax, Expectation, Unproject)
@@ -20,7 +33,7 @@ INTEGER_DECODING = (layers.Softmax, Expectation, Unproject)
 
 SAME_VALUES = (
     layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.Flatten, layers.Reshape, layers.Permute, layers.Dropout,
-    layers.ZeroPadding2D, layers.Cropping2D,
+    layers.ZeroPadding2D, layers.Cropping2D, Reorder,
 )  # fmt: skip
 """Layers that move values without changing them: range and rounding pass through."""
 
@@ -33,7 +46,7 @@ OWN_RANGE = (
 )  # fmt: skip
 """Layers with an integer kernel that rescales to a range of its own."""
 
-PAIRWISE = (layers.Add, layers.Subtract, layers.Multiply, layers.Average)
+PAIRWISE = (layers.Add, layers.Subtract, layers.Multiply)
 """Layers that the converter splits into float operations if they merge more than two tensors."""
 
 FIXED_RANGE: dict[Any, tuple[float, float]] = {
@@ -53,7 +66,7 @@ class Plan:
         float_nodes: the head, which stays in float.
         ranges: range name of every node whose output is rounded; nodes of one name share one range.
         fixed: (minimum, maximum) by range name, where the specification fixes it.
-        sums: averaging node and number of its inputs, by the name of the range of the sum inside it.
+        sums: averaging node and number of its inputs, by the name of the range of each sum inside it.
     """
 
     float_nodes: frozenset[str]
@@ -113,12 +126,14 @@ def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
                 "put a 1×1 convolution behind that one"
             )
     averages = [node for node in body if isinstance(node.layer, layers.Average)]
-    return Plan(head, ranges, fixed, {sum_range(node.name): (node.name, len(node.inputs)) for node in averages})
+    sums = {name: (node.name, len(node.inputs)) for node in averages for name in sum_ranges(node)}
+    return Plan(head, ranges, fixed, sums)
 
 
-def sum_range(average: str) -> str:
-    """Name of the range of the sum inside an averaging layer."""
-    return f"{average}_sum_range"
+def sum_ranges(average: Node) -> list[str]:
+    """Names of the ranges of the sums inside an averaging layer: of its first two inputs, of three, to that of all."""
+    partial = [f"{average.name}_sum{count}_range" for count in range(2, len(average.inputs))]
+    return [*partial, f"{average.name}_sum_range"]
 
 
 def is_relu(node: Node) -> bool:
@@ -137,17 +152,26 @@ def _decodes(node: Node) -> bool:
     return isinstance(node.layer, DECODING) or _kind(node) in (activations.softmax, activations.sigmoid)
 
 
+def _reads_raw(node: Node) -> bool:
+    """Whether a node of the head takes raw outputs: it decodes them, or hands vectors on that are decoded."""
+    return _decodes(node) or (
+        isinstance(node.layer, (layers.Concatenate, Reorder)) and len(node.layer.output.shape) == 2
+    )
+
+
 def _head(graph: Graph, consumers: dict[str, list[str]]) -> frozenset[str]:
     """Decoding layers, the dense layers whose raw outputs they read, and the pooling that feeds only these.
 
-    A softmax or sigmoid behind an integer dense layer would be integer too: the converter knows their ranges.
+    A softmax or sigmoid behind an integer dense layer would be integer too: the converter knows their ranges. Raw
+    outputs of several dense layers may be joined and reordered on the way.
     """
     head: set[str] = set()
     for node in reversed(graph.nodes.values()):
         behind = consumers[node.name]
         if not node.inputs or not all(name in head for name in behind):
             continue
-        reads_raw = isinstance(node.layer, layers.Dense) and all(_decodes(graph.nodes[name]) for name in behind)
+        gives_raw = isinstance(node.layer, (layers.Dense, layers.Concatenate, Reorder))
+        reads_raw = gives_raw and bool(behind) and all(_reads_raw(graph.nodes[name]) for name in behind)
         feeds_head = bool(behind) and isinstance(node.layer, (layers.GlobalAveragePooling2D, layers.Dropout))
         if _decodes(node) or reads_raw or feeds_head:
             head.add(node.name)

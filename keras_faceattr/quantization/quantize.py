@@ -15,7 +15,7 @@ from keras_faceattr.models.layers import Expectation, Unproject
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph, rebuild
 from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize, QuantizedDense
-from keras_faceattr.quantization.plan import FIXED_RANGE, Plan, make_plan, sum_range
+from keras_faceattr.quantization.plan import FIXED_RANGE, Plan, make_plan, sum_ranges
 
 IMAGE_RANGE = "image_range"
 
@@ -92,7 +92,9 @@ class _Builder:
         if isinstance(node.layer, Expectation | Unproject):
             output = self._affine_decoding(node.layer, inputs[0])
         elif isinstance(node.layer, layers.Average):
-            total = self._round(sum_range(node.name), layers.Add(name=f"{node.name}_sum")(inputs))
+            total = inputs[0]
+            for partial, other in zip(sum_ranges(node), inputs[1:], strict=True):
+                total = self._round(partial, layers.Add(name=partial.removesuffix("_range"))([total, other]))
             output = layers.Rescaling(1 / len(inputs), name=node.name)(total)
         else:
             output = self._copy(node, inputs, QUANTIZED.get(type(node.layer), type(node.layer)))

@@ -35,11 +35,11 @@ from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import is_worse
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
-from keras_faceattr.quantization.plan import Plan, is_relu, sum_range
+from keras_faceattr.quantization.plan import Plan, is_relu, sum_ranges
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
 from keras_faceattr.quantization.tfmot import Job
 from keras_faceattr.run import Run
-from keras_faceattr.training.loop import steps_per_epoch, task_loss, validation_score
+from keras_faceattr.training.loop import make_losses, steps_per_epoch, validation_score
 from keras_faceattr.training.optimizer import make_schedule
 
 LINE_EVERY_S = 30.0
@@ -175,7 +175,9 @@ class Rebuilding:
             )
         if isinstance(layer, layers.Average):
             # A mean would be computed in floats; a rounded sum and a factor are what the native engine makes of it.
-            total = self._call(node, tf_keras.layers.Add(name=f"{node.name}_sum"), inputs, sum_range(node.name))
+            total = inputs[0]
+            for name, other in zip(sum_ranges(node), inputs[1:], strict=True):
+                total = self._call(node, tf_keras.layers.Add(name=name.removesuffix("_range")), [total, other], name)
             factor = tf_keras.layers.Rescaling(1 / len(inputs), name=node.name)
             return self._call(node, factor, [total], rounded=Rounded())
         if isinstance(layer, KERNELS):
@@ -393,7 +395,7 @@ def _train_epoch(experiment: Experiment, data: PreparedData, epoch: int, step: S
 
 def training_step(experiment: Experiment, data: PreparedData, model: TfmotModel) -> Step:
     """One batch: our losses and weights, with the optimizer and the learning rates of the experiment."""
-    losses = {name: task_loss(task, experiment.tasks[name]) for name, task in data.tasks.items()}
+    losses = make_losses(experiment, data.tasks)
     weights = {name: experiment.tasks[name].weight for name in losses}
     schedule = make_schedule(experiment.training, steps_per_epoch(experiment, len(data.parts["train"])))
     optimizer = _optimizer(experiment)

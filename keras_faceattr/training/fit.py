@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
 import keras_faceattr
 from keras_faceattr.config import Experiment
@@ -19,7 +20,7 @@ from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.evaluation.finish import write_results
-from keras_faceattr.methods import scalar_method
+from keras_faceattr.methods import METHODS, check_settings
 from keras_faceattr.models import architecture
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.run import Run, new_run
@@ -73,7 +74,7 @@ def fit(
     _check_backend(experiment)
     check_experiment(experiment, fresh=resume is None)
     data = prepare(experiment, ("train", "val"), listener.decode_progress())
-    _check_measurable(data)
+    _check_learnable(experiment, data)
     if resume:
         _check_same_data(resume, data)
     network = network_of(experiment, data.tasks, experiment.training.precision)
@@ -108,7 +109,8 @@ def network_of(experiment: Experiment, tasks: dict[str, Task], precision: str = 
         dropout=experiment.model.dropout,
         precision=precision,
         seed=experiment.seed,
-        pooling=experiment.model.pooling,
+        vote=experiment.model.vote,
+        **experiment.model.options,
     )
 
 
@@ -189,16 +191,26 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
         ConfigError: unknown reader or method, or a crop that makes no sense.
         ModelError: unknown net, or initial weights that are not there.
     """
-    architecture(experiment.model.name)
+    _check_options(experiment)
     crop_spec(experiment)
     for name in [source.reader for source in experiment.data.sources]:
         if name not in READERS:
             raise ConfigError(f"unknown reader {name!r}; {nearest(name, READERS)}")
     for task in experiment.tasks.values():
-        scalar_method(task.method)
+        if task.method and task.method not in METHODS:
+            raise ConfigError(f"unknown method {task.method!r}; {nearest(task.method, METHODS)}")
     init_from = experiment.model.init_from
     if fresh and init_from and not Path(init_from).exists():
         raise ModelError(f"no model file or run {init_from}")
+
+
+def _check_options(experiment: Experiment) -> None:
+    """An option that the net does not have may be a misspelt key of the section."""
+    try:
+        architecture(experiment.model.name).check_options(experiment.model.options)
+    except ModelError as error:
+        keys = ", ".join(type(experiment.model).model_fields)
+        raise ConfigError(f"model: {error}; keys of every model: {keys}") from None
 
 
 def _check_backend(experiment: Experiment) -> None:
@@ -210,10 +222,17 @@ def _check_backend(experiment: Experiment) -> None:
         raise ConfigError(f"KERAS_BACKEND={keras.backend.backend()} is not supported; valid: tensorflow, jax")
 
 
-def _check_measurable(data: PreparedData) -> None:
-    """Two photos are the least that batch norm can learn from."""
-    if len(data.parts["train"]) < 2:
-        raise DataError(f"only {len(data.parts['train'])} train photo: at least 2 are needed")
+def _check_learnable(experiment: Experiment, data: PreparedData) -> None:
+    """Two photos are the least that batch norm can learn from, and one label the least of a task."""
+    part = data.parts["train"]
+    if len(part) < 2:
+        raise DataError(f"only {len(part)} train photo: at least 2 are needed")
+    for name, task in data.tasks.items():
+        check_settings(task, experiment.tasks[name].method, experiment.tasks[name].settings())
+        if np.isnan(part.labels[name][:, 0] if task.kind != "multilabel" else part.labels[name]).all():
+            raise DataError(
+                f"none of {len(part)} train photos is labelled with {name}: leave the task out, or add labels"
+            )
 
 
 def _check_same_data(run: Run, data: PreparedData) -> None:

@@ -13,13 +13,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_faceattr.config import Experiment, TaskConfig
+from keras_faceattr.config import Experiment
 from keras_faceattr.data.pipeline import epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.errors import TrainingError
 from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
 from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
-from keras_faceattr.methods import METHODS, MethodSettings
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.models.network import Network
@@ -66,12 +65,14 @@ def train(
     listener: Listener,
     resume: bool = False,
     start_epoch: Callable[[int], None] | None = None,
+    losses: dict[str, TaskLoss] | None = None,
 ) -> LoopState:
     """Trains to the last epoch, or until early stop, and leaves the best weights in `network`.
 
     Args:
         resume: goes on from the run's last checkpoint, if there is one.
         start_epoch: called before each epoch with its number, from 0.
+        losses: of `make_losses`, for a caller who wants to know what they have learned.
 
     Returns:
         The final state; `best_epoch` counts from 1.
@@ -81,9 +82,11 @@ def train(
         RunError: a checkpoint cannot be written or read.
     """
     training, model = experiment.training, network.trainable
+    losses = losses or make_losses(experiment, data.tasks)
+    track(model, losses)
     optimizer = make_optimizer(training, steps_per_epoch(experiment, len(data.parts["train"])))
     optimizer.build(model.trainable_variables)
-    compile_model(model, optimizer, experiment, data.tasks, first_stage=False)
+    compile_model(model, optimizer, experiment, losses, first_stage=False)
     state = LoopState()
     if resume and run.checkpoint_path.exists():
         state = LoopState(**load_checkpoint(run.checkpoint_path, model))
@@ -95,7 +98,7 @@ def train(
         first_stage = state.epoch < training.first_stage_epochs
         if first_stage != stage:
             stage = first_stage
-            compile_model(model, optimizer, experiment, data.tasks, first_stage)
+            compile_model(model, optimizer, experiment, losses, first_stage)
         if start_epoch:
             start_epoch(state.epoch)
         row = _train_epoch(experiment, data, model, state.epoch, listener)
@@ -128,29 +131,38 @@ def _should_stop(state: LoopState, patience: int | None) -> bool:
     return patience is not None and state.epoch - state.best_epoch >= patience
 
 
+def make_losses(experiment: Experiment, tasks: dict[str, Task]) -> dict[str, TaskLoss]:
+    """The loss of each task."""
+    learned = experiment.training.loss_weights == "learned"
+    configs = experiment.tasks
+    return {n: TaskLoss(task, configs[n].method, configs[n].settings(), learned) for n, task in tasks.items()}
+
+
+def track(model: keras.Model, losses: dict[str, TaskLoss]) -> None:
+    """Makes what the losses learn and remember part of the model that is trained, and of its checkpoints."""
+    variables = [variable for loss in losses.values() for variable in loss.variables]
+    if variables:
+        model.loss_variables = variables
+
+
 def compile_model(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     experiment: Experiment,
-    tasks: dict[str, Task],
+    losses: dict[str, TaskLoss],
     first_stage: bool,
 ) -> None:
-    """Compiles with each task's loss; the optimizer keeps what it has learned."""
-    losses = {name: task_loss(task, experiment.tasks[name], first_stage) for name, task in tasks.items()}
-    weights = {name: experiment.tasks[name].weight for name in tasks}
+    """Compiles with each task's loss; the optimizer keeps what it has learned.
+
+    Args:
+        first_stage: whether scalars learn the label distribution alone.
+    """
+    for name, loss in losses.items():
+        settings = experiment.tasks[name].settings()
+        loss.settings = settings.model_copy(update={"expectation_weight": 0.0}) if first_stage else settings
+    weights = {name: experiment.tasks[name].weight for name in losses}
     jit: Any = True if experiment.training.xla else ("auto" if keras.backend.backend() == "jax" else False)
     model.compile(optimizer, loss=losses, loss_weights=weights, jit_compile=jit)
-
-
-def task_loss(task: Task, config: TaskConfig, first_stage: bool = False) -> TaskLoss:
-    """The loss of a task; the first of two stages learns the label distribution alone."""
-    only_distribution = first_stage and task.kind == "scalar" and METHODS[config.method].has_expectation_weight
-    settings = MethodSettings(
-        expectation_weight=0.0 if only_distribution else config.expectation_weight,
-        kl_reduction=config.kl_reduction,
-        label_smoothing=config.label_smoothing,
-    )
-    return TaskLoss(task, config.method, settings)
 
 
 def _train_epoch(

@@ -26,7 +26,7 @@ def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.opti
         arguments |= {"use_ema": True, "ema_momentum": training.weight_average, "ema_overwrite_frequency": None}
     if config.name == "adamw":
         optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **arguments)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "minimum", "maximum"])
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "minimum", "maximum", "log_variance"])
         return optimizer
     return keras.optimizers.Adam(weight_decay=config.weight_decay or None, **arguments)
 

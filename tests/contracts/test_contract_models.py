@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import keras_faceattr.models.layers  # noqa: F401  registers the layers that a stored net names
+from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.models import MODELS, architecture
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.models.profile import profile_model
+from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 SIZE = 32
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype("float32")
@@ -20,8 +22,7 @@ PIXELS = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype("fl
 
 @pytest.fixture(scope="module", params=MODELS)
 def network(request: pytest.FixtureRequest) -> Network:
-    task = architecture(request.param).default_task
-    return build_network(request.param, {task.name: (task, "dldl_v2")}, size=SIZE, seed=0)
+    return build_network(request.param, architecture(request.param).tasks, size=SIZE, seed=0)
 
 
 def outputs(model: keras.Model) -> dict[str, np.ndarray]:
@@ -30,14 +31,46 @@ def outputs(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def test_a_net_predicts_finite_numbers_within_its_tasks_range(network: Network) -> None:
-    task: Any = architecture(network.inference.name).default_task
     values = outputs(network.inference)
     for name, value in values.items():
         assert np.isfinite(value).all(), name
-    assert values[task.name].shape == (2,)
-    assert (values[task.name] >= task.minimum).all()
-    assert (values[task.name] <= task.maximum).all()
-    np.testing.assert_allclose(values[f"{task.name}_distribution"].sum(axis=1), 1.0, rtol=1e-5)
+    for name, (task, _) in architecture(network.inference.name).tasks.items():
+        if isinstance(task, ScalarTask):
+            assert values[name].shape == (2,)
+            assert (values[name] >= task.minimum).all()
+            assert (values[name] <= task.maximum).all()
+        else:
+            assert (values[name] >= 0).all()
+            assert (values[name] <= 1).all()
+        for kind in ("", "_distribution", "_classes"):
+            if f"{name}{kind}" in values and (kind or isinstance(task, CategoricalTask)):
+                np.testing.assert_allclose(values[f"{name}{kind}"].sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_every_gradient_of_a_training_step_is_finite_and_every_weight_has_one(network: Network) -> None:
+    """On whatever backend: a step of plain descent moves every weight by its gradient."""
+    tasks = architecture(network.inference.name).tasks
+    model, before = network.trainable, network.trainable.get_weights()
+    losses = {name: TaskLoss(task, method) for name, (task, method) in tasks.items()}
+    model.compile(keras.optimizers.SGD(1.0), loss=losses, run_eagerly=True)
+    labels = {name: some_labels(task) for name, (task, _) in tasks.items()}
+    model.train_on_batch(PIXELS, labels)
+    for variable, old in zip(model.weights, before, strict=True):
+        new = np.asarray(variable)
+        assert np.isfinite(new).all(), variable.path
+        if variable.trainable:
+            assert (new != old).any(), f"{variable.path} stands still"
+    model.set_weights(before)
+
+
+def some_labels(task: Task) -> np.ndarray:
+    """(2, width): two places of a range, the first and last class, all and nothing."""
+    if isinstance(task, ScalarTask):
+        values = np.array([task.minimum, 0.3 * task.minimum + 0.7 * task.maximum])
+        return np.stack([values, np.full(2, task.default_std)], axis=1).astype("float32")
+    if isinstance(task, CategoricalTask):
+        return np.array([[0], [len(task.classes) - 1]], "float32")
+    return np.stack([np.zeros(task.label_width), np.ones(task.label_width)]).astype("float32")
 
 
 def test_a_stored_net_gives_the_same_outputs(network: Network, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_faceattr.errors import ConfigError, ModelError
-from keras_faceattr.methods import METHODS
+from keras_faceattr.methods import METHODS, methods_for
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.tasks import (
     BinaryTask,
@@ -20,13 +20,13 @@ from keras_faceattr.tasks import (
     attractiveness_task,
 )
 
-SCALARS = {name: ScalarTask(f"by_{name}", 1.0, 5.0, 0.5) for name in METHODS}
+SCALARS = {name: ScalarTask(f"by_{name}", 1.0, 5.0, 0.5) for name in methods_for("scalar")}
 OTHERS = [BinaryTask("smile"), CategoricalTask("mood", ("a", "b", "c")), MultilabelTask("worn", ("hat", "scarf"))]
-TASKS: dict[str, tuple[Task, str]] = {task.name: (task, method) for method, task in SCALARS.items()} | {
-    task.name: (task, "dldl_v2") for task in OTHERS
+TASKS: dict[str, tuple[Task, str | None]] = {task.name: (task, method) for method, task in SCALARS.items()} | {
+    task.name: (task, None) for task in OTHERS
 }
-RAW_UNITS = {"distribution": 9, "ranking": 8, "regression": 1}
-AGE = {"age": (age_task(), "dldl_v2")}
+RAW_UNITS = {"distribution": 9, "ranking": 8, "regression": 1, "linear": 1, "class_and_value": 6}
+AGE: dict[str, tuple[Task, str | None]] = {"age": (age_task(), None)}
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +45,20 @@ def run(model: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:
 
 def test_the_trainable_model_gives_the_raw_outputs_of_each_task(network: Network, pixels: np.ndarray) -> None:
     shapes = {name: value.shape for name, value in run(network.trainable, pixels).items()}
-    expected = {f"by_{name}": (3, RAW_UNITS[method.head]) for name, method in METHODS.items()}
+    expected = {
+        f"by_{name}": (3, RAW_UNITS[method.head]) for name, method in METHODS.items() if "scalar" in method.kinds
+    }
     assert shapes == expected | {"smile": (3, 1), "mood": (3, 3), "worn": (3, 2)}
 
 
 def test_the_inference_model_gives_values_and_distributions_by_name(network: Network, pixels: np.ndarray) -> None:
     shapes = {name: value.shape for name, value in run(network.inference, pixels).items()}
     expected: dict[str, tuple[int, ...]] = {"smile": (3, 1), "mood": (3, 3), "worn": (3, 2)}
-    for name, method in METHODS.items():
-        expected[f"by_{name}"] = (3,)
-        if method.head != "regression":
+    for name in SCALARS:
+        expected[f"by_{name}"], head = (3,), METHODS[name].head
+        if head == "class_and_value":
+            expected[f"by_{name}_classes"] = (3, 5)
+        elif head not in ("regression", "linear"):
             expected[f"by_{name}_distribution"] = (3, 9)
     assert shapes == expected
 
@@ -149,7 +153,7 @@ def test_options_reach_the_backbone() -> None:
 
 
 def test_an_unknown_name_a_small_side_and_an_unknown_method_are_refused() -> None:
-    with pytest.raises(ModelError, match="unknown model 'resnet'; valid: full_age_net, full_att_net"):
+    with pytest.raises(ModelError, match="unknown model 'resnet'; .*valid: crnet, .*full_age_net, full_att_net"):
         build_network("resnet", AGE)
     with pytest.raises(ModelError, match="at least 32 pixels, not 31"):
         build_network("tiny_age_net", AGE, size=31)

@@ -14,8 +14,7 @@ PLAN = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 
 
 def profile_of(name: str, side: int) -> ModelProfile:
-    task = MODELS[name].default_task
-    return profile_model(build_network(name, {task.name: (task, "dldl_v2")}, size=side).inference)
+    return profile_model(build_network(name, MODELS[name].tasks, size=side).inference)
 
 
 def by_hand(share: int, bins: int, side: int) -> tuple[int, int, int]:

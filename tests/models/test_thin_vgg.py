@@ -116,5 +116,6 @@ def test_an_unknown_model_lists_the_valid_ones() -> None:
     ("name", "task", "bins"), [("tiny_att_net", "attractiveness", 41), ("thin_age_net", "age", 101)]
 )
 def test_a_net_predicts_what_its_name_says(name: str, task: str, bins: int) -> None:
-    assert architecture(name).default_task.name == task
-    assert len(architecture(name).default_task.bins) == bins
+    ((only, (predicted, _)),) = architecture(name).tasks.items()
+    assert only == task
+    assert len(predicted.bins) == bins

@@ -20,7 +20,7 @@ from keras import layers
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.evaluation.finish import evaluate_run
-from keras_faceattr.models import MODELS, Architecture
+from keras_faceattr.models import MODELS, Architecture, shared
 from keras_faceattr.models.layers import conv_block, normalise
 from keras_faceattr.quantization import fine_tune as module
 from keras_faceattr.quantization.calibrate import calibrate
@@ -47,7 +47,7 @@ def shallow(pixels: Any, pooling: str = "hybrid") -> Any:
 @pytest.fixture(scope="module", autouse=True)
 def registered() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "shallow_net", Architecture(shallow, {}, age_task()))
+        patch.setitem(MODELS, "shallow_net", Architecture(shared(shallow), {}, {"age": (age_task(), None)}))
         yield
 
 

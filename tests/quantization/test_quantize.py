@@ -104,6 +104,9 @@ BODIES: dict[str, Body] = {
     "subtract": merge(layers.Subtract),
     "multiply": merge(layers.Multiply),
     "average": merge(layers.Average),
+    "average of three": lambda x: layers.Average(name="average")(
+        [layers.ReLU(name=f"{name}_relu")(conv(x, name)) for name in ("left", "middle", "right")]
+    ),
     "maximum": merge(layers.Maximum),
 }
 
@@ -302,7 +305,7 @@ def concatenate(*kinds: str) -> Body:
         (concatenate("sigmoid", "relu"), r"'as1' is joined with one whose range is fixed at \(0\.0, 0\.99"),
         *(
             (lambda x, kind=kind: kind(name="all3")([x, x, conv(x, "b")]), "'all3' merges 3 tensors, .*two at a time")
-            for kind in (layers.Add, layers.Average, layers.Multiply)
+            for kind in (layers.Add, layers.Multiply)
         ),
     ],
 )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Losses that are smooth near 0 and linear far from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from keras_faceattr.errors import ConfigError, nearest
+
+Tensor = Any
+
+
+def smooth_huber(errors: Tensor, delta: float, form: str = "continuous") -> Tensor:
+    """log(cosh(error)) up to δ, a straight line above it.
+
+    The line of the form "paper" is δ·|error| − δ²/2: it does not meet log(cosh) at δ. For δ = 0.6 the loss jumps there
+    from 0.1701 up to 0.18 and its slope from 0.537 to 0.6. The line of the form "continuous" is the tangent at δ, so
+    that neither jumps.
+
+    Args:
+        errors: prediction less label, of any shape.
+        delta: δ, above 0, in the unit of the errors.
+        form: "continuous" or "paper".
+
+    Returns:
+        At least 0, of the same shape.
+
+    Raises:
+        ConfigError: for an unknown form.
+
+    Source: HMTNet, Loss_a.
+    """
+    if form not in FORMS:
+        raise ConfigError(f"unknown form {form!r} of smooth Huber; {nearest(form, FORMS)}")
+    return FORMS[form](ops.abs(errors), delta)
+
+
+def smooth_l1(errors: Tensor, beta: float = 1.0) -> Tensor:
+    """error²/(2β) up to β, the tangent there above it.
+
+    Args:
+        errors: prediction less label, of any shape.
+        beta: β, above 0, in the unit of the errors.
+
+    Returns:
+        At least 0, of the same shape.
+
+    Source: Girshick, Fast R-CNN, eq. 3, which is β = 1.
+    """
+    distance = ops.abs(errors)
+    inner = ops.minimum(distance, beta)
+    return 0.5 * ops.square(inner) / beta + (distance - inner)
+
+
+def _log_cosh(distance: Tensor) -> Tensor:
+    # From 10 on it is distance − log 2 to the last bit of float32, and sinh² cannot overflow below.
+    inner = ops.minimum(distance, 10.0)
+    return 0.5 * ops.log1p(ops.square(ops.sinh(inner))) + (distance - inner)
+
+
+def _continuous(distance: Tensor, delta: float) -> Tensor:
+    inner = ops.minimum(distance, delta)
+    return _log_cosh(inner) + math.tanh(delta) * (distance - inner)
+
+
+def _paper(distance: Tensor, delta: float) -> Tensor:
+    return ops.where(distance <= delta, _log_cosh(distance), delta * distance - 0.5 * delta**2)
+
+
+FORMS: dict[str, Callable[[Tensor, float], Tensor]] = {"continuous": _continuous, "paper": _paper}

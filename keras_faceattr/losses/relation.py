@@ -1,0 +1,95 @@
+"""Relations of attributes, averaged over batches, and the loss that holds predictions to them (OBRL, section II.C)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def batch_correlation(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Pearson correlation of each pair of attributes over the photos that are labelled for both.
+
+    Args:
+        labels: (batch, M) 0 or 1, NaN where not labelled.
+
+    Returns:
+        (M, M) from −1 to 1, 0 where it is not defined, and (M, M) 1 where it is defined, else 0. It is not defined
+        where one of the two attributes is constant over these photos, or where there is none.
+    """
+    labelled = ops.logical_not(ops.isnan(labels))
+    yes = ops.cast(ops.where(labelled, labels, 0.0), "float32")
+    labelled = ops.cast(labelled, "float32")
+    photos = ops.matmul(ops.transpose(labelled), labelled)
+    yes_of_row = ops.matmul(ops.transpose(yes), labelled)
+    yes_of_column = ops.transpose(yes_of_row)
+    yes_of_both = ops.matmul(ops.transpose(yes), yes)
+    # As a product of counts, the variance of a constant attribute is exactly 0 and needs no threshold.
+    variance = yes_of_row * (photos - yes_of_row)
+    spread = ops.sqrt(ops.maximum(variance, 1.0))
+    covariance = photos * yes_of_both - yes_of_row * yes_of_column
+    defined = ops.cast((variance > 0) & (ops.transpose(variance) > 0), "float32")
+    correlation = ops.clip(covariance / (spread * ops.transpose(spread)), -1.0, 1.0)
+    return correlation * defined, defined
+
+
+def moving_correlation(
+    sums: Tensor, weights: Tensor, correlation: Tensor, defined: Tensor, decay: float = 0.99
+) -> tuple[Tensor, Tensor]:
+    """Takes a batch into the moving average; both start at zeros, and `relation` reads the average.
+
+    The paper has one weight for all pairs. Here each pair has its own, and a batch in which a pair is not defined
+    leaves that pair as it was.
+
+    Args:
+        sums: (M, M) running sums of correlations.
+        weights: (M, M) running weights, 0 or at least 1.
+        correlation: (M, M) of the batch.
+        defined: (M, M) 1 where the batch defines it, else 0.
+        decay: λ, from 0 to 1.
+
+    Returns:
+        New sums and new weights, (M, M) each.
+
+    Source: OBRL, eq. 1.
+    """
+    known = defined > 0
+    return (
+        ops.where(known, decay * sums + correlation, sums),
+        ops.where(known, decay * weights + 1.0, weights),
+    )
+
+
+def relation(sums: Tensor, weights: Tensor) -> Tensor:
+    """(M, M) moving average of the correlations, 0 where no batch has defined it. Source: OBRL, eq. 1."""
+    # A weight is 0 or at least 1, so that the floor changes no average.
+    return sums / ops.maximum(weights, 1.0)
+
+
+def relation_loss(
+    probabilities: Tensor, relations: Tensor, defined: Tensor, positive: float = 0.8, negative: float = 0.2
+) -> Tensor:
+    """Pulls the probabilities of positively related attributes together and pushes those of others apart.
+
+    As published, "others" are all pairs with a correlation of at most `negative`, uncorrelated ones among them.
+
+    Args:
+        probabilities: (batch, M) after the sigmoid.
+        relations: (M, M) correlations.
+        defined: (M, M) above 0 where a correlation is known; other pairs add nothing.
+        positive: least correlation of a pair that is pulled together.
+        negative: greatest correlation of a pair that is pushed apart.
+
+    Returns:
+        (batch,) from 0 to 0.5 as long as `positive` is above `negative`; its mean over the batch is the paper's loss.
+
+    Source: OBRL, eq. 2 and 3.
+    """
+    known = defined > 0
+    pulled = ops.cast((relations >= positive) & known, probabilities.dtype)
+    pushed = ops.cast((relations <= negative) & known, probabilities.dtype)
+    apart = ops.square(ops.expand_dims(probabilities, 2) - ops.expand_dims(probabilities, 1))
+    pairs = pulled * apart + pushed * ops.square(1.0 - apart)
+    return ops.sum(pairs, axis=(1, 2)) / (2.0 * probabilities.shape[-1] ** 2)
