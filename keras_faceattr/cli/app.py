@@ -94,6 +94,22 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs, or exported .tflite files.")
+    ] = [],  # noqa: B006
+    task: Annotated[list[str], typer.Option(metavar="NAME", help="Compare only this task, again for more.")] = [],  # noqa: B006
+    by: Annotated[str | None, typer.Option(help="Also a row a group: gender or race.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write a row a run, task and metric to this CSV.")] = None,
+    json: Json = False,
+) -> None:
+    """Put runs and exported files side by side, with paired differences to the first on the same photos."""
+    from keras_faceattr.cli.compare import run_compare
+
+    run_compare(runs, task, by, out, json)
+
+
+@app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run, or an exported .tflite file.")],
     photos: Annotated[Path, typer.Argument(help="A photo, a folder, or a CSV with a column image.")],

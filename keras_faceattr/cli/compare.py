@@ -1,0 +1,182 @@
+"""`keras-faceattr compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_faceattr.cli.options import print_json
+from keras_faceattr.deploy.artifact import is_artifact, load_artifact
+from keras_faceattr.deploy.sidecar import Sidecar
+from keras_faceattr.errors import ArtifactError, ConfigError, nearest
+from keras_faceattr.evaluation.compare import Difference, Entry, Results, compare, read_run, unique_names, verdict
+from keras_faceattr.evaluation.numbers import metric_title, number_text
+from keras_faceattr.evaluation.tables import Row, open_table
+
+WIDTH = 120
+"""Of tables that do not go to a terminal."""
+
+INTERVALS_SHOWN = 3
+"""Metrics with an interval on the terminal; JSON and CSV have all."""
+
+LONGEST_NAME, WIDEST_VALUE = 30, 10
+"""On a line; longer ones are folded."""
+
+NOTE = (
+    "* best of those on the same photos as the first. Intervals: 95 %, bootstrap over photos; they do not hold the "
+    "variation between seeds."
+)
+
+DIFFERENCE_COLUMNS = {"difference": "value", "difference_low": "low", "difference_high": "high"}
+
+OWN_FLOAT_MODEL = "its float model"
+
+
+def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path | None, json: bool) -> None:
+    """Prints runs and exported files side by side, with paired differences to the first."""
+    if len(paths) < 2:
+        raise ConfigError("compare takes two or more runs or exported files")
+    for path in paths:
+        if sum(path.resolve() == other.resolve() for other in paths) > 1:
+            raise ConfigError(f"{path} is named twice: compare different runs")
+    names = unique_names(paths)
+    entries = [_artifact(p, n) if is_artifact(p) else read_run(p, n) for p, n in zip(paths, names, strict=True)]
+    if by is not None:
+        _check_group(by, entries)
+    # Opened first, because a file of an unknown kind is refused before any work.
+    with open_table(out, "csv") if out else nullcontext() as table:
+        compared = compare(entries, tasks)
+        if table:
+            table.write(list(_flat(compared, by)))
+    if json:
+        print_json(compared)
+        return
+    _print(compared, by)
+    if out:
+        print(f"\ntable    {out}")
+
+
+def _artifact(path: Path, name: str) -> Entry:
+    sidecar = load_artifact(path).sidecar
+    plain = {"run": sidecar.name, **sidecar.protocol, "tasks": sidecar.metrics}
+    try:
+        changes = dict(_changes(sidecar))
+        parameters = sidecar.cost.parameters
+        results, tasks = Results.model_validate(plain), sidecar.task_objects()
+        return Entry(path=path, name=name, results=results, tasks=tasks, parameters=parameters, changes=changes)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        sidecar_path = path.with_suffix(".json")
+        raise ArtifactError(f"{sidecar_path} holds no results to compare: {reason}; export it again") from None
+
+
+def _changes(sidecar: Sidecar) -> Iterator[tuple[str, list[Difference]]]:
+    """What the export measured: by task the paired change from the float model to the file."""
+    for name, task in sidecar.task_objects().items():
+        groups = sidecar.parity["groups"].get(name)
+        if groups and groups["all"]:
+            metric, found = groups["metric"], groups["all"]
+            low, high = found["low"], found["high"]
+            shown = verdict(metric, task, low, high)
+            yield name, [Difference(OWN_FLOAT_MODEL, metric, found["photos"], found["change"], low, high, shown)]
+
+
+def _check_group(by: str, entries: list[Entry]) -> None:
+    known = {column for entry in entries for task in entry.results.tasks.values() for column in task.groups}
+    if by not in known:
+        hint = nearest(by, known) if known else "none of them has results by group"
+        raise ConfigError(f"unknown --by {by!r}; {hint}")
+
+
+def _flat(compared: dict[str, Any], by: str | None) -> Iterator[Row]:
+    """A row for each run, task and metric; with `by` also for each group, which has no interval."""
+    for task, side_by_side in compared["tasks"].items():
+        for row in side_by_side["rows"]:
+            differences = {d["metric"]: d for d in row["differences"] if d["against"] == side_by_side["against"]}
+            for metric, numbers in row["metrics"].items():
+                found = differences.get(metric, {})
+                group = {"group": ""} if by else {}
+                difference = {key: found.get(name) for key, name in DIFFERENCE_COLUMNS.items()}
+                yield {"run": row["run"], "task": task, **group, "metric": metric, **numbers, **difference}
+            for value, measured in row["groups"].get(by, {}).items():
+                for metric, number in measured["metrics"].items():
+                    numbers = {"value": number, "low": None, "high": None, **dict.fromkeys(DIFFERENCE_COLUMNS)}
+                    yield {"run": row["run"], "task": task, "group": value, "metric": metric, **numbers}
+
+
+def _print(compared: dict[str, Any], by: str | None) -> None:
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, width=WIDTH)
+    runs = {run["name"]: run for run in compared["runs"]}
+    for task, found in compared["tasks"].items():
+        console.print(_values(task, found, runs, by))
+        if any(row["differences"] for row in found["rows"]):
+            console.print(_differences(found["rows"]))
+        for row in found["rows"]:
+            if row["apart"]:
+                console.print(f"{row['run']} and {found['against']} are not comparable: {'; '.join(row['apart'])}")
+        console.print()
+    console.print(NOTE)
+
+
+def _values(task: str, found: dict[str, Any], runs: dict[str, Any], by: str | None) -> Table:
+    metrics = found["metrics"]
+    sized = any(runs[row["run"]]["parameters"] for row in found["rows"])
+    table = Table(title=task, title_justify="left", box=None)
+    table.add_column("run", overflow="fold", max_width=LONGEST_NAME)
+    for title in ("photos", "TTA", *(["parameters"] if sized else [])):
+        table.add_column(title, overflow="fold")
+    for place, metric in enumerate(metrics):
+        width = None if place < INTERVALS_SHOWN else WIDEST_VALUE
+        table.add_column(metric_title(metric, found["unit"]), overflow="fold", max_width=width)
+    for row in found["rows"]:
+        run, cells = runs[row["run"]], [_cell(metric, i, row) for i, metric in enumerate(metrics)]
+        size = [f"{run['parameters']:,}" if run["parameters"] else ""] if sized else []
+        table.add_row(row["run"], str(row["labelled"]), run["tta"], *size, *cells)
+        for value, group in row["groups"].get(by, {}).items():
+            measured = group["metrics"]
+            cells = [number_text(m, measured.get(m)) if measured else "too few" for m in metrics]
+            table.add_row(f"  {value}", str(group["labelled"]), "", *([""] if sized else []), *cells)
+    return table
+
+
+def _cell(metric: str, place: int, row: dict[str, Any]) -> str:
+    """The value, and below it the interval."""
+    numbers = row["metrics"].get(metric, {"value": None, "low": None, "high": None})
+    text = number_text(metric, numbers["value"]) + ("*" if metric in row["best"] else "")
+    if place >= INTERVALS_SHOWN or numbers["low"] is None or numbers["high"] is None:
+        return text
+    # With spaces, where a narrow terminal can break the line and not the number.
+    return f"{text}\n{number_text(metric, numbers['low'])} – {number_text(metric, numbers['high'])}"
+
+
+def _differences(rows: list[dict[str, Any]]) -> Table:
+    table = Table("run", "minus", "photos", "metric", "difference", "95 % interval (paired)", "", box=None)
+    for column in table.columns[:2]:
+        column.overflow, column.max_width = "fold", LONGEST_NAME
+    for row in rows:
+        for found in row["differences"]:
+            metric = found["metric"]
+            interval = " to ".join(_signed(metric, found[end]) for end in ("low", "high"))
+            table.add_row(
+                row["run"],
+                found["against"],
+                str(found["photos"]),
+                metric_title(metric, ""),
+                _signed(metric, found["value"]),
+                interval if found["low"] is not None else "",
+                found["verdict"],
+            )
+    return table
+
+
+def _signed(metric: str, value: float | None) -> str:
+    if value is None:
+        return number_text(metric, value)
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{number_text(metric, abs(value))}"
