@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -18,14 +18,6 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class SourceConfig(Section):
-    """A data set: which reader, where, and the reader's options."""
-
-    reader: str
-    path: str | None = None
-    options: dict[str, Any] = {}
-
-
 class SplitConfig(Section):
     """How train, val and test are made; see `data.splits.split_manifest`."""
 
@@ -35,6 +27,24 @@ class SplitConfig(Section):
     fold: Annotated[int, Field(ge=1)] = 1
     folds: Annotated[int, Field(ge=2)] = 5
     seed: Seed = 0
+
+
+class SourceConfig(Section):
+    """A data set: which reader, where, and how it takes part.
+
+    Attributes:
+        options: of the reader.
+        labels: by task, what the data's labels are called here; null for no label. So labels of several sets agree.
+        split: as of `data.split`, for this source alone.
+        weight: share of every batch, against the weights of the other sources; without weights each photo counts alike.
+    """
+
+    reader: str
+    path: str | None = None
+    options: dict[str, Any] = {}
+    labels: dict[str, dict[str, str | None]] = {}
+    split: SplitConfig | None = None
+    weight: Annotated[float, Field(gt=0)] | None = None
 
 
 class DetectorConfig(Section):
@@ -226,3 +236,9 @@ class Experiment(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Seed = 0
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _without_null(cls, tasks: Any) -> Any:
+        """`tasks.NAME=null` leaves a recipe's task out."""
+        return {name: task for name, task in tasks.items() if task is not None} if isinstance(tasks, dict) else tasks

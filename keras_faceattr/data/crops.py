@@ -75,11 +75,13 @@ class LabelledCrops:
         crops: n of them.
         labels: (n, label_width) float32 by task, NaN where not labelled.
         rows: (n,) position of each crop in `crops`.
+        sources: (n,) number of the data set that each comes from; None where there is one.
     """
 
     crops: Crops
     labels: dict[str, np.ndarray]
     rows: np.ndarray
+    sources: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -61,7 +61,8 @@ class Manifest:
     @property
     def groups(self) -> tuple[str, ...]:
         """Columns by which results are reported apart."""
-        return tuple(c for c in GROUP_COLUMNS if c in self.rows and self.rows[c].nunique() > 1)
+        columns = (*GROUP_COLUMNS, "source") if len(self.sources) > 1 else GROUP_COLUMNS
+        return tuple(c for c in columns if c in self.rows and self.rows[c].nunique() > 1)
 
     def paths(self) -> list[Path]:
         """Where each row's photo lies."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_faceattr.config import AugmentationConfig, Experiment
 from keras_faceattr.data.augmentation import augment
 from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.data.mixing import mixed_order, source_weights
 from keras_faceattr.errors import DataError
 
 SHARD = 4096
@@ -42,20 +43,25 @@ def training_batches(
     seed: int,
     epoch: int,
     steps: int | None = None,
+    weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of one epoch, in an order and with augmentations that (seed, epoch) alone decide.
 
     Args:
         steps: batches of the epoch; more than the data holds go round again. None: as many as are whole.
+        weights: (sources,) share of each data set in every batch; None to visit each photo once.
 
     Returns:
         Batches `(rows (b,), images (b, side, side, 3) float32 0–255, {task: labels (b, width)})`; each is full, except
         where the data is smaller than one batch.
     """
     shard = SHARD if isinstance(data.crops.pixels, np.memmap) or data.crops.pixels is None else None
-    order = epoch_order(len(data), seed, epoch, shard)
-    whole = steps or max(1, len(order) // batch_size)
-    order = np.resize(order, whole * batch_size) if len(order) >= batch_size or steps else order
+    whole = steps or max(1, len(data) // batch_size)
+    if weights is not None and data.sources is not None:
+        order = mixed_order(data.sources, weights, batch_size, whole, seed, epoch)
+    else:
+        order = epoch_order(len(data), seed, epoch, shard)
+        order = np.resize(order, whole * batch_size) if len(order) >= batch_size or steps else order
     batches = tf.data.Dataset.from_tensor_slices(order.astype("int64")).batch(batch_size)
 
     def change(step: int, images: np.ndarray) -> np.ndarray:
@@ -79,6 +85,7 @@ def epoch_batches(experiment: Experiment, data: LabelledCrops, epoch: int) -> tf
         seed=experiment.seed,
         epoch=epoch,
         steps=training.steps_per_epoch,
+        weights=source_weights(experiment.data.sources),
     )
 
 

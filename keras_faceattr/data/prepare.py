@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from keras_faceattr.config import Experiment, TaskConfig
+from keras_faceattr.config import DataConfig, Experiment, SourceConfig, TaskConfig
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
-from keras_faceattr.data.splits import split_manifest
+from keras_faceattr.data.relabel import relabelled
+from keras_faceattr.data.splits import split_manifest, without_copies_across_splits
 from keras_faceattr.data.targets import label_array
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
@@ -55,9 +57,12 @@ def read_sources(experiment: Experiment) -> Manifest:
         DataError: a source cannot be used.
     """
     given = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
-    return concatenate(
-        [read_dataset(s.reader, source_path(s.reader, s.path), s.options, given) for s in experiment.data.sources]
-    )
+
+    def read(source: SourceConfig) -> Manifest:
+        manifest = read_dataset(source.reader, source_path(source.reader, source.path), source.options, given)
+        return relabelled(manifest, source.labels)
+
+    return concatenate([read(source) for source in experiment.data.sources])
 
 
 def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
@@ -80,8 +85,27 @@ def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
     manifest = manifest.select(manifest.rows[labels].notna().any(axis=1))
     if not len(manifest):
         raise DataError(f"no photo is labelled with {', '.join(tasks)}")
-    split = experiment.data.split.model_dump()
-    return split_manifest(manifest, split.pop("method"), stratify=next(iter(tasks)), **split), tasks
+    return _split(manifest, tasks, experiment.data), tasks
+
+
+def _split(manifest: Manifest, tasks: dict[str, Task], data: DataConfig) -> Manifest:
+    """Splits each source by its own plan, and keeps exact copies of a photo on one side."""
+    parts = []
+    for name, source in zip(manifest.sources, data.sources, strict=True):
+        part = replace(manifest.select(manifest.rows["source"] == name), quarantine=manifest.quarantine.iloc[:0])
+        if not len(part):
+            raise DataError(f"{name}: no photo is labelled with {', '.join(tasks)}: leave the source out")
+        plan = (source.split or data.split).model_dump()
+        labelled = [n for n, task in tasks.items() if part.rows[list(task.columns)].notna().any(axis=None)]
+        try:
+            parts.append(split_manifest(part, plan.pop("method"), stratify=labelled[0], **plan))
+        except DataError as error:
+            raise DataError(f"{name}: {error}" if len(data.sources) > 1 else str(error)) from None
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    aside = [part.quarantine for part in (manifest, *parts) if len(part.quarantine)]
+    quarantine = pd.concat(aside, ignore_index=True) if aside else manifest.quarantine
+    whole = replace(manifest, rows=rows, quarantine=quarantine)
+    return without_copies_across_splits(whole) if len(parts) > 1 else whole
 
 
 def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress | None = None) -> PreparedData:
@@ -97,11 +121,14 @@ def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress 
     data = experiment.data
     crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress)
     labels = {name: label_array(wanted, task) for name, task in tasks.items()}
+    numbers = {name: number for number, name in enumerate(wanted.sources)}
+    sources = wanted.rows["source"].map(numbers).to_numpy("int64")
     parts = {}
     for split in splits:
         rows = np.flatnonzero(wanted.rows["split"] == split)
         if len(rows):
-            parts[split] = LabelledCrops(crops, {name: array[rows] for name, array in labels.items()}, rows)
+            own = {name: array[rows] for name, array in labels.items()}
+            parts[split] = LabelledCrops(crops, own, rows, sources[rows])
     return PreparedData(wanted, tasks, parts)
 
 

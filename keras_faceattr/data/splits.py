@@ -110,6 +110,12 @@ def split_manifest(
     return _without_straddling(replace(manifest, rows=rows), groups, hashes)
 
 
+def without_copies_across_splits(manifest: Manifest) -> Manifest:
+    """Puts aside train or val photos of which an exact copy is in a split further along train, val, test."""
+    hashes = photo_hashes(manifest)
+    return _without_straddling(manifest, linked_groups(None, hashes), hashes)
+
+
 def _given(manifest: Manifest, *_: object) -> np.ndarray:
     split = manifest.rows["split"]
     if split.isna().all():

@@ -72,7 +72,7 @@ def prediction_columns(task: Task, values: np.ndarray) -> dict[str, Any]:
 
 def write_predictions(path: Path, manifest: Manifest, tasks: dict[str, Task], outputs: Outputs) -> None:
     """Writes a row a photo: what was labelled, and what the model says."""
-    table = manifest.rows[["source", "image", *manifest.groups]].copy()
+    table = manifest.rows[["source", "image", *(c for c in manifest.groups if c != "source")]].copy()
     for name, task in tasks.items():
         for column in task.columns:
             if column in manifest.rows:

@@ -1,0 +1,67 @@
+"""Batches from several data sets, each with the share that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_faceattr.config import SourceConfig
+from keras_faceattr.errors import ConfigError
+
+
+def source_weights(sources: Sequence[SourceConfig]) -> np.ndarray | None:
+    """(sources,) shares of a batch, which sum to 1; None where no weights are given.
+
+    Raises:
+        ConfigError: some sources have a weight and others none.
+    """
+    weights = [source.weight for source in sources]
+    if all(weight is None for weight in weights):
+        return None
+    for number, (source, weight) in enumerate(zip(sources, weights, strict=True)):
+        if weight is None:
+            raise ConfigError(
+                f"data.sources.{number}.weight: {source.reader} has none, other sources have: give it to all"
+            )
+    found = np.array(weights, "float64")
+    return found / found.sum()
+
+
+def mixed_order(
+    source: np.ndarray, weights: np.ndarray, batch_size: int, batches: int, seed: int, epoch: int
+) -> np.ndarray:
+    """Which photos an epoch visits, in which order: every stretch of a batch holds the sources in their shares.
+
+    A source is gone through in a random order, again and again where its share asks for more than it holds. A large one
+    shows other photos in every epoch.
+
+    Args:
+        source: (n,) number of each photo's source.
+        weights: (sources,) shares, which sum to 1.
+
+    Returns:
+        (batches × batch_size,) positions from 0 to n − 1.
+    """
+    slots = _interleaved(weights * np.isin(np.arange(len(weights)), source), batches * batch_size)
+    order = np.empty(len(slots), "int64")
+    for number in range(len(weights)):
+        places, members = np.flatnonzero(slots == number), np.flatnonzero(source == number)
+        rounds = -(-len(places) // max(1, len(members)))
+        passes = [
+            members[np.random.default_rng([seed, epoch, number, i]).permutation(len(members))] for i in range(rounds)
+        ]
+        order[places] = np.concatenate([*passes, members[:0]])[: len(places)]
+    return order
+
+
+def _interleaved(weights: np.ndarray, count: int) -> np.ndarray:
+    """(count,) source of each place, such that none is ever more than one photo off its share."""
+    shares = weights / weights.sum()
+    owed = np.zeros(len(shares))
+    slots = np.empty(count, "int64")
+    for place in range(count):
+        owed += shares
+        slots[place] = chosen = int(owed.argmax())
+        owed[chosen] -= 1
+    return slots
