@@ -117,6 +117,14 @@ class MethodSettings(Section):
         relation_decay: λ, by which earlier batches count less in the relations.
         positive_relation: r_p, from which correlation on two attributes should agree.
         negative_relation: r_n, up to which correlation they should differ.
+        angular_margin: in radians, added to the angle to the own person.
+        angular_scale: by which cosines are multiplied before the softmax.
+        center_weight: of the distance to the own person's centre.
+        center_rate: α, by which centres follow their photos.
+        triplet_margin: by how much a stranger must be farther away, in squared distance.
+        mining: which strangers and photos of a person count: `hard` or `semi_hard`.
+        cosine_weight: of 1 − cosine to the teacher's vector.
+        l2_weight: of the squared distance to the teacher's vector, both of length 1.
     """
 
     expectation_weight: NotNegative = 1.0
@@ -130,12 +138,34 @@ class MethodSettings(Section):
     relation_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
     positive_relation: Correlation = 0.8
     negative_relation: Correlation = 0.2
+    angular_margin: Annotated[float, Field(ge=0, le=1.5)] = 0.3
+    angular_scale: Annotated[float, Field(gt=0)] = 30.0
+    center_weight: NotNegative = 0.003
+    center_rate: Share = 0.5
+    triplet_margin: Annotated[float, Field(gt=0)] = 0.2
+    mining: Literal["hard", "semi_hard"] = "semi_hard"
+    cosine_weight: NotNegative = 1.0
+    l2_weight: NotNegative = 1.0
+
+
+class TeacherConfig(Section):
+    """Another net, whose vectors are learned; see `features.embedders`.
+
+    Attributes:
+        path: of a `.tflite` file that takes a photo and gives a vector.
+        crop: what the teacher sees of a photo, where that is not what the pupil sees.
+        scale: how it wants its pixels.
+    """
+
+    path: str
+    crop: CropConfig | None = None
+    scale: Literal["auto", "raw", "zero_one", "minus_one_one", "mobilefacenet"] = "auto"
 
 
 class TaskConfig(MethodSettings):
     """What to learn of a task and how; the definition comes from the data set unless it stands here."""
 
-    kind: Literal["scalar", "binary", "categorical", "multilabel"] | None = None
+    kind: Literal["scalar", "binary", "categorical", "multilabel", "identity", "embedding"] | None = None
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
@@ -146,12 +176,15 @@ class TaskConfig(MethodSettings):
     classes: list[str] | None = None
     attributes: list[str] | None = None
     groups: dict[str, list[str]] | None = None
+    dimension: Annotated[int, Field(ge=2, le=4096)] | None = None
     method: str | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
+    teacher: TeacherConfig | None = None
 
     def definition(self) -> dict[str, Any]:
         """The task's own fields that this section sets."""
-        return self.model_dump(exclude={"method", "weight", *MethodSettings.model_fields}, exclude_none=True)
+        learning = {"method", "weight", "teacher", *MethodSettings.model_fields}
+        return self.model_dump(exclude=learning, exclude_none=True)
 
     def settings(self) -> MethodSettings:
         """Those of the method."""

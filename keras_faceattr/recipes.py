@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from keras_faceattr.config import Experiment, Section
+from keras_faceattr.config import Experiment, Section, TaskConfig
 from keras_faceattr.errors import ConfigError, nearest
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -94,7 +94,15 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     sources = [s.model_copy(update={"path": _absolute(paths.get(s.reader, s.path))}) for s in experiment.data.sources]
     data = experiment.data.model_copy(update={"sources": sources})
     model = experiment.model.model_copy(update={"init_from": _absolute(experiment.model.init_from)})
-    return experiment.model_copy(update={"data": data, "model": model})
+    tasks = {name: _with_absolute_teacher(task) for name, task in experiment.tasks.items()}
+    return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks})
+
+
+def _with_absolute_teacher(task: TaskConfig) -> TaskConfig:
+    if task.teacher is None:
+        return task
+    path = str(_absolute(task.teacher.path))
+    return task.model_copy(update={"teacher": task.teacher.model_copy(update={"path": path})})
 
 
 def _absolute(path: str | None) -> str | None:

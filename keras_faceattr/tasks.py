@@ -173,8 +173,67 @@ class MultilabelTask:
         return len(self.attributes)
 
 
-Task = ScalarTask | BinaryTask | CategoricalTask | MultilabelTask
-TASK_KINDS: dict[str, type[Task]] = {t.kind: t for t in (ScalarTask, BinaryTask, CategoricalTask, MultilabelTask)}
+@dataclass(frozen=True)
+class _VectorTask:
+    """A direction in space: photos are alike as far as their vectors point the same way.
+
+    Attributes:
+        dimension: numbers of a vector.
+    """
+
+    name: str
+    dimension: int = 128
+
+    def __post_init__(self) -> None:
+        if self.dimension < 2:
+            raise ConfigError(f"task {self.name!r}: dimension {self.dimension} is below 2")
+
+
+@dataclass(frozen=True)
+class IdentityTask(_VectorTask):
+    """Who it is, as a vector that is alike for photos of one person.
+
+    Attributes:
+        people: how many there are to learn from; the data says.
+    """
+
+    kind: ClassVar[str] = "identity"
+    people: int = 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The manifest's label columns of this task."""
+        return ("identity",)
+
+    @property
+    def label_width(self) -> int:
+        """Numbers per photo in a batch: the person's number, from 0; people who are not in training come last."""
+        return 1
+
+
+@dataclass(frozen=True)
+class EmbeddingTask(_VectorTask):
+    """The vector that another net, the teacher, gives a photo."""
+
+    kind: ClassVar[str] = "embedding"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """None: the teacher labels every photo."""
+        return ()
+
+    @property
+    def label_width(self) -> int:
+        """Numbers per photo in a batch."""
+        return self.dimension
+
+
+Task = ScalarTask | BinaryTask | CategoricalTask | MultilabelTask | IdentityTask | EmbeddingTask
+TASK_KINDS: dict[str, type[Task]] = {
+    t.kind: t for t in (ScalarTask, BinaryTask, CategoricalTask, MultilabelTask, IdentityTask, EmbeddingTask)
+}
+VECTORS = (IdentityTask, EmbeddingTask)
+"""Kinds that a net answers with a vector of length 1."""
 
 
 def task_to_dict(task: Task) -> dict[str, Any]:

@@ -39,7 +39,12 @@ def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:
     )
     for name, first in result["rows"][0]["tasks"].items():
         unit = getattr(tasks[name], "unit", "")
-        titles = {"mean": f"moved by ({unit})", "p95": "95 % below", "changed": "answers changed"}
+        titles = {
+            "mean": f"moved by ({unit})",
+            "p95": "95 % below",
+            "changed": "answers changed",
+            "cosine": "cosine to undisturbed",
+        }
         metrics = [key for key in first["metrics"] if not key.startswith("cs@")]
         table = Table(title=name, title_justify="left", box=None)
         for title in ("crop", *(titles[key] for key in first["moved"]), *(metric_title(key, unit) for key in metrics)):

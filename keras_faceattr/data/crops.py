@@ -60,6 +60,10 @@ class Crops:
     def spec(self) -> CropSpec:
         return self.cropper.spec
 
+    @property
+    def jobs(self) -> Jobs:
+        return [(path, bool(ready)) for path, ready in zip(self.paths, self.ready, strict=True)]
+
     def take(self, positions: np.ndarray) -> np.ndarray:
         """(k, size, size, 3) uint8 RGB crops at (k,) positions."""
         if self.pixels is not None:
@@ -213,7 +217,8 @@ def _fill(
             progress(done, len(jobs))
 
 
-def _stored_path(jobs: Jobs, spec: CropSpec) -> Path:
+def crops_key(jobs: Jobs, spec: CropSpec) -> str:
+    """A name for crops of these files as they are now."""
     key = hashlib.sha256(repr((spec, detector_version() if spec.needs_face else "")).encode())
     for path, ready in jobs:
         try:
@@ -221,7 +226,11 @@ def _stored_path(jobs: Jobs, spec: CropSpec) -> Path:
         except OSError:
             continue
         key.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {ready}\n".encode())
-    return cache_folder() / "crops" / f"{key.hexdigest()[:24]}.npy"
+    return key.hexdigest()[:24]
+
+
+def _stored_path(jobs: Jobs, spec: CropSpec) -> Path:
+    return cache_folder() / "crops" / f"{crops_key(jobs, spec)}.npy"
 
 
 def _stored(jobs: Jobs, spec: CropSpec) -> tuple[np.ndarray, dict[int, str]] | None:

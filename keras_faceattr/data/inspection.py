@@ -67,7 +67,7 @@ def _describe(manifest: Manifest, task: Task) -> dict[str, Any]:
     elif isinstance(task, CategoricalTask):
         counted = rows[task.name].value_counts()
         described["classes"] = {name: int(counted.get(name, 0)) for name in task.classes}
-    else:
+    elif task.kind not in ("identity", "embedding"):
         described["share_of_yes"] = {
             column.removeprefix(f"{task.name}."): float(rows[column].mean()) for column in task.columns
         }

@@ -14,7 +14,7 @@ import pandas as pd
 
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, ScalarTask, Task
 
 SPLITS = ("train", "val", "test")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
@@ -211,6 +211,8 @@ def _united(first: Task, second: Task) -> Task:
 
 def _parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
     """Turns the task's columns into numbers (class names for categorical) and notes why a row is bad."""
+    if isinstance(task, VECTORS):
+        return
     if isinstance(task, CategoricalTask):
         names = rows[task.name].astype("string").str.strip()
         unknown = names.notna() & ~names.isin(task.classes)

@@ -16,9 +16,10 @@ from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.relabel import relabelled
 from keras_faceattr.data.splits import split_manifest, without_copies_across_splits
-from keras_faceattr.data.targets import label_array
+from keras_faceattr.data.targets import label_array, people
+from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
+from keras_faceattr.tasks import EmbeddingTask, Task, task_from_dict, task_to_dict
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,22 @@ def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
     manifest = read_sources(experiment)
     total = len(manifest) + len(manifest.quarantine)
     tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
-    manifest = without_unfit(manifest, [task for name, task in tasks.items() if task != manifest.tasks[name]])
+    manifest = without_unfit(manifest, [task for name, task in tasks.items() if task != manifest.tasks.get(name)])
     if len(manifest.quarantine):
         first = manifest.quarantine.iloc[0]
         place = f"{first['image']}" + (f", row {first['row']}" if first["row"] >= 0 else "")
         limit = experiment.data.max_bad_share
         check_bad_share(len(manifest.quarantine), total, limit, f"{place}: {first['reason']}")
     labels = [column for task in tasks.values() for column in task.columns]
-    manifest = manifest.select(manifest.rows[labels].notna().any(axis=1))
+    if not any(isinstance(task, EmbeddingTask) for task in tasks.values()):
+        manifest = manifest.select(manifest.rows[labels].notna().any(axis=1))
     if not len(manifest):
         raise DataError(f"no photo is labelled with {', '.join(tasks)}")
-    return _split(manifest, tasks, experiment.data), tasks
+    manifest = _split(manifest, tasks, experiment.data)
+    known = {
+        name: replace(task, people=len(people(manifest))) for name, task in tasks.items() if task.kind == "identity"
+    }
+    return manifest, tasks | known
 
 
 def _split(manifest: Manifest, tasks: dict[str, Task], data: DataConfig) -> Manifest:
@@ -96,7 +102,9 @@ def _split(manifest: Manifest, tasks: dict[str, Task], data: DataConfig) -> Mani
         if not len(part):
             raise DataError(f"{name}: no photo is labelled with {', '.join(tasks)}: leave the source out")
         plan = (source.split or data.split).model_dump()
-        labelled = [n for n, task in tasks.items() if part.rows[list(task.columns)].notna().any(axis=None)]
+        labelled = [n for n, task in tasks.items() if part.rows[list(task.columns)].notna().any(axis=None)] or list(
+            tasks
+        )
         try:
             parts.append(split_manifest(part, plan.pop("method"), stratify=labelled[0], **plan))
         except DataError as error:
@@ -121,6 +129,10 @@ def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress 
     data = experiment.data
     crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress)
     labels = {name: label_array(wanted, task) for name, task in tasks.items()}
+    for name, task in tasks.items():
+        teacher = experiment.tasks[name].teacher
+        if isinstance(task, EmbeddingTask) and teacher:
+            labels[name] = teacher_vectors(teacher, wanted, crops)
     numbers = {name: number for number, name in enumerate(wanted.sources)}
     sources = wanted.rows["source"].map(numbers).to_numpy("int64")
     parts = {}
@@ -133,6 +145,14 @@ def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress 
 
 
 def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
+    if config.kind == "embedding":
+        if config.teacher is None:
+            raise ConfigError(f"tasks.{name}: whose vectors? set tasks.{name}.teacher.path to a .tflite file")
+        return EmbeddingTask(name, open_teacher(config.teacher).dimension)
+    if config.kind == "identity":
+        if "identity" not in manifest.rows or not manifest.rows["identity"].notna().any():
+            raise ConfigError(f"tasks.{name}: the data does not say who is on a photo; it needs a column identity")
+        return task_from_dict({"name": name, **config.definition()})
     if name not in manifest.tasks:
         raise ConfigError(f"task {name!r}: the data has no such label; {nearest(name, manifest.tasks)}")
     # What the config says about a task that the data defines overrides the data's definition.

@@ -164,7 +164,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {"given": _given, "stratified": 
 def _strata(manifest: Manifest, task_name: str) -> np.ndarray:
     """(n,) stratum of each row: quantile of a scalar label, or the label itself; -1 where there is none."""
     task = manifest.tasks.get(task_name)
-    if task is None or task.kind == "multilabel":
+    if task is None or task.kind in ("multilabel", "identity", "embedding"):
         return np.zeros(len(manifest), int)
     labels = manifest.rows[task_name]
     if isinstance(task, ScalarTask):

@@ -32,6 +32,16 @@ from keras_faceattr.storage import replacing, sha256, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
 from keras_faceattr.training.fit import installed_versions
 
+MEANINGS = {
+    "scalar": "value",
+    "binary": "probability",
+    "categorical": "probabilities",
+    "multilabel": "probabilities",
+    "identity": "unit_vector",
+    "embedding": "unit_vector",
+}
+"""What a task's own output is."""
+
 
 def export_recipe(
     source: Source,
@@ -76,7 +86,8 @@ def export_recipe(
     outputs["file"] = predict_split(runtime.predict, source.held_out)
     manifest = source.data.manifest.split(SPLIT)
     evaluation = source.experiment.evaluation
-    compared = parity(manifest, source.tasks, outputs, evaluation.bootstrap_samples, source.experiment.seed)
+    samples, seed = evaluation.bootstrap_samples, source.experiment.seed
+    compared = parity(manifest, source.tasks, outputs, samples, seed, source.held_out.labels)
     cost = CostSpec(**dataclasses.asdict(cost_of(file)))
     gates = drop_gates(compared["drop"], compared["metrics"]["float"], recipe.tolerance, f"recipe {recipe.name}")
     if budget:
@@ -152,8 +163,10 @@ def _output_specs(source: Source, runtime: LiteRTModel) -> dict[str, OutputSpec]
         assert task_name is not None
         task = source.tasks[task_name]
         labels: tuple[str | float, ...] = ()
-        meaning = "value" if task.kind == "scalar" else "probability" if task.kind == "binary" else "probabilities"
-        if name != task_name:
+        meaning = MEANINGS[task.kind]
+        if name == f"{task_name}_classes":
+            meaning, labels = "probabilities", task.class_names  # type: ignore[union-attr]
+        elif name != task_name:
             meaning, labels = "distribution", tuple(float(round(value, 6)) for value in task.bins)  # type: ignore[union-attr]
         elif task.kind in ("categorical", "multilabel"):
             labels = tuple(getattr(task, "classes", ()) or getattr(task, "attributes", ()))

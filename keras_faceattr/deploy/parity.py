@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.data.targets import label_array
+from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.deploy.budget import NOT_MEASURED
 from keras_faceattr.deploy.recipe import Tolerance
 from keras_faceattr.deploy.sidecar import GateSpec
@@ -17,11 +17,16 @@ from keras_faceattr.evaluation.numbers import number_text
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
-from keras_faceattr.tasks import MultilabelTask, Task
+from keras_faceattr.tasks import VECTORS, Task
 
 
 def parity(
-    manifest: Manifest, tasks: dict[str, Task], outputs: dict[str, Outputs], samples: int, seed: int
+    manifest: Manifest,
+    tasks: dict[str, Task],
+    outputs: dict[str, Outputs],
+    samples: int,
+    seed: int,
+    labels: dict[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Compares what models say about the same photos.
 
@@ -29,6 +34,7 @@ def parity(
         manifest: the photos, row by row as in the outputs.
         outputs: by model: `float`, `file`, and `fake_quantized` where there is one.
         samples: of the bootstrap.
+        labels: by task; None for the manifest's.
 
     Returns:
         `metrics` by model and task; `differences` by pair and output (largest, mean, p99); `drop` by task and metric
@@ -37,7 +43,7 @@ def parity(
     """
     pairs = [(a, b) for a in ("float", "fake_quantized") for b in ("fake_quantized", "file") if a != b]
     pairs = [pair for pair in pairs if set(pair) <= set(outputs)]
-    metrics = {name: evaluate(manifest, tasks, values, samples, seed) for name, values in outputs.items()}
+    metrics = {name: evaluate(manifest, tasks, values, samples, seed, labels) for name, values in outputs.items()}
     return {
         "photos": len(manifest),
         "metrics": metrics,
@@ -46,7 +52,7 @@ def parity(
         "groups": {
             name: _group_changes(manifest, task, outputs["float"][name], outputs["file"][name], samples, seed)
             for name, task in tasks.items()
-            if set(task.columns) <= set(manifest.rows.columns)
+            if set(task.columns) <= set(manifest.rows.columns) and not isinstance(task, VECTORS)
         },
     }
 
@@ -113,7 +119,7 @@ def _group_changes(
 ) -> dict[str, Any]:
     """Change of the task's first metric from float to file: overall (`all`) and by group, with paired intervals."""
     labels = label_array(manifest, task)
-    labelled = ~np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else ~np.isnan(labels[:, 0])
+    known = labelled(task, labels)
     name = primary_metric(task)
     function = metrics_of(task)[name].function
 
@@ -128,13 +134,13 @@ def _group_changes(
         low, high = bootstrap_interval(difference, labels[rows], rows, samples, seed)
         return {"photos": len(rows), "change": difference(labels, rows), "low": low, "high": high}
 
-    result: dict[str, Any] = {"metric": name, "all": change(np.flatnonzero(labelled)), "by": {}}
+    result: dict[str, Any] = {"metric": name, "all": change(np.flatnonzero(known)), "by": {}}
     for column in manifest.groups:
         if column == task.name:
             continue
         values = manifest.rows[column]
         rows = {
-            str(value): np.flatnonzero((values == value).to_numpy(bool, na_value=False) & labelled)
+            str(value): np.flatnonzero((values == value).to_numpy(bool, na_value=False) & known)
             for value in sorted(values.dropna().unique())
         }
         result["by"][column] = {value: change(found) for value, found in rows.items()}

@@ -38,13 +38,13 @@ class OutputSpec(Section):
 
     Attributes:
         task: that it belongs to.
-        meaning: value, probability, probabilities, or distribution.
+        meaning: value, probability, probabilities, distribution, or unit_vector.
         labels: class, attribute or bin that each number stands for; empty for a single number.
         scale: of an integer output: number = scale × (integer − zero_point).
     """
 
     task: str
-    meaning: Literal["value", "probability", "probabilities", "distribution"]
+    meaning: Literal["value", "probability", "probabilities", "distribution", "unit_vector"]
     unit: str
     shape: tuple[int, ...]
     dtype: Literal["uint8", "float32"]

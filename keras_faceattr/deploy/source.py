@@ -97,4 +97,4 @@ def _with_tasks(data: PreparedData, tasks: dict[str, Task]) -> PreparedData:
 
 def task_of(output: str, tasks: dict[str, Task]) -> str | None:
     """The task that an output belongs to."""
-    return next((name for name in tasks if output in (name, f"{name}_distribution")), None)
+    return next((name for name in tasks if output in (name, f"{name}_distribution", f"{name}_classes")), None)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.data.targets import label_array
+from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
-from keras_faceattr.tasks import CategoricalTask, MultilabelTask, Task
+from keras_faceattr.metrics.vectors import pairs_of
+from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, Task
 
 SMALLEST_GROUP = 10
 """Groups with fewer labelled photos are counted but not measured."""
@@ -23,7 +24,12 @@ def primary_metric(task: Task) -> str:
 
 
 def evaluate(
-    manifest: Manifest, tasks: dict[str, Task], outputs: dict[str, np.ndarray], samples: int = 1000, seed: int = 0
+    manifest: Manifest,
+    tasks: dict[str, Task],
+    outputs: dict[str, np.ndarray],
+    samples: int = 1000,
+    seed: int = 0,
+    labels: dict[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Measures every task that has labels.
 
@@ -31,31 +37,38 @@ def evaluate(
         manifest: the photos, row by row as in `outputs`.
         outputs: of the inference model, by name.
         samples: of the bootstrap; 0 for no intervals.
+        labels: by task, as of `label_array`; None for the manifest's.
 
     Returns:
         By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high), `confusion` or `attributes` where
         they apply, and `groups`: by column and value, `labelled` and metric values.
     """
     return {
-        name: _evaluate_task(manifest, task, outputs[name], samples, seed)
+        name: _evaluate_task(
+            manifest, task, labels[name] if labels else label_array(manifest, task), outputs[name], samples, seed
+        )
         for name, task in tasks.items()
         if set(task.columns) <= set(manifest.rows.columns)
     }
 
 
-def _evaluate_task(manifest: Manifest, task: Task, predictions: np.ndarray, samples: int, seed: int) -> dict[str, Any]:
-    labels = label_array(manifest, task)
-    labelled = ~np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else ~np.isnan(labels[:, 0])
+def _evaluate_task(
+    manifest: Manifest, task: Task, labels: np.ndarray, predictions: np.ndarray, samples: int, seed: int
+) -> dict[str, Any]:
+    known = labelled(task, labels)
     result: dict[str, Any] = {
         "kind": task.kind,
         "unit": getattr(task, "unit", ""),
-        "labelled": int(labelled.sum()),
+        "labelled": int(known.sum()),
         "metrics": {},
         "groups": {},
     }
-    if not labelled.any():
+    if not known.any():
         return result
-    rows, labels, predictions = manifest.rows[labelled], labels[labelled], predictions[labelled]
+    rows, labels, predictions = manifest.rows[known], labels[known], predictions[known]
+    if isinstance(task, IdentityTask):
+        labels, predictions = pairs_of(labels, predictions)
+        result["pairs"] = len(labels)
     std = f"{task.name}_std"
     has_std = std in rows and bool(rows[std].notna().all())
     metrics = {n: m for n, m in metrics_of(task).items() if has_std or not m.needs_std}
@@ -70,7 +83,7 @@ def _evaluate_task(manifest: Manifest, task: Task, predictions: np.ndarray, samp
         shares = attribute_accuracies(labels, predictions)
         result["attributes"] = dict(zip(task.attributes, map(float, shares), strict=True))
     for column in manifest.groups:
-        if column == task.name:
+        if column == task.name or isinstance(task, IdentityTask):
             continue
         values = rows[column]
         result["groups"][column] = {

@@ -14,7 +14,8 @@ from keras_faceattr.data.prepare import prepare
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, with_augmentation
-from keras_faceattr.tasks import Task
+from keras_faceattr.metrics.vectors import mean_cosine
+from keras_faceattr.tasks import VECTORS, Task
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def measure_jitter(
     plain = outputs[0]
     rows = []
     for jitter, disturbed in zip((None, *jitters), outputs, strict=True):
-        measured = evaluate(data.manifest, tasks, disturbed, 0, experiment.seed)
+        measured = evaluate(data.manifest, tasks, disturbed, 0, experiment.seed, data.parts[split].labels)
         by_task = {
             name: {
                 "metrics": {metric: numbers["value"] for metric, numbers in measured[name]["metrics"].items()},
@@ -150,4 +151,6 @@ def _moved(task: Task, before: np.ndarray, after: np.ndarray) -> dict[str, float
         return {"mean": float(gap.mean()), "p95": float(np.quantile(gap, 0.95))}
     if task.kind == "categorical":
         return {"changed": float((before.argmax(axis=1) != after.argmax(axis=1)).mean())}
+    if isinstance(task, VECTORS):
+        return {"cosine": mean_cosine(before, after)}
     return {"changed": float(((before > 0.5) != (after > 0.5)).mean())}

@@ -58,6 +58,13 @@ def measure(
         "init_from": experiment.model.init_from,
         "crop": experiment.data.crop.model_dump(),
         "split_hash": data.manifest.split_hash(),
-        "tasks": evaluate(data.manifest, tasks, outputs, experiment.evaluation.bootstrap_samples, experiment.seed),
+        "tasks": evaluate(
+            data.manifest,
+            tasks,
+            outputs,
+            experiment.evaluation.bootstrap_samples,
+            experiment.seed,
+            data.parts[split].labels,
+        ),
     }
     return Measured(results, data, outputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-FOUR_PLACES = ("pc", "epsilon_error")
+FOUR_PLACES = ("pc", "epsilon_error", "cosine", "auc")
 ERRORS = ("mae", "rmse")
 
 
@@ -43,4 +43,5 @@ def metric_title(name: str, unit: str) -> str:
     if name in ("mae", "rmse"):
         return f"{name.upper()} ({unit})" if unit else name.upper()
     titles = {"pc": "PC", "epsilon_error": "ε-error", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+    titles |= {"auc": "area under ROC", "cosine": "cosine"}
     return titles.get(name, f"{name.upper()} {unit}".strip())

@@ -16,14 +16,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from keras_faceattr.data.targets import labelled
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
+from keras_faceattr.metrics.vectors import pairs_of
+from keras_faceattr.metrics.verification import roc
 from keras_faceattr.storage import replacing
-from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, Task
+from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, ScalarTask, Task
 
 COLOUR = "#2a6f97"
 SECOND_COLOUR = "#c8553d"
 ERRORS = ("mae", "rmse")
-FIRST_METRICS = ("mae", "balanced_accuracy")
+FIRST_METRICS = ("mae", "balanced_accuracy", "auc", "cosine")
 """Metrics of which each task has one, so that they tell the tasks' names."""
 
 RANGES = 8
@@ -78,14 +81,18 @@ def plot_task(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: P
         labels: (n, label_width), NaN where not labelled.
         predictions: (n, …) of the inference model.
     """
-    labelled = ~np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else ~np.isnan(labels[:, 0])
-    labels, predictions = labels[labelled], predictions[labelled]
+    known = labelled(task, labels)
+    labels, predictions = labels[known], predictions[known]
     if not len(labels):
         return []
     if isinstance(task, ScalarTask):
         return _plot_scalar(task, labels[:, 0], predictions, folder)
     if isinstance(task, CategoricalTask):
         return [_plot_confusion(task, confusion(labels, predictions), folder)]
+    if isinstance(task, IdentityTask):
+        return [_plot_verification(task, *pairs_of(labels, predictions), folder)]
+    if isinstance(task, EmbeddingTask):
+        return []
     return [_plot_attributes(task, labels, predictions, folder)]
 
 
@@ -138,6 +145,19 @@ def _plot_confusion(task: CategoricalTask, counts: np.ndarray, folder: Path) -> 
     return draw_picture(
         folder / f"{task.name}_confusion.png", matrix, f"{task.name.capitalize()}: confusion", "predicted"
     )
+
+
+def _plot_verification(task: Task, same: np.ndarray, cosines: np.ndarray, folder: Path) -> Path:
+    far, tar, _ = roc(cosines, same[:, 0] == 1)
+
+    def curve(axes: Axes) -> None:
+        axes.plot(np.maximum(far, 1e-4), tar, color=COLOUR)
+        axes.set_xscale("log")
+        axes.set_ylabel("pairs of one person accepted")
+        axes.set_ylim(0, 1.01)
+
+    title = f"{task.name.capitalize()}: {len(same)} pairs of photos"
+    return draw_picture(folder / f"{task.name}_roc.png", curve, title, "pairs of two people accepted")
 
 
 def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> Path:

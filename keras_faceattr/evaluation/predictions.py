@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.storage import replacing
-from keras_faceattr.tasks import CategoricalTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, Task
 
 if TYPE_CHECKING:
     import keras
@@ -67,17 +68,21 @@ def prediction_columns(task: Task, values: np.ndarray) -> dict[str, Any]:
         return {f"{task.name}_predicted": names, f"{task.name}_probability": values.max(axis=1)}
     if task.kind == "scalar":
         return {f"{task.name}_predicted": values}
-    return {f"{column}_predicted": values[:, i] for i, column in enumerate(task.columns)}
+    return {f"{name}_predicted": values[:, i] for i, name in enumerate(value_names(task))}
+
+
+def value_names(task: Task) -> list[str]:
+    """What the numbers are called that a net gives for a task of several."""
+    return [f"{task.name}.{i}" for i in range(task.dimension)] if isinstance(task, VECTORS) else list(task.columns)
 
 
 def write_predictions(path: Path, manifest: Manifest, tasks: dict[str, Task], outputs: Outputs) -> None:
     """Writes a row a photo: what was labelled, and what the model says."""
-    table = manifest.rows[["source", "image", *(c for c in manifest.groups if c != "source")]].copy()
+    rows = manifest.rows
+    columns = {name: rows[name] for name in ("source", "image", *manifest.groups)}
     for name, task in tasks.items():
-        for column in task.columns:
-            if column in manifest.rows:
-                table[column] = manifest.rows[column]
-        for column, values in prediction_columns(task, outputs[name]).items():
-            table[column] = values
+        columns |= {column: rows[column] for column in task.columns if column in rows}
+        columns |= prediction_columns(task, outputs[name])
+    table = pd.DataFrame(columns)
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")

@@ -15,7 +15,7 @@ from keras_faceattr.data.crops import each
 from keras_faceattr.data.manifest import list_photos
 from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import DataError
-from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor
+from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, value_names
 from keras_faceattr.tasks import CategoricalTask, Task
 
 Row = dict[str, Any]
@@ -124,5 +124,5 @@ def _values(tasks: dict[str, Task], outputs: Outputs, index: int) -> Row:
                     np.sqrt(max(0.0, distribution[index] @ (bins - distribution[index] @ bins) ** 2))
                 )
         else:
-            row.update({column: float(value) for column, value in zip(task.columns, values, strict=True)})
+            row.update({column: float(value) for column, value in zip(value_names(task), values, strict=True)})
     return row

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_faceattr.config import MethodSettings
 from keras_faceattr.errors import ConfigError, nearest
-from keras_faceattr.losses import classification, huber, label_distribution, ranking, regression
+from keras_faceattr.losses import classification, embedding_match, huber, label_distribution, ranking, regression
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 Tensor = Any
@@ -78,6 +78,16 @@ def _cross_entropy(labels: Tensor, raw: Tensor, task: CategoricalTask, settings:
     return ops.expand_dims(sum(losses[1:], losses[0]) / len(losses), -1)
 
 
+def _no_loss(labels: Tensor, raw: Tensor, *_: Any) -> Tensor:
+    """Of a photo alone, where the term of the whole batch (`methods.terms`) is all."""
+    return ops.zeros_like(raw[:, :1])
+
+
+def _match(labels: Tensor, raw: Tensor, _: Any, settings: MethodSettings) -> Tensor:
+    losses = embedding_match.embedding_match(labels, raw, settings.cosine_weight, settings.l2_weight)
+    return ops.expand_dims(losses, -1)
+
+
 METHODS: dict[str, Method] = {
     "mr_l1": Method(
         "regression", _scalar(lambda y, s, x, b, _: regression.regression_l1(y, x, b)), "DLDL-v2, 4.5.4, MR"
@@ -122,6 +132,11 @@ METHODS: dict[str, Method] = {
         ("relation_weight", "relation_decay", "positive_relation", "negative_relation"),
         ("multilabel",),
     ),
+    "softmax": Method("vector", _no_loss, "DLDL-v2, 4.1; OBRL, II.A", (), ("identity",)),
+    "center": Method("vector", _no_loss, "OBRL, II.A; Wen et al.", ("center_weight", "center_rate"), ("identity",)),
+    "arc_face": Method("vector", _no_loss, "Deng et al., eq. 3", ("angular_margin", "angular_scale"), ("identity",)),
+    "triplet": Method("vector", _no_loss, "TransFBP, E(W')", ("triplet_margin", "mining"), ("identity",)),
+    "distill": Method("vector", _match, "cosine and L2", ("cosine_weight", "l2_weight"), ("embedding",)),
 }
 
 DEFAULTS = {
@@ -129,6 +144,8 @@ DEFAULTS = {
     "binary": "binary_cross_entropy",
     "categorical": "cross_entropy",
     "multilabel": "attribute_cross_entropy",
+    "identity": "arc_face",
+    "embedding": "distill",
 }
 """The method of a task where nothing is said."""
 

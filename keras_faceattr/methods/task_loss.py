@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_faceattr.config import MethodSettings
-from keras_faceattr.methods import method_of
+from keras_faceattr.methods import DEFAULTS, method_of
 from keras_faceattr.methods.terms import TERMS
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 
@@ -45,7 +45,8 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
         self.row = method_of(task, method)
         self.settings = settings or MethodSettings()
         self.log_variance = _scalar_variable(f"{task.name}_log_variance") if learned_weight else None
-        self.term = TERMS[method](task) if method in TERMS else None
+        term = TERMS.get(method or DEFAULTS[task.kind])
+        self.term = term(task) if term else None
 
     @property
     def variables(self) -> list[keras.Variable]:

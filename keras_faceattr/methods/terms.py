@@ -10,8 +10,9 @@ import numpy as np
 from keras import ops
 
 from keras_faceattr.config import MethodSettings
-from keras_faceattr.losses import relation
-from keras_faceattr.tasks import MultilabelTask
+from keras_faceattr.errors import DataError
+from keras_faceattr.losses import classification, metric_learning, relation
+from keras_faceattr.tasks import IdentityTask, MultilabelTask
 
 Tensor = Any
 
@@ -65,5 +66,88 @@ class Relations:
         return np.where(np.asarray(self.weights) > 0, values, np.nan)
 
 
-TERMS: dict[str | None, Callable[[Any], Term]] = {"obrl": Relations}
+class People:
+    """Tells the people of the training photos apart, by weights that only training needs.
+
+    Attributes:
+        weights: (dimension, people), a direction for each person.
+
+    Raises:
+        DataError: fewer than two people.
+    """
+
+    def __init__(self, task: IdentityTask) -> None:
+        if task.people < 2:
+            raise DataError(f"{task.people} person in the train photos: telling people apart needs two or more")
+        self.weights = keras.Variable(
+            keras.initializers.GlorotUniform(), (task.dimension, task.people), name=f"{task.name}_people"
+        )
+        self.variables = [self.weights]
+
+    def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """Mean over the photos of known people."""
+        known = ops.cast(ops.logical_not(ops.isnan(labels[:, 0])), "float32")
+        people = ops.where(ops.isnan(labels[:, 0]), 0.0, labels[:, 0])
+        return ops.sum(known * self.losses(people, raw, settings)) / ops.maximum(ops.sum(known), 1.0)
+
+    def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) cross-entropy of the softmax over the people."""
+        return classification.cross_entropy(people, ops.matmul(raw, self.weights))
+
+
+class PeopleWithMargin(People):
+    """The same by angles alone, with a margin. Source: Deng et al., ArcFace, eq. 3."""
+
+    def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) cross-entropy with the margin."""
+        cosines = ops.matmul(ops.normalize(raw, axis=-1), ops.normalize(self.weights, axis=0))
+        return metric_learning.arc_face(people, cosines, settings.angular_margin, settings.angular_scale)
+
+
+class PeopleWithCentres(People):
+    """Softmax, and a centre for each person to which the vectors are drawn. Source: Wen et al., eq. 2 to 5.
+
+    Attributes:
+        centers: (people, dimension).
+    """
+
+    def __init__(self, task: IdentityTask) -> None:
+        super().__init__(task)
+        shape = (task.people, task.dimension)
+        self.centers = keras.Variable(ops.zeros(shape, "float32"), trainable=False, name=f"{task.name}_centers")
+        self.variables.append(self.centers)
+
+    def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) cross-entropy and weighted distance to the centres, which then follow."""
+        distances = metric_learning.center_distance(people, raw, self.centers)
+        self.centers.assign(metric_learning.moved_centers(people, raw, self.centers, settings.center_rate))
+        return super().losses(people, raw, settings) + settings.center_weight * distances
+
+
+class Triplets:
+    """A photo should be nearer to those of the same person than to those of others, within the batch.
+
+    A photo of nobody known counts as one of a stranger. Source: TransFBP, E(W').
+    """
+
+    def __init__(self, task: IdentityTask) -> None:
+        self.variables: list[keras.Variable] = []
+
+    def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """Mean over the photos that have both a photo of the same person and one of another."""
+        strangers = -1.0 - ops.cast(ops.arange(ops.shape(labels)[0]), "float32")
+        people = ops.where(ops.isnan(labels[:, 0]), strangers, labels[:, 0])
+        vectors = ops.normalize(raw, axis=-1)
+        losses = metric_learning.triplet(people, vectors, settings.triplet_margin, settings.mining)
+        anchors = ops.cast(metric_learning.triplet_anchors(people), "float32")
+        return ops.sum(losses * anchors) / ops.maximum(ops.sum(anchors), 1.0)
+
+
+TERMS: dict[str, Callable[[Any], Term]] = {
+    "obrl": Relations,
+    "softmax": People,
+    "center": PeopleWithCentres,
+    "arc_face": PeopleWithMargin,
+    "triplet": Triplets,
+}
 """By method."""

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from keras_faceattr.metrics import classification, scalar
+from keras_faceattr.metrics import classification, scalar, vectors
 from keras_faceattr.tasks import ScalarTask, Task
 
 
@@ -37,6 +37,21 @@ _YES_NO = {
 }
 
 
+_VERIFICATION = {
+    "accuracy": Metric(vectors.accuracy, True),
+    "auc": Metric(vectors.area_under_roc, True),
+    "tar@far=0.01": Metric(partial(vectors.tar_at_far, far=0.01), True),
+    "tar@far=0.001": Metric(partial(vectors.tar_at_far, far=0.001), True),
+}
+_BY_KIND = {
+    "binary": _YES_NO,
+    "categorical": _CLASSIFICATION,
+    "multilabel": _YES_NO,
+    "identity": _VERIFICATION,
+    "embedding": {"cosine": Metric(vectors.mean_cosine, True)},
+}
+
+
 def metrics_of(task: Task) -> dict[str, Metric]:
     """The metrics of a task; the first is the one by which the best epoch is chosen."""
     if isinstance(task, ScalarTask):
@@ -47,4 +62,4 @@ def metrics_of(task: Task) -> dict[str, Metric]:
             "epsilon_error": Metric(scalar.epsilon_error, False, needs_std=True),
             **{f"cs@{k:g}": Metric(partial(scalar.cumulative_score, k=k), True) for k in task.tolerances},
         }
-    return _CLASSIFICATION if task.kind == "categorical" else _YES_NO
+    return _BY_KIND[task.kind]

@@ -12,7 +12,7 @@ from keras_faceattr.errors import ModelError, nearest
 from keras_faceattr.models.crnet import CRNET_VARIANTS, crnet
 from keras_faceattr.models.hmtnet import HMTNET_VARIANTS, hmtnet
 from keras_faceattr.models.thin_vgg import THIN_VGG_VARIANTS, thin_vgg
-from keras_faceattr.tasks import CategoricalTask, Task, age_task, attractiveness_task
+from keras_faceattr.tasks import EXPRESSIONS, CategoricalTask, Task, age_task, attractiveness_task, attributes_task
 
 Tasks = dict[str, tuple[Task, str | None]]
 """Task and method by the task's name; None for the usual method."""
@@ -65,18 +65,27 @@ def _learned(*tasks: Task, **methods: str) -> Tasks:
 GENDER = CategoricalTask("gender", ("female", "male"))
 RACE = CategoricalTask("race", ("Asian", "Caucasian"))
 
+HMTNET_TASKS = {
+    **dict.fromkeys(
+        ("hmtnet", "hmtnet_mobile"), _learned(attractiveness_task(), GENDER, RACE, attractiveness="smooth_huber")
+    ),
+    "all_in_one": _learned(
+        attractiveness_task(),
+        age_task(),
+        GENDER,
+        RACE,
+        CategoricalTask("expression", EXPRESSIONS),
+        attributes_task(),
+    ),
+}
+
 MODELS: dict[str, Architecture] = {
     **{
         f"{size}_{kind}_net": Architecture(shared(thin_vgg), {"width": width}, _learned(task), "thin VGG of DLDL-v2")
         for size, width in THIN_VGG_VARIANTS.items()
         for kind, task in (("att", attractiveness_task()), ("age", age_task()))
     },
-    **{
-        name: Architecture(
-            hmtnet, options, _learned(attractiveness_task(), GENDER, RACE, attractiveness="smooth_huber"), "HMTNet"
-        )
-        for name, options in HMTNET_VARIANTS.items()
-    },
+    **{name: Architecture(hmtnet, options, HMTNET_TASKS[name], "HMTNet") for name, options in HMTNET_VARIANTS.items()},
     **{
         name: Architecture(crnet, options, _learned(attractiveness_task(), attractiveness="crnet"), "CRNet")
         for name, options in CRNET_VARIANTS.items()

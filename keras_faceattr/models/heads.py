@@ -18,6 +18,7 @@ from keras_faceattr.models.layers import (
     RankingValue,
     Reorder,
     SoftVote,
+    UnitVector,
     Unproject,
 )
 from keras_faceattr.tasks import MultilabelTask, Task
@@ -87,6 +88,10 @@ def _sigmoid(task: Any, raw: Tensor) -> dict[str, Tensor]:
     return {task.name: layers.Activation("sigmoid", name=task.name, dtype="float32")(raw)}
 
 
+def _unit_vector(task: Any, raw: Tensor) -> dict[str, Tensor]:
+    return {task.name: UnitVector(name=task.name, dtype="float32")(raw)}
+
+
 def _attributes(task: Any) -> dict[str, int]:
     return {group: len(names) for group, names in task.groups.items()} or {"all": len(task.attributes)}
 
@@ -100,6 +105,7 @@ HEADS: dict[str, Head] = {
     "binary": Head(lambda task: {"answer": 1}, _sigmoid),
     "categorical": Head(lambda task: {"classes": len(task.classes)}, _softmax),
     "multilabel": Head(_attributes, _sigmoid),
+    "vector": Head(lambda task: {"vector": task.dimension}, _unit_vector),
 }
 
 VOTES = {"majority": MajorityVote, "soft": SoftVote}

@@ -74,8 +74,15 @@ HMTNET_VARIANTS: dict[str, dict[str, Any]] = {
         "branch": ((48, 3), (32, 3)),
         "top": ((128, 3),),
     },
+    "all_in_one": {
+        "trunk": "thin_vgg",
+        "lowest": "block4",
+        "depths": ("block3", "block4", "block5"),
+        "branch": ((64, 3),),
+        "top": ((64, 3),),
+    },
 }
-"""The paper's size, and one of 1.2 M parameters on TinyAttNet's trunk.
+"""The paper's size, one of 1.2 M parameters on TinyAttNet's trunk, and one with lighter branches for many tasks.
 
 `lowest` is where the easiest task leaves, `depths` what is aggregated, `branch` the convolutions of a branch (channels,
 kernel), and `top` those of the hardest task's, in the paper's size its two dense layers as convolutions.

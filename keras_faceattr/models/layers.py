@@ -175,3 +175,14 @@ class MajorityVote(_Vote):
         likeliest = ops.one_hot(ops.argmax(probabilities, axis=-1), probabilities.shape[-1], dtype="float32")
         mean = ops.mean(probabilities, axis=1)
         return (ops.sum(likeliest, axis=1) + mean) / (self.members + 1.0)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class UnitVector(layers.Layer):  # type: ignore[misc]
+    """(batch, d) → the same directions with length 1."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs * ops.rsqrt(ops.maximum(ops.sum(ops.square(inputs), axis=-1, keepdims=True), 1e-12))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape

@@ -17,6 +17,7 @@ from keras_faceattr.models.layers import (
     RankingValue,
     Reorder,
     SoftVote,
+    UnitVector,
     Unproject,
 )
 from keras_faceattr.quantization.graph import Graph, Node
@@ -24,7 +25,7 @@ from keras_faceattr.quantization.layers import QUANTIZED
 
 DECODING = (
     layers.Softmax, Expectation, RankingValue, RankingDistribution, Unproject, LinearValue, ClassProbabilities,
-    MajorityVote, SoftVote,
+    MajorityVote, SoftVote, UnitVector,
 )  # fmt: skip
 """Layers that turn raw outputs into values; they stay in float unless all-integer is asked for."""
 

@@ -17,6 +17,7 @@ import keras_faceattr
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.datasets import READERS
+from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.evaluation.finish import write_results
@@ -193,6 +194,7 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
     """
     _check_options(experiment)
     crop_spec(experiment)
+    source_weights(experiment.data.sources)
     for name in [source.reader for source in experiment.data.sources]:
         if name not in READERS:
             raise ConfigError(f"unknown reader {name!r}; {nearest(name, READERS)}")

@@ -209,7 +209,7 @@ def validation_score(experiment: Experiment, data: PreparedData, network: Networ
         return math.inf
     part = data.parts["val"]
     outputs = predict_split(keras_predictor(network.inference), part)
-    results = evaluate(data.manifest.split("val"), data.tasks, outputs, samples=0)
+    results = evaluate(data.manifest.split("val"), data.tasks, outputs, samples=0, labels=part.labels)
     score = 0.0
     for name, result in results.items():
         for metric, numbers in result["metrics"].items():

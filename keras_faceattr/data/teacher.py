@@ -1,0 +1,60 @@
+"""Labels from another net: the vectors that a teacher gives the photos."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from keras_faceattr.config import TeacherConfig
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.crops import CHUNK, Crops, crops_key, load_crops
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.features.embedders import TFLiteEmbedder, tflite_embedder
+from keras_faceattr.storage import cache_folder, replacing, sha256
+
+
+def open_teacher(config: TeacherConfig) -> TFLiteEmbedder:
+    """The teacher of a config.
+
+    Raises:
+        ArtifactError: missing or damaged.
+        ModelError: it takes no picture, or gives no vector.
+        ConfigError: it does not tell how it wants its pixels.
+    """
+    return tflite_embedder(Path(config.path), config.scale)
+
+
+def teacher_vectors(config: TeacherConfig, manifest: Manifest, crops: Crops) -> np.ndarray:
+    """What the teacher says of each photo, computed once and kept in the cache.
+
+    Args:
+        manifest: the photos, row by row as in `crops`.
+        crops: what the pupil sees; the teacher sees the same unless its config has a crop of its own.
+
+    Returns:
+        (n, dimension) float32; NaN where the teacher's crop cannot be cut.
+    """
+    seen, rows = crops, np.arange(len(manifest))
+    if config.crop is not None:
+        seen, good = load_crops(manifest, CropSpec(**config.crop.model_dump()), "auto", max_bad_share=1.0)
+        place = {path: row for row, path in enumerate(manifest.paths())}
+        rows = np.array([place[path] for path in good.paths()])
+    key = hashlib.sha256(f"{crops_key(seen.jobs, seen.spec)} {sha256(Path(config.path))} {config.scale}".encode())
+    stored = cache_folder() / "teachers" / f"{key.hexdigest()[:24]}.npy"
+    try:
+        vectors = np.load(stored, allow_pickle=False)
+    except (OSError, EOFError, ValueError):
+        vectors = _embed(open_teacher(config), seen)
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(stored) as temporary, temporary.open("wb") as stream:
+            np.save(stream, vectors, allow_pickle=False)
+    labels = np.full((len(manifest), vectors.shape[1]), np.nan, "float32")
+    labels[rows] = vectors
+    return labels
+
+
+def _embed(teacher: TFLiteEmbedder, crops: Crops) -> np.ndarray:
+    starts = range(0, len(crops), CHUNK)
+    return np.concatenate([teacher(crops.take(np.arange(i, min(i + CHUNK, len(crops))))) for i in starts])
