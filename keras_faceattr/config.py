@@ -199,7 +199,7 @@ class ModelConfig(Section):
     name: str = "tiny_att_net"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     vote: Literal["majority", "soft"] = "majority"
-    init_from: str | None = None
+    init_from: str | dict[str, str] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -260,8 +260,9 @@ class EvaluationConfig(Section):
 
 
 class Experiment(Section):
-    """One training, whole."""
+    """One training on photos, whole."""
 
+    kind: Literal["photos"] = "photos"
     name: str
     data: DataConfig
     tasks: Annotated[dict[str, TaskConfig], Field(min_length=1)]

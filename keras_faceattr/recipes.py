@@ -93,7 +93,11 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
             raise ConfigError(f"--data {reader}: this config has no such source; {nearest(reader, known)}")
     sources = [s.model_copy(update={"path": _absolute(paths.get(s.reader, s.path))}) for s in experiment.data.sources]
     data = experiment.data.model_copy(update={"sources": sources})
-    model = experiment.model.model_copy(update={"init_from": _absolute(experiment.model.init_from)})
+    init_from = experiment.model.init_from
+    starts = (
+        {p: str(_absolute(q)) for p, q in init_from.items()} if isinstance(init_from, dict) else _absolute(init_from)
+    )
+    model = experiment.model.model_copy(update={"init_from": starts})
     tasks = {name: _with_absolute_teacher(task) for name, task in experiment.tasks.items()}
     return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks})
 
@@ -107,6 +111,18 @@ def _with_absolute_teacher(task: TaskConfig) -> TaskConfig:
 
 def _absolute(path: str | None) -> str | None:
     return str(Path(path).expanduser().absolute()) if path else None
+
+
+def experiment_kind(config: str) -> str:
+    """What a configuration is about: `photos`, or whatever its key `kind` says.
+
+    Args:
+        config: name of a shipped recipe, or path of a YAML file.
+
+    Raises:
+        ConfigError: no such recipe, or not YAML.
+    """
+    return str(_read_yaml(_find(config, CONFIG_FOLDER, "config")).get("kind", "photos"))
 
 
 def recipe_names() -> list[str]:

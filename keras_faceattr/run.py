@@ -89,7 +89,18 @@ class Run:
         Raises:
             RunError: this folder is no run.
         """
-        return parse_experiment(self._read(self.config_path), str(self.config_path))
+        data = self._read(self.config_path)
+        if self.kind() != "photos":
+            raise RunError(f"{self.folder} is a run of kind {self.kind()!r}: this command is for nets that take photos")
+        return parse_experiment(data, str(self.config_path))
+
+    def kind(self) -> str:
+        """What the run is about: `photos`, or whatever its configuration says.
+
+        Raises:
+            RunError: this folder is no run.
+        """
+        return str(self._read(self.config_path).get("kind", "photos"))
 
     def tasks(self) -> dict[str, Task]:
         """The tasks by name, in the order of the model's heads."""

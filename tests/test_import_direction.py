@@ -15,11 +15,11 @@ LAYERS: list[set[str]] = [
     {"errors", "storage", "backend"},
     {"tasks", "config"},
     {"recipes", "run", "losses", "metrics", "configs", "export"},
-    {"methods", "data", "detection"},
+    {"methods", "data", "detection", "features.embedders"},
     # A quantized model is loaded as any other.
     {"models", "quantization.layers"},
     {"evaluation", "explain", "align"},
-    {"training", "quantization"},
+    {"training", "quantization", "features", "tabular"},
     {"deploy"},
     # A process of its own, which nothing imports.
     {"service", "quantization.tfmot_child"},

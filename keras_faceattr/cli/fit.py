@@ -5,12 +5,13 @@ from __future__ import annotations
 import json as json_module
 from pathlib import Path
 
-from keras_faceattr.cli.options import data_paths, print_json, read_experiment
+from keras_faceattr.cli.fit_table import fit_table_config
+from keras_faceattr.cli.options import DEFAULT_CONFIG, data_paths, print_json, read_experiment
 from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.cli.results import print_results
 from keras_faceattr.config import Experiment
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import with_paths
+from keras_faceattr.recipes import experiment_kind, with_paths
 from keras_faceattr.run import Run
 from keras_faceattr.training.fit import check_same_experiment, fit
 from keras_faceattr.training.tensorboard import TensorBoardListener
@@ -25,8 +26,12 @@ def run_fit(
     tensorboard: bool,
     json: bool,
 ) -> None:
-    """Trains, and says where the result lies and what comes next."""
+    """Trains whatever the config is about, and says where the result lies and what comes next."""
     run = Run(resume) if resume else None
+    kind = run.kind() if run else experiment_kind(config or DEFAULT_CONFIG)
+    if kind in OTHER_KINDS:
+        OTHER_KINDS[kind](config, data, overrides, runs, resume, json)
+        return
     experiment = _experiment(config, data, overrides, run)
     with FitProgress() as progress:
         make_listener = TensorBoardListener if tensorboard else None
@@ -44,6 +49,10 @@ def run_fit(
     print(f"\nreport   {run.report_path}\nmodel    {run.model_path}")
     print(f"next     keras-faceattr evaluate {run.folder}")
     print(f"         keras-faceattr predict {run.folder} PHOTO|FOLDER|CSV --out predictions.csv")
+
+
+OTHER_KINDS = {"table": fit_table_config}
+"""What `fit` does with a config that is not about training on photos."""
 
 
 def _experiment(config: str | None, data: list[str], overrides: list[str], run: Run | None) -> Experiment:

@@ -61,7 +61,13 @@ def face_map(points: np.ndarray, size: int, margin: float) -> np.ndarray | None:
         size: side of the crop in pixels.
         margin: what is added on each side of the template's square, as a share of it.
     """
-    return similarity(points, (TEMPLATE + margin) / (1 + 2 * margin) * size - 0.5)
+    return similarity(points, template_points(size, margin))
+
+
+def template_points(size: int, margin: float) -> np.ndarray:
+    """(5, 2) x, y in pixels where the five points lie in a crop; arguments as of `face_map`."""
+    points: np.ndarray = (TEMPLATE + margin) / (1 + 2 * margin) * size - 0.5
+    return points
 
 
 def moved_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -122,7 +122,14 @@ def _sidecar(
     for entry in plain["data"]["sources"]:
         # Where the data lay is nobody's business, and the next machine has it elsewhere.
         entry["path"] = None
-    plain["model"]["init_from"] = Path(plain["model"]["init_from"]).name if plain["model"]["init_from"] else None
+    starts = plain["model"]["init_from"]
+    names = (
+        {key: Path(path).name for key, path in starts.items()} if isinstance(starts, dict) else Path(starts or "").name
+    )
+    plain["model"]["init_from"] = names or None
+    for entry in plain["tasks"].values():
+        if entry["teacher"]:
+            entry["teacher"]["path"] = Path(entry["teacher"]["path"]).name
     return Sidecar(
         name=path.stem,
         recipe=recipe.name,

@@ -67,7 +67,7 @@ class Results(Part):
     photos: int
     tta: str
     seed: int
-    init_from: str | None = None
+    init_from: str | dict[str, str] | None = None
     split_hash: str
     tasks: dict[str, TaskResults]
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from keras_faceattr.errors import ModelError, nearest
+from keras_faceattr.models.attribute_net import ATTRIBUTE_NET_VARIANTS, FACE_NET_VARIANTS, attribute_net, face_net
 from keras_faceattr.models.crnet import CRNET_VARIANTS, crnet
 from keras_faceattr.models.hmtnet import HMTNET_VARIANTS, hmtnet
 from keras_faceattr.models.thin_vgg import THIN_VGG_VARIANTS, thin_vgg
-from keras_faceattr.tasks import EXPRESSIONS, CategoricalTask, Task, age_task, attractiveness_task, attributes_task
+from keras_faceattr.models.tree_cnn import TREE_CNN_VARIANTS, tree_cnn
+from keras_faceattr.tasks import (
+    EXPRESSIONS,
+    CategoricalTask,
+    IdentityTask,
+    Task,
+    age_task,
+    attractiveness_task,
+    attributes_task,
+)
 
 Tasks = dict[str, tuple[Task, str | None]]
 """Task and method by the task's name; None for the usual method."""
@@ -38,12 +48,14 @@ class Architecture:
         options: of the variant.
         tasks: what it predicts, and by which method, where nothing else is said.
         title: what it is, for people.
+        needs_landmarks: whether it must know where the five points lie in every crop.
     """
 
     net: Callable[..., Any]
     options: dict[str, Any]
     tasks: Tasks
-    title: str = field(default="")
+    title: str = ""
+    needs_landmarks: bool = False
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Refuses options that the net does not have.
@@ -51,8 +63,8 @@ class Architecture:
         Raises:
             ModelError: naming the nearest valid one.
         """
-        known = [name for name in inspect.signature(self.net).parameters if name not in ("pixels", "tasks")]
-        free = [name for name in known if name not in self.options]
+        given = {"pixels", "tasks", "landmarks", *self.options}
+        free = [name for name in inspect.signature(self.net).parameters if name not in given]
         for name in options:
             if name not in free:
                 raise ModelError(f"the net has no option {name!r}; {nearest(name, free) if free else 'it has none'}")
@@ -65,6 +77,13 @@ def _learned(*tasks: Task, **methods: str) -> Tasks:
 GENDER = CategoricalTask("gender", ("female", "male"))
 RACE = CategoricalTask("race", ("Asian", "Caucasian"))
 
+EXPRESSION = CategoricalTask("expression", EXPRESSIONS)
+
+FACE_NET_TASKS = {
+    "identity": _learned(IdentityTask("person", 128, 10), person="center"),
+    "age": _learned(age_task(), age="mse"),
+    "race": _learned(RACE),
+}
 HMTNET_TASKS = {
     **dict.fromkeys(
         ("hmtnet", "hmtnet_mobile"), _learned(attractiveness_task(), GENDER, RACE, attractiveness="smooth_huber")
@@ -74,7 +93,7 @@ HMTNET_TASKS = {
         age_task(),
         GENDER,
         RACE,
-        CategoricalTask("expression", EXPRESSIONS),
+        EXPRESSION,
         attributes_task(),
     ),
 }
@@ -89,6 +108,21 @@ MODELS: dict[str, Architecture] = {
     **{
         name: Architecture(crnet, options, _learned(attractiveness_task(), attractiveness="crnet"), "CRNet")
         for name, options in CRNET_VARIANTS.items()
+    },
+    **{
+        f"{kind}_net{suffix}": Architecture(shared(face_net), options, tasks, "face net of OBRL")
+        for suffix, options in FACE_NET_VARIANTS.items()
+        for kind, tasks in FACE_NET_TASKS.items()
+    },
+    **{
+        name: Architecture(attribute_net, options, _learned(attributes_task(), attributes="obrl"), "OBRL")
+        for name, options in ATTRIBUTE_NET_VARIANTS.items()
+    },
+    **{
+        name: Architecture(
+            tree_cnn, options, _learned(EXPRESSION, age_task(), GENDER, RACE), "TreeCNN", needs_landmarks=True
+        )
+        for name, options in TREE_CNN_VARIANTS.items()
     },
 }
 

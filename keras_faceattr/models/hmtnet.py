@@ -33,20 +33,20 @@ VGG_M: tuple[tuple[int, int, int, bool], ...] = (
 """VGG-M's convolutions: channels, kernel, stride, and whether a pooling by two follows."""
 
 
-def vgg_m_maps(pixels: Tensor) -> dict[str, Tensor]:
+def vgg_m_maps(x: Tensor) -> dict[str, Tensor]:
     """The maps `conv1` to `conv5` of VGG-M with batch norm, padded so that every stride halves the side.
 
     Args:
-        pixels: (batch, side, side, 3) RGB from 0 to 255; side at least 32.
+        x: (batch, side, side, 3) normalised pixels; side at least 32.
 
     Raises:
         ModelError: a side that is too small.
 
     Source: HMTNet, figure 1; the plan is that of its published code, which does not pad.
     """
-    if pixels.shape[1] < 32:
-        raise ModelError(f"hmtnet: the trunk needs an input side of at least 32 pixels, not {pixels.shape[1]}")
-    x, maps = normalise(pixels), {}
+    if x.shape[1] < 32:
+        raise ModelError(f"hmtnet: the trunk needs an input side of at least 32 pixels, not {x.shape[1]}")
+    maps = {}
     for number, (channels, kernel, stride, pooled) in enumerate(VGG_M, start=1):
         maps[f"conv{number}"] = x = conv_block(x, channels, f"conv{number}", kernel, stride)
         if pooled:
@@ -124,7 +124,7 @@ def hmtnet(
     """
     if aggregator not in AGGREGATORS:
         raise ModelError(f"unknown aggregator {aggregator!r}; {nearest(aggregator, AGGREGATORS)}")
-    points = TRUNKS[trunk](pixels)
+    points = TRUNKS[trunk](normalise(pixels))
     chosen = list(maps or depths)
     for name in chosen:
         if name not in points:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_faceattr.errors import ConfigError
@@ -42,6 +43,7 @@ def build_network(
     vote: str = "majority",
     precision: str = "float32",
     seed: int | None = None,
+    landmarks: np.ndarray | None = None,
     **options: Any,
 ) -> Network:
     """Builds a registered net.
@@ -54,6 +56,7 @@ def build_network(
         vote: how an ensemble within the net decides: `majority` or `soft`.
         precision: Keras dtype policy of the backbone.
         seed: of the initial weights.
+        landmarks: (5, 2) x, y in pixels where the five points lie in every crop, for nets that cut parts of the face.
         options: of the net, such as `pooling`.
 
     Returns:
@@ -78,9 +81,9 @@ def build_network(
     keras.config.set_dtype_policy(precision)
     try:
         pixels = keras.Input((size, size, 3), name="image", dtype="float32")
-        features = entry.net(
-            pixels, {task_name: task for task_name, (task, _) in tasks.items()}, **entry.options, **options
-        )
+        definitions = {task_name: task for task_name, (task, _) in tasks.items()}
+        where = {"landmarks": landmarks} if entry.needs_landmarks else {}
+        features = entry.net(pixels, definitions, **entry.options, **where, **options)
         drop = _Dropout(dropout, seed, alone=len({id(value) for value in features.values()}) == 1)
         raw, decoded = {}, {}
         for task_name, (task, _) in tasks.items():

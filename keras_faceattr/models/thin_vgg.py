@@ -22,12 +22,12 @@ POOLINGS = ("hybrid", "average", "max")
 SMALLEST_SIDE = 32
 
 
-def thin_vgg_maps(pixels: Tensor, width: float) -> dict[str, Tensor]:
+def thin_vgg_maps(x: Tensor, width: float) -> dict[str, Tensor]:
     """The maps at the end of each of VGG-16's five blocks, before its pooling, at a share of its channels.
 
     Args:
-        pixels: (batch, side, side, 3) RGB from 0 to 255; side at least 32; an odd one loses its last row
-            and column to a pooling, as in Torch.
+        x: (batch, side, side, 3) normalised pixels; side at least 32; an odd one loses its last row and column to a
+            pooling, as in Torch.
         width: share of VGG-16's channels.
 
     Returns:
@@ -36,10 +36,10 @@ def thin_vgg_maps(pixels: Tensor, width: float) -> dict[str, Tensor]:
     Raises:
         ModelError: a side too small for five poolings.
     """
-    side = pixels.shape[1]
+    side = x.shape[1]
     if side < SMALLEST_SIDE:
         raise ModelError(f"thin_vgg: five poolings need an input side of at least 32 pixels, not {side}")
-    x, maps = normalise(pixels), {}
+    maps = {}
     for block, (count, channels) in enumerate(VGG16_BLOCKS, start=1):
         if block > 1:
             x = layers.MaxPooling2D(2, name=f"block{block - 1}_pool")(x)
@@ -53,7 +53,7 @@ def thin_vgg(pixels: Tensor, width: float, pooling: str = "hybrid") -> Tensor:
     """VGG-16's convolutions at a share of its channels, and one pooling instead of its dense layers.
 
     Args:
-        pixels: as of `thin_vgg_maps`.
+        pixels: (batch, side, side, 3) RGB from 0 to 255; side as of `thin_vgg_maps`.
         width: share of VGG-16's channels.
         pooling: what follows the last convolution. `hybrid`: a fifth 2×2 max-pool, then the global average;
             `average` and `max`: the global average or maximum alone, without the fifth max-pool.
@@ -66,7 +66,7 @@ def thin_vgg(pixels: Tensor, width: float, pooling: str = "hybrid") -> Tensor:
     """
     if pooling not in POOLINGS:
         raise ModelError(f"unknown pooling {pooling!r}; {nearest(pooling, POOLINGS)}")
-    x = thin_vgg_maps(pixels, width)["block5"]
+    x = thin_vgg_maps(normalise(pixels), width)["block5"]
     if pooling == "hybrid":
         x = layers.MaxPooling2D(2, name="block5_pool")(x)
     if pooling == "max":

@@ -15,6 +15,7 @@ import numpy as np
 
 import keras_faceattr
 from keras_faceattr.config import Experiment
+from keras_faceattr.data.alignment import template_points
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.mixing import source_weights
@@ -111,8 +112,27 @@ def network_of(experiment: Experiment, tasks: dict[str, Task], precision: str = 
         precision=precision,
         seed=experiment.seed,
         vote=experiment.model.vote,
+        landmarks=_landmarks(experiment),
         **experiment.model.options,
     )
+
+
+def _landmarks(experiment: Experiment) -> np.ndarray | None:
+    """Where the five points lie in every crop, for a net that must know.
+
+    Raises:
+        ConfigError: they lie elsewhere in each.
+    """
+    if not architecture(experiment.model.name).needs_landmarks:
+        return None
+    crop = experiment.data.crop
+    if crop.method != "five_points":
+        raise ConfigError(
+            f"{experiment.model.name} cuts parts of the face where its five points lie, and data.crop.method "
+            f"{crop.method!r} does not tell: set data.crop.method=five_points, or cut the photos before with "
+            "keras-faceattr align"
+        )
+    return template_points(crop.size, crop.margin)
 
 
 def save_model(experiment: Experiment, tasks: dict[str, Task], network: Network, run: Run) -> None:
@@ -193,6 +213,7 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
         ModelError: unknown net, or initial weights that are not there.
     """
     _check_options(experiment)
+    _landmarks(experiment)
     crop_spec(experiment)
     source_weights(experiment.data.sources)
     for name in [source.reader for source in experiment.data.sources]:
@@ -202,8 +223,9 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
         if task.method and task.method not in METHODS:
             raise ConfigError(f"unknown method {task.method!r}; {nearest(task.method, METHODS)}")
     init_from = experiment.model.init_from
-    if fresh and init_from and not Path(init_from).exists():
-        raise ModelError(f"no model file or run {init_from}")
+    for start in init_from.values() if isinstance(init_from, dict) else [init_from]:
+        if fresh and start and not Path(start).exists():
+            raise ModelError(f"no model file or run {start}")
 
 
 def _check_options(experiment: Experiment) -> None:

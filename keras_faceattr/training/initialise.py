@@ -38,18 +38,26 @@ class InitReport:
         return rows
 
 
-def initialise(model: keras.Model, init_from: str) -> InitReport:
-    """Copies weights from a run folder or a `.keras` file into `model`.
+def initialise(model: keras.Model, init_from: str | dict[str, str]) -> InitReport:
+    """Copies weights from run folders or `.keras` files into `model`.
+
+    Args:
+        init_from: a path; or paths by the name that stands before a layer's in `model`: `{identity: RUN}` copies the
+            run's `conv1` into `identity_conv1`.
 
     Raises:
         ModelError: nothing can be loaded, or no variable matches.
     """
-    path = Path(init_from)
-    given = {v.path: v for v in load_model(Run(path).model_path if path.is_dir() else path).variables}
-    own = {v.path: v for v in model.variables}
+    starts = init_from if isinstance(init_from, dict) else {"": init_from}
+    own, given = {v.path: v for v in model.variables}, {}
+    for name, start in starts.items():
+        path, prefix = Path(start), f"{name}_" if name else ""
+        found = {f"{prefix}{v.path}": v for v in load_model(Run(path).model_path if path.is_dir() else path).variables}
+        if not any(p in own and tuple(own[p].shape) == tuple(v.shape) for p, v in found.items()):
+            whose = f" into layers {prefix}…" if prefix else ""
+            raise ModelError(f"{start} is another model: none of its {len(found)} variables fits{whose}")
+        given |= found
     matched = [p for p, v in own.items() if p in given and tuple(given[p].shape) == tuple(v.shape)]
-    if not matched:
-        raise ModelError(f"{init_from} is another model: none of its {len(given)} variables fits")
     for p in matched:
         own[p].assign(given[p])
     return InitReport(

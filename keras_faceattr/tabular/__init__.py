@@ -1,0 +1,1 @@
+"""Regression on tables: MTB-DNN beside the usual regressors, over repeated splits."""

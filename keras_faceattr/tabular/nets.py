@@ -1,0 +1,73 @@
+"""Training of one net on one split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_faceattr.errors import TrainingError
+from keras_faceattr.models.tabular_dnn import tabular_model
+from keras_faceattr.tabular.experiment import TableTraining
+from keras_faceattr.tabular.splits import Part, SplitTable
+
+PREDICTION_BATCH = 65536
+"""Rows of a call, which bounds the memory of a large table."""
+
+
+def fit_net(name: str, options: dict[str, Any], table: SplitTable, training: TableTraining) -> tuple[keras.Model, int]:
+    """Trains a net on the training rows and keeps the epoch with the least validation MAE.
+
+    Args:
+        name: of `models.tabular_dnn.TABULAR_NETS`.
+        options: of the net.
+
+    Returns:
+        The net from raw columns to the target, and its best epoch, from 1.
+
+    Raises:
+        TrainingError: the loss is not a number.
+    """
+    model = tabular_model(name, table.standardisation, table.split.seed, **options)
+    train, validation = _arrays(table.train), _arrays(table.validation)
+    steps = -(-len(table.train.target) // training.batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps * training.epochs)
+    model.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay),
+        loss=training.loss,
+        metrics=["mae"],
+        # One call for a whole epoch: the nets are so small that the calls would cost more than the steps.
+        steps_per_execution=steps,
+    )
+    stop = keras.callbacks.EarlyStopping(
+        "val_mae",
+        patience=training.early_stop_epochs or training.epochs,
+        restore_best_weights=True,
+        mode="min",
+    )
+    history = model.fit(
+        *train,
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        validation_data=validation,
+        callbacks=[keras.callbacks.TerminateOnNaN(), stop],
+        verbose=0,
+    ).history
+    if not np.isfinite(history["loss"]).all():
+        raise TrainingError(
+            f"{name}, split {table.split.number}: the loss became infinite; lower training.learning_rate"
+        )
+    return model, int(np.argmin(history["val_mae"])) + 1
+
+
+def predict_net(model: keras.Model, columns: np.ndarray) -> np.ndarray:
+    """(rows, features) raw columns → (rows,) predictions."""
+    # Called, not `predict`: these nets are small, and tracing a function for each would cost seconds.
+    starts = range(0, len(columns), PREDICTION_BATCH)
+    batches = [model(columns[start : start + PREDICTION_BATCH].astype("float32"), training=False) for start in starts]
+    return np.concatenate([np.asarray(keras.ops.convert_to_numpy(batch))[:, 0] for batch in batches])
+
+
+def _arrays(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    return part.columns.astype("float32"), part.target.astype("float32")[:, None]
