@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+PixelScale = Literal["auto", "raw", "zero_one", "minus_one_one", "mobilefacenet"]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -159,7 +160,7 @@ class TeacherConfig(Section):
 
     path: str
     crop: CropConfig | None = None
-    scale: Literal["auto", "raw", "zero_one", "minus_one_one", "mobilefacenet"] = "auto"
+    scale: PixelScale = "auto"
 
 
 class TaskConfig(MethodSettings):
@@ -259,15 +260,12 @@ class EvaluationConfig(Section):
     bootstrap_samples: Annotated[int, Field(ge=0)] = 1000
 
 
-class Experiment(Section):
-    """One training on photos, whole."""
+class PhotoExperiment(Section):
+    """What every experiment on photos says: which photos, what is learned of them, how it is measured."""
 
-    kind: Literal["photos"] = "photos"
     name: str
     data: DataConfig
     tasks: Annotated[dict[str, TaskConfig], Field(min_length=1)]
-    model: ModelConfig = ModelConfig()
-    training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Seed = 0
 
@@ -276,3 +274,51 @@ class Experiment(Section):
     def _without_null(cls, tasks: Any) -> Any:
         """`tasks.NAME=null` leaves a recipe's task out."""
         return {name: task for name, task in tasks.items() if task is not None} if isinstance(tasks, dict) else tasks
+
+
+class Experiment(PhotoExperiment):
+    """One training, whole."""
+
+    kind: Literal["photos"] = "photos"
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+class FeatureConfig(Section):
+    """Where features come from.
+
+    Attributes:
+        source: `layers` of a Keras model, a `tflite` file that gives a vector, or `bif`, bio-inspired features.
+        path: of a run, a `.keras` or a `.tflite` file.
+        layers: names of the model's layers, whose outputs are flattened and joined.
+        grid: maps are averaged to so many parts a side first; null leaves them whole.
+        scale: how a `.tflite` file wants its pixels.
+    """
+
+    source: Literal["layers", "tflite", "bif"] = "layers"
+    path: str | None = None
+    layers: Annotated[list[str], Field(min_length=1)] = ["features"]
+    grid: Annotated[int, Field(ge=1)] | None = None
+    scale: PixelScale = "auto"
+
+    @model_validator(mode="after")
+    def _with_path(self) -> FeatureConfig:
+        if (self.path is None) != (self.source == "bif"):
+            raise ValueError(
+                "features.path: " + ("bif needs none" if self.path else "which run, .keras or .tflite file?")
+            )
+        return self
+
+
+class FeatureExperiment(PhotoExperiment):
+    """Regressors on features of photos, whole.
+
+    Attributes:
+        regressors: names of `features.regressors.REGRESSORS`.
+        preprocessing: of the features; null for each regressor's usual one.
+    """
+
+    kind: Literal["features"]
+    features: FeatureConfig
+    regressors: Annotated[list[str], Field(min_length=1)]
+    preprocessing: Literal["none", "standardise", "l2"] | None = None

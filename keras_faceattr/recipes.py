@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from keras_faceattr.config import Experiment, Section, TaskConfig
+from keras_faceattr.config import DataConfig, Experiment, Section, TaskConfig
 from keras_faceattr.errors import ConfigError, nearest
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -87,12 +87,7 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     Raises:
         ConfigError: a path for a reader that the experiment does not use.
     """
-    known = [source.reader for source in experiment.data.sources]
-    for reader in paths:
-        if reader not in known:
-            raise ConfigError(f"--data {reader}: this config has no such source; {nearest(reader, known)}")
-    sources = [s.model_copy(update={"path": _absolute(paths.get(s.reader, s.path))}) for s in experiment.data.sources]
-    data = experiment.data.model_copy(update={"sources": sources})
+    data = data_with_paths(experiment.data, paths)
     init_from = experiment.model.init_from
     starts = (
         {p: str(_absolute(q)) for p, q in init_from.items()} if isinstance(init_from, dict) else _absolute(init_from)
@@ -100,6 +95,20 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     model = experiment.model.model_copy(update={"init_from": starts})
     tasks = {name: _with_absolute_teacher(task) for name, task in experiment.tasks.items()}
     return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks})
+
+
+def data_with_paths(data: DataConfig, paths: dict[str, str]) -> DataConfig:
+    """The data with its sources' paths replaced, by reader, and made absolute.
+
+    Raises:
+        ConfigError: a path for a reader that is not used.
+    """
+    known = [source.reader for source in data.sources]
+    for reader in paths:
+        if reader not in known:
+            raise ConfigError(f"--data {reader}: this config has no such source; {nearest(reader, known)}")
+    sources = [s.model_copy(update={"path": _absolute(paths.get(s.reader, s.path))}) for s in data.sources]
+    return data.model_copy(update={"sources": sources})
 
 
 def _with_absolute_teacher(task: TaskConfig) -> TaskConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 from pathlib import Path
 
+from keras_faceattr.cli.fit_features import fit_features_config
 from keras_faceattr.cli.fit_table import fit_table_config
 from keras_faceattr.cli.options import DEFAULT_CONFIG, data_paths, print_json, read_experiment
 from keras_faceattr.cli.progress import FitProgress
@@ -51,7 +52,7 @@ def run_fit(
     print(f"         keras-faceattr predict {run.folder} PHOTO|FOLDER|CSV --out predictions.csv")
 
 
-OTHER_KINDS = {"table": fit_table_config}
+OTHER_KINDS = {"table": fit_table_config, "features": fit_features_config}
 """What `fit` does with a config that is not about training on photos."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_faceattr.config import DataConfig, Experiment, SourceConfig, TaskConfig
+from keras_faceattr.config import DataConfig, PhotoExperiment, SourceConfig, TaskConfig
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
@@ -37,7 +37,7 @@ class PreparedData:
     parts: dict[str, LabelledCrops]
 
 
-def crop_spec(experiment: Experiment) -> CropSpec:
+def crop_spec(experiment: PhotoExperiment) -> CropSpec:
     """The experiment's crop."""
     return CropSpec(**experiment.data.crop.model_dump())
 
@@ -51,7 +51,7 @@ def source_path(reader: str, path: str | None) -> Path | None:
     return usual if usual and usual.exists() else None
 
 
-def read_sources(experiment: Experiment) -> Manifest:
+def read_sources(experiment: PhotoExperiment) -> Manifest:
     """All rows of the experiment's sources, as the data gives them.
 
     Raises:
@@ -66,7 +66,7 @@ def read_sources(experiment: Experiment) -> Manifest:
     return concatenate([read(source) for source in experiment.data.sources])
 
 
-def read_manifest(experiment: Experiment) -> tuple[Manifest, dict[str, Task]]:
+def read_manifest(experiment: PhotoExperiment) -> tuple[Manifest, dict[str, Task]]:
     """Reads the sources, resolves the tasks, and splits.
 
     Raises:
@@ -116,7 +116,7 @@ def _split(manifest: Manifest, tasks: dict[str, Task], data: DataConfig) -> Mani
     return without_copies_across_splits(whole) if len(parts) > 1 else whole
 
 
-def prepare(experiment: Experiment, splits: tuple[str, ...], progress: Progress | None = None) -> PreparedData:
+def prepare(experiment: PhotoExperiment, splits: tuple[str, ...], progress: Progress | None = None) -> PreparedData:
     """Reads, splits, decodes and labels what the named splits need.
 
     Raises:

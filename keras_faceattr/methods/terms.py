@@ -53,7 +53,7 @@ class Relations:
         losses = relation.relation_loss(
             ops.sigmoid(raw),
             relation.relation(sums, weights),
-            weights > 0,
+            weights,
             settings.positive_relation,
             settings.negative_relation,
         )

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 import keras_faceattr
-from keras_faceattr.config import Experiment
+from keras_faceattr.config import Experiment, PhotoExperiment
 from keras_faceattr.data.alignment import template_points
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.datasets import READERS
@@ -171,7 +171,7 @@ def write_quarantine(run: Run, data: PreparedData) -> None:
         data.manifest.quarantine.to_csv(temporary, index=False)
 
 
-def provenance(experiment: Experiment, data: PreparedData) -> dict[str, Any]:
+def provenance(experiment: PhotoExperiment, data: PreparedData) -> dict[str, Any]:
     """Versions, machine, seed and hashes: what another person needs to get the same run."""
     rows = data.manifest.rows
     return {

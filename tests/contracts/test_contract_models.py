@@ -14,7 +14,7 @@ from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.models import MODELS, architecture
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.models.profile import profile_model
-from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, IdentityTask, ScalarTask, Task
 
 SIZE = 32
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype("float32")
@@ -39,6 +39,8 @@ def test_a_net_predicts_finite_numbers_within_its_tasks_range(network: Network) 
             assert values[name].shape == (2,)
             assert (values[name] >= task.minimum).all()
             assert (values[name] <= task.maximum).all()
+        elif isinstance(task, VECTORS):
+            np.testing.assert_allclose(np.linalg.norm(values[name], axis=1), 1.0, rtol=1e-5)
         else:
             assert (values[name] >= 0).all()
             assert (values[name] <= 1).all()
@@ -70,6 +72,8 @@ def some_labels(task: Task) -> np.ndarray:
         return np.stack([values, np.full(2, task.default_std)], axis=1).astype("float32")
     if isinstance(task, CategoricalTask):
         return np.array([[0], [len(task.classes) - 1]], "float32")
+    if isinstance(task, IdentityTask):
+        return np.array([[0], [task.people - 1]], "float32")
     return np.stack([np.zeros(task.label_width), np.ones(task.label_width)]).astype("float32")
 
 
@@ -101,9 +105,9 @@ def test_raw_pixels_go_in(network: Network) -> None:
 
 
 def test_training_and_inference_share_every_weight(network: Network) -> None:
-    trained = [id(v) for v in network.trainable.variables]
+    trained = {id(v) for v in network.trainable.variables}
     assert trained
-    assert trained == [id(v) for v in network.inference.variables]
+    assert trained == {id(v) for v in network.inference.variables}
 
 
 def test_a_net_can_be_profiled(network: Network) -> None:

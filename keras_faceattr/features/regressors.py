@@ -1,0 +1,377 @@
+"""Regressors on features: a new one is a new row; what matters of their settings is chosen on training rows alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.linear_model import BayesianRidge, Lasso, LinearRegression, RidgeCV
+from sklearn.metrics import pairwise_distances
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.svm import SVR, LinearSVR
+
+from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.features.label_distribution_regression import BFGSLDL
+from keras_faceattr.features.ohrank import OHRank
+
+FEWEST_ROWS = 20
+TUNING_ROWS = 1500
+"""Most training rows on which a setting is chosen: it keeps that within minutes for thousands of features."""
+PROCESS_ROWS, PROCESS_KERNEL_ROWS = 2000, 500
+"""Most rows of a Gaussian process, whose time grows with their cube, and of the choice of its kernel."""
+
+
+class Estimator(Protocol):
+    """As in scikit-learn: features (n, d) and values (n,)."""
+
+    def fit(self, features: np.ndarray, values: np.ndarray) -> Any: ...
+
+    def predict(self, features: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Features as a regressor sees them: (x − shift) / scale, or rows of length 1.
+
+    Attributes:
+        name: of `PREPROCESSINGS`.
+        shift: (d,) or one number.
+        scale: (d,) or one number.
+    """
+
+    name: str
+    shift: np.ndarray | float = 0.0
+    scale: np.ndarray | float = 1.0
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        if self.name == "l2":
+            norms = np.linalg.norm(features, axis=1, keepdims=True)
+            return np.asarray(features / np.where(norms > 0, norms, 1))
+        return np.asarray((features - self.shift) / self.scale)
+
+
+def _standardise(features: np.ndarray) -> Preprocessing:
+    deviation = features.std(axis=0)
+    # Of a constant feature, rounding may leave a spread that is not 0.
+    constant = deviation <= 1e-9 * np.abs(features).max(axis=0)
+    return Preprocessing("standardise", features.mean(axis=0), np.where(constant, 1, deviation))
+
+
+PREPROCESSINGS: dict[str, Callable[[np.ndarray], Preprocessing]] = {
+    "l2": lambda features: Preprocessing("l2"),
+    "standardise": _standardise,
+    "none": lambda features: Preprocessing("none"),
+}
+"""Each is fitted on the training rows."""
+
+
+class Scaled:
+    """An estimator of values with mean 0 and spread 1, on which ε, C and the penalty of an intercept rely."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def fit(self, features: np.ndarray, values: np.ndarray) -> Scaled:
+        self.mean, self.spread = values.mean(), values.std() or 1.0
+        self.inner.fit(features, (values - self.mean) / self.spread)
+        return self
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        return np.asarray(self.inner.predict(features) * self.spread + self.mean)
+
+    @property
+    def note(self) -> str:
+        return str(getattr(self.inner, "note", ""))
+
+    @property
+    def coef_(self) -> np.ndarray:
+        return np.asarray(self.inner.coef_ * self.spread)
+
+    @property
+    def intercept_(self) -> Any:
+        return self.inner.intercept_ * self.spread + self.mean
+
+
+class Tuned:
+    """Chooses one setting by the mean absolute error on held-out training rows, then fits all rows.
+
+    Args:
+        make: (setting, rows) → estimator; rows are those that it will be fitted on.
+        grid: settings, or a function of features and values that gives them.
+        what: the setting's name, for the note.
+        seed: of the choice of rows.
+        rounds: of the three folds that are held out in turn; fewer where a fit takes long.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Any, np.ndarray], Any],
+        grid: Sequence[Any] | Callable[[np.ndarray, np.ndarray], Sequence[Any]],
+        what: str,
+        seed: int,
+        rounds: int = 3,
+    ) -> None:
+        self.make, self.grid, self.what, self.seed, self.rounds = make, grid, what, seed, rounds
+
+    def fit(self, features: np.ndarray, values: np.ndarray) -> Tuned:
+        rows = np.random.default_rng(self.seed).permutation(len(values))[:TUNING_ROWS]
+        parts = np.array_split(rows, 3)
+        settings = self.grid(features[rows], values[rows]) if callable(self.grid) else self.grid
+        errors = []
+        for setting in settings:
+            error = 0.0
+            for held in range(self.rounds):
+                kept = np.concatenate(parts[:held] + parts[held + 1 :])
+                fitted = self.make(setting, kept).fit(features[kept], values[kept])
+                error += np.abs(fitted.predict(features[parts[held]]) - values[parts[held]]).sum()
+            errors.append(error)
+        self.setting = settings[int(np.argmin(errors))]
+        self.inner = self.make(self.setting, np.arange(len(values))).fit(features, values)
+        self.note = f"{self.what} = {self.setting:.3g}, chosen on {len(rows)} training rows"
+        return self
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        return np.asarray(self.inner.predict(features))
+
+    @property
+    def coef_(self) -> np.ndarray:
+        return np.ravel(self.inner.coef_)
+
+    @property
+    def intercept_(self) -> Any:
+        return self.inner.intercept_
+
+
+class GaussianProcess:
+    """A process with a radial kernel and noise on a seeded subset of rows.
+
+    Args:
+        seed: of the subset.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def fit(self, features: np.ndarray, values: np.ndarray) -> GaussianProcess:
+        rows = np.random.default_rng(self.seed).permutation(len(values))[:PROCESS_ROWS]
+        few = rows[:PROCESS_KERNEL_ROWS]
+        length = float(np.median(pairwise_distances(features[few]))) or 1.0
+        kernel = ConstantKernel(1.0) * RBF(length, (length / 30, length * 30)) + WhiteKernel(0.3)
+        chosen = GaussianProcessRegressor(kernel, normalize_y=True).fit(features[few], values[few]).kernel_
+        self.inner = GaussianProcessRegressor(chosen, optimizer=None, normalize_y=True).fit(
+            features[rows], values[rows]
+        )
+        self.note = f"fitted on {len(rows)} of {len(values)} training rows" if len(rows) < len(values) else ""
+        return self
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        return np.asarray(self.inner.predict(features))
+
+
+@dataclass(frozen=True)
+class Regressor:
+    """A row of the table.
+
+    Attributes:
+        make: (seed, bins, std) → estimator; what it does not need may be None.
+        preprocessing: of `PREPROCESSINGS`, where the user names none.
+        source: paper and section.
+        needs: of `bins` and `std`.
+        is_linear: whether it has coefficients.
+    """
+
+    make: Callable[[int, Any, Any], Any]
+    preprocessing: str
+    source: str
+    needs: tuple[str, ...] = ()
+    is_linear: bool = False
+
+
+def _svr(seed: int, bins: Any, std: Any) -> Any:
+    return Scaled(
+        Tuned(
+            lambda c, rows: LinearSVR(C=c, epsilon=0.1, random_state=seed, max_iter=3000),
+            (0.001, 0.01, 0.1, 1.0, 10.0), "C", seed,
+        )
+    )  # fmt: skip
+
+
+def _svr_rbf(seed: int, bins: Any, std: Any) -> Any:
+    return Scaled(Tuned(lambda c, rows: SVR(C=c, epsilon=0.1), (0.3, 1.0, 3.0, 10.0), "C", seed))
+
+
+def _lasso(seed: int, bins: Any, std: Any) -> Any:
+    def alphas(features: np.ndarray, values: np.ndarray) -> list[float]:
+        centred = features - features.mean(axis=0)
+        # Above the largest, every weight is 0.
+        largest = max(np.abs(centred.T @ (values - values.mean())).max() / len(values), 1e-12)
+        return list(np.geomspace(largest, 1e-3 * largest, 7))
+
+    return Tuned(lambda alpha, rows: Lasso(alpha, max_iter=2000), alphas, "α", seed)
+
+
+def _knn(seed: int, bins: Any, std: Any) -> Any:
+    return Tuned(
+        lambda k, rows: KNeighborsRegressor(k, weights="distance"),
+        lambda features, values: [k for k in (3, 5, 10, 20, 40) if k <= len(values) // 2], "k", seed,
+    )  # fmt: skip
+
+
+def _ohrank(seed: int, bins: Any, std: Any) -> Any:
+    return Tuned(lambda c, rows: OHRank(bins, c, seed), (0.1, 1.0, 10.0), "C", seed, rounds=1)
+
+
+def _bfgs_ldl(seed: int, bins: Any, std: Any) -> Any:
+    def make(penalty: float, rows: np.ndarray) -> BFGSLDL:
+        return BFGSLDL(bins, std[rows] if np.ndim(std) else std, penalty)
+
+    return Tuned(make, (0.0003, 0.003, 0.03, 0.3, 3.0), "penalty", seed, rounds=1)
+
+
+REGRESSORS: dict[str, Regressor] = {
+    "bayesian_ridge": Regressor(lambda s, b, d: BayesianRidge(), "standardise", "TransFBP, fig. 1", is_linear=True),
+    "linear": Regressor(lambda s, b, d: LinearRegression(), "standardise", "HMTNet, table 5", is_linear=True),
+    "ridge": Regressor(
+        lambda s, b, d: RidgeCV(np.logspace(-4, 6, 11)), "standardise", "MTB-DNN, table 7", is_linear=True
+    ),
+    "lasso": Regressor(_lasso, "standardise", "MTB-DNN, table 7", is_linear=True),
+    "gaussian_process": Regressor(lambda s, b, d: GaussianProcess(s), "standardise", "TransFBP, table 3"),
+    "svr": Regressor(_svr, "l2", "DLDL-v2, 4.5.3", is_linear=True),
+    "svr_rbf": Regressor(_svr_rbf, "standardise", "MTB-DNN, table 7"),
+    "knn": Regressor(_knn, "l2", "MTB-DNN, table 7"),
+    "random_forest": Regressor(
+        lambda s, b, d: RandomForestRegressor(300, min_samples_leaf=2, max_features="sqrt", n_jobs=-1, random_state=s),
+        "none", "Breiman: Random forests, 2001",
+    ),
+    "ohrank": Regressor(_ohrank, "l2", "DLDL-v2, 4.5.3", needs=("bins",)),
+    "bfgs_ldl": Regressor(_bfgs_ldl, "l2", "DLDL-v2, 4.5.3", needs=("bins", "std")),
+}  # fmt: skip
+
+
+def regressor(name: str) -> Regressor:
+    """The row called `name`.
+
+    Raises:
+        ConfigError: there is none; the message lists the valid names.
+    """
+    if name not in REGRESSORS:
+        raise ConfigError(f"unknown regressor {name!r}; {nearest(name, REGRESSORS)}")
+    return REGRESSORS[name]
+
+
+@dataclass(frozen=True)
+class FittedRegressor:
+    """A regressor and the preprocessing of its features.
+
+    Attributes:
+        name: of `REGRESSORS`.
+        preprocessing: fitted on the training rows.
+        estimator: sees preprocessed features.
+        width: number of features.
+        note: what was chosen or left out while it was fitted; may be empty.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    estimator: Any
+    width: int
+    note: str
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """(n,) values in the task's unit, from (n, d) raw features.
+
+        Raises:
+            DataError: another number of features, or NaN among them.
+        """
+        features = checked(features)
+        if features.shape[1] != self.width:
+            raise DataError(f"{features.shape[1]} features, but {self.name} was fitted on {self.width}")
+        return np.asarray(self.estimator.predict(self.preprocessing(features)), np.float64)
+
+    def coefficients(self) -> tuple[np.ndarray, float]:
+        """Weights (d,) and intercept on raw features: `features @ weights + intercept` is the prediction.
+
+        Raises:
+            ConfigError: it is not linear in raw features.
+        """
+        linear = [name for name, row in REGRESSORS.items() if row.is_linear]
+        if self.name not in linear:
+            raise ConfigError(f"{self.name} has no coefficients; linear are {', '.join(linear)}")
+        if self.preprocessing.name == "l2":
+            raise ConfigError(
+                f"{self.name} on l2-normalised features has no coefficients of raw ones: "
+                "choose the preprocessing standardise or none"
+            )
+        weights = np.ravel(self.estimator.coef_) / self.preprocessing.scale
+        intercept = float(np.ravel(self.estimator.intercept_)[0])
+        return weights, intercept - float((weights * self.preprocessing.shift).sum())
+
+
+def checked(features: np.ndarray) -> np.ndarray:
+    """(n, d) finite float64.
+
+    Raises:
+        DataError: another shape, no numbers, NaN or infinity; names the first such row.
+    """
+    if features.ndim != 2 or features.dtype.kind not in "fiu" or not features.shape[1]:
+        raise DataError(f"features are (photos, numbers), not {features.shape} {features.dtype}")
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"features of {len(bad)} of {len(features)} photos hold NaN or infinity, first in row {bad[0]}: "
+            "check the model that gives them"
+        )
+    return features.astype(np.float64)
+
+
+def fit_regressor(
+    name: str,
+    features: np.ndarray,
+    values: np.ndarray,
+    *,
+    preprocessing: str | None = None,
+    seed: int = 0,
+    bins: np.ndarray | None = None,
+    std: np.ndarray | float | None = None,
+) -> FittedRegressor:
+    """Fits preprocessing and regressor on training rows.
+
+    Args:
+        name: of `REGRESSORS`.
+        features: (n, d) raw features.
+        values: (n,) labels, in the task's unit.
+        preprocessing: of `PREPROCESSINGS`; None for the row's own.
+        seed: of whatever draws.
+        bins: (K,) of the task, for rows that need them.
+        std: σ of the labels, one or (n,), for rows that need it.
+
+    Raises:
+        ConfigError: unknown name, or bins or σ missing.
+        DataError: features, values or σ that are no finite numbers of the same photos, or too few photos.
+    """
+    row = regressor(name)
+    preprocessing = preprocessing or row.preprocessing
+    if preprocessing not in PREPROCESSINGS:
+        raise ConfigError(f"unknown preprocessing {preprocessing!r}; {nearest(preprocessing, PREPROCESSINGS)}")
+    for need, given in (("bins", bins), ("std", std)):
+        if need in row.needs and given is None:
+            raise ConfigError(f"regressor {name!r} needs {need}: give those of a scalar task")
+    features, values = checked(features), np.asarray(values, np.float64)
+    for what, numbers in (("values", values), ("std", np.asarray(0.0 if std is None else std, np.float64))):
+        if numbers.shape not in ((len(features),), ()) or not np.isfinite(numbers).all():
+            raise DataError(f"{what} {numbers.shape} are no finite numbers of {len(features)} photos")
+    if len(features) < FEWEST_ROWS:
+        raise DataError(f"{len(features)} training photos are too few for {name}: give {FEWEST_ROWS} or more")
+    fitted = PREPROCESSINGS[preprocessing](features)
+    with warnings.catch_warnings():
+        # liblinear and the coordinate descent stop at a bound, which limits their time and hardly their accuracy.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator = row.make(seed, bins, std).fit(fitted(features), values)
+    return FittedRegressor(name, fitted, estimator, features.shape[1], str(getattr(estimator, "note", "")))
