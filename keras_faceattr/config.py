@@ -245,6 +245,7 @@ class TrainingConfig(Section):
     xla: bool = False
     deterministic: bool = False
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    photos_per_person: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
     def _stages(self) -> TrainingConfig:

@@ -64,6 +64,10 @@ class Run:
     def quarantine_path(self) -> Path:
         return self.folder / "quarantine.csv"
 
+    def relations_path(self, task: str) -> Path:
+        """Relations between a task's attributes, where they were learned."""
+        return self.folder / f"{task}_relations.csv"
+
     @property
     def report_path(self) -> Path:
         return self.folder / "report.html"

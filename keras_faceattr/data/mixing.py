@@ -24,8 +24,9 @@ def source_weights(sources: Sequence[SourceConfig]) -> np.ndarray | None:
             raise ConfigError(
                 f"data.sources.{number}.weight: {source.reader} has none, other sources have: give it to all"
             )
-    found = np.array(weights, "float64")
-    return found / found.sum()
+    found: np.ndarray = np.array(weights, "float64")
+    shares: np.ndarray = found / found.sum()
+    return shares
 
 
 def mixed_order(
@@ -53,6 +54,30 @@ def mixed_order(
         ]
         order[places] = np.concatenate([*passes, members[:0]])[: len(places)]
     return order
+
+
+def people_order(people: np.ndarray, photos: int, batch_size: int, batches: int, seed: int, epoch: int) -> np.ndarray:
+    """Which photos an epoch visits, in which order: every batch holds several photos of each of its people.
+
+    Someone with fewer photos than that is shown with one of them twice.
+
+    Args:
+        people: (n,) number of each photo's person; NaN for nobody known, who is left out.
+        photos: of a person in a batch.
+
+    Returns:
+        (batches × batch_size,) positions from 0 to n − 1.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    known = np.flatnonzero(~np.isnan(people))
+    members = [known[people[known] == person] for person in np.unique(people[known])]
+    each = -(-batch_size // photos)
+    order = []
+    for _ in range(batches):
+        chosen = rng.choice(len(members), each, replace=len(members) < each)
+        drawn = [np.resize(rng.permutation(members[person]), photos) for person in chosen]
+        order.append(np.concatenate(drawn)[:batch_size])
+    return np.concatenate(order)
 
 
 def _interleaved(weights: np.ndarray, count: int) -> np.ndarray:

@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras_faceattr.config import AugmentationConfig, Experiment
 from keras_faceattr.data.augmentation import augment
 from keras_faceattr.data.crops import LabelledCrops
-from keras_faceattr.data.mixing import mixed_order, source_weights
-from keras_faceattr.errors import DataError
+from keras_faceattr.data.mixing import mixed_order, people_order, source_weights
+from keras_faceattr.errors import ConfigError, DataError
 
 SHARD = 4096
 """Crops on disk are shuffled within this many neighbours at a time, which keeps reads close together."""
@@ -44,12 +44,14 @@ def training_batches(
     epoch: int,
     steps: int | None = None,
     weights: np.ndarray | None = None,
+    people: tuple[str, int] | None = None,
 ) -> tf.data.Dataset:
     """Batches of one epoch, in an order and with augmentations that (seed, epoch) alone decide.
 
     Args:
         steps: batches of the epoch; more than the data holds go round again. None: as many as are whole.
         weights: (sources,) share of each data set in every batch; None to visit each photo once.
+        people: name of a task of identities, and how many photos of each person a batch holds.
 
     Returns:
         Batches `(rows (b,), images (b, side, side, 3) float32 0–255, {task: labels (b, width)})`; each is full, except
@@ -57,7 +59,9 @@ def training_batches(
     """
     shard = SHARD if isinstance(data.crops.pixels, np.memmap) or data.crops.pixels is None else None
     whole = steps or max(1, len(data) // batch_size)
-    if weights is not None and data.sources is not None:
+    if people is not None:
+        order = people_order(data.labels[people[0]][:, 0], people[1], batch_size, whole, seed, epoch)
+    elif weights is not None and data.sources is not None:
         order = mixed_order(data.sources, weights, batch_size, whole, seed, epoch)
     else:
         order = epoch_order(len(data), seed, epoch, shard)
@@ -86,7 +90,25 @@ def epoch_batches(experiment: Experiment, data: LabelledCrops, epoch: int) -> tf
         epoch=epoch,
         steps=training.steps_per_epoch,
         weights=source_weights(experiment.data.sources),
+        people=_people(experiment),
     )
+
+
+def _people(experiment: Experiment) -> tuple[str, int] | None:
+    """How batches are made of people.
+
+    Raises:
+        ConfigError: photos of people are asked for where no task knows who they are.
+    """
+    count = experiment.training.photos_per_person
+    names = [name for name, task in experiment.tasks.items() if task.kind == "identity"]
+    if count is None:
+        return None
+    if not names or count > experiment.training.batch_size // 2:
+        raise ConfigError(
+            f"training.photos_per_person {count}: needs a task of kind identity, and batches of two people or more"
+        )
+    return names[0], count
 
 
 def iterate(batches: tf.data.Dataset) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from keras_faceattr.data.splits import split_manifest, without_copies_across_spl
 from keras_faceattr.data.targets import label_array, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.tasks import EmbeddingTask, Task, task_from_dict, task_to_dict
+from keras_faceattr.tasks import EmbeddingTask, IdentityTask, Task, task_from_dict, task_to_dict
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,11 @@ def read_manifest(experiment: PhotoExperiment) -> tuple[Manifest, dict[str, Task
     if not len(manifest):
         raise DataError(f"no photo is labelled with {', '.join(tasks)}")
     manifest = _split(manifest, tasks, experiment.data)
-    known = {
-        name: replace(task, people=len(people(manifest))) for name, task in tasks.items() if task.kind == "identity"
-    }
-    return manifest, tasks | known
+    return manifest, {name: _counted(task, manifest) for name, task in tasks.items()}
+
+
+def _counted(task: Task, manifest: Manifest) -> Task:
+    return replace(task, people=len(people(manifest))) if isinstance(task, IdentityTask) else task
 
 
 def _split(manifest: Manifest, tasks: dict[str, Task], data: DataConfig) -> Manifest:

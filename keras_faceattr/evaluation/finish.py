@@ -13,7 +13,7 @@ from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array
 from keras_faceattr.evaluation.measure import Measured, measure
 from keras_faceattr.evaluation.model_card import model_card
-from keras_faceattr.evaluation.plots import plot_history, plot_task
+from keras_faceattr.evaluation.plots import plot_history, plot_relations, plot_task
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, write_predictions
 from keras_faceattr.evaluation.report import html_report
 from keras_faceattr.models.loading import load_model
@@ -81,4 +81,6 @@ def write_plots(run: Run, manifest: Manifest, outputs: Outputs) -> list[Path]:
     for name, task in run.tasks().items():
         if set(task.columns) <= set(manifest.rows.columns):
             plots += plot_task(task, label_array(manifest, task), outputs[name], folder)
+        if run.relations_path(name).exists():
+            plots.append(plot_relations(name, pd.read_csv(run.relations_path(name), index_col=0), folder))
     return plots

@@ -181,6 +181,21 @@ def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, fo
     )
 
 
+def plot_relations(task: str, relations: pd.DataFrame, folder: Path) -> Path:
+    """Correlations of attributes as they were learned; grey where one was always the same."""
+    names, values = list(relations.columns), relations.to_numpy("float64")
+
+    def matrix(axes: Axes) -> None:
+        axes.set_facecolor("lightgrey")
+        image = axes.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-1, vmax=1)
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=5)
+        axes.set_yticks(range(len(names)), names, fontsize=5)
+        axes.figure.colorbar(image, ax=axes, shrink=0.8)
+
+    title = f"{task.capitalize()}: relations learned"
+    return draw_picture(folder / f"{task}_relations.png", matrix, title, "", height=5.5)
+
+
 def draw_picture(path: Path, draw: Callable[[Axes], Any], title: str, xlabel: str, height: float = 4.0) -> Path:
     """One picture as a PNG file.
 

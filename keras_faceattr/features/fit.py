@@ -124,7 +124,7 @@ def embedder(config: FeatureConfig, experiment: FeatureExperiment) -> Embedder:
         FaceAttrError: the model is missing or damaged, has no such layer, or was trained on other crops.
     """
     if config.source == "bif":
-        return bif
+        return lambda crops: bif(crops)
     path = Path(str(config.path))
     if config.source == "tflite":
         return tflite_embedder(path, config.scale)

@@ -79,6 +79,10 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
         any_label = ops.cast(ops.any(mask > 0), "float32")
         return total * ops.exp(-self.log_variance) + 0.5 * any_label * self.log_variance
 
+    def weight(self) -> float:
+        """1 / σ², as it is learned so far; 1 where nothing is learned."""
+        return 1.0 if self.log_variance is None else float(ops.exp(-self.log_variance))
+
     def get_config(self) -> dict[str, Any]:
         """Plain data from which `from_config` makes the same loss; what it has learned is not part of it."""
         return {

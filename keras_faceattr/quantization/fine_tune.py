@@ -9,6 +9,7 @@ import numpy as np
 from keras_faceattr.config import AugmentationConfig, Experiment, OptimizerConfig, ScheduleConfig
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.evaluation.evaluate import primary_metric
+from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.quantization.graph import producer
 from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize
@@ -67,6 +68,7 @@ def fine_tune(
     *,
     frozen_epochs: int,
     range_rate: float,
+    losses: dict[str, TaskLoss] | None = None,
 ) -> bool:
     """Trains a calibrated net; goes on where a killed call stopped.
 
@@ -74,6 +76,7 @@ def fine_tune(
         experiment: of `fine_tuning_experiment`.
         frozen_epochs: at the end, in which ranges stay as they are.
         range_rate: how far ranges move towards each batch's before that.
+        losses: with what they have learned; None for fresh ones.
 
     Returns:
         Whether the trained weights were kept: if a task is worse with them on the validation photos, the calibrated
@@ -91,7 +94,7 @@ def fine_tune(
         for layer in quantized.ranges().values():
             layer.set_rate(rate)
 
-    train(experiment, data, quantized.network, run, listener, resume=True, start_epoch=start_epoch)
+    train(experiment, data, quantized.network, run, listener, resume=True, start_epoch=start_epoch, losses=losses)
     # Not the best epoch: of a few short ones that is the luckiest, and the rate has come down only in the last.
     load_checkpoint(run.checkpoint_path, quantized.network.trainable, with_optimizer=False)
     after: dict[str, Any] = {}

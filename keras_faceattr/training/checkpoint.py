@@ -51,6 +51,18 @@ def load_checkpoint(path: Path, model: keras.Model, with_optimizer: bool = True)
     return state
 
 
+def load_loss_memory(path: Path, variables: list[keras.Variable]) -> None:
+    """Sets what losses have learned from a checkpoint, where it knows them; the others stay as they are."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            for variable in variables:
+                name = f"model/{variable.path}"
+                if name in stored.files and stored[name].shape == tuple(variable.shape):
+                    variable.assign(stored[name])
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        return
+
+
 def _variables(model: keras.Model, with_optimizer: bool) -> list[tuple[str, Any]]:
     """Variables by a name that does not depend on how many models the process has built."""
     weights = {id(v) for v in model.weights}

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
+import pandas as pd
 
 import keras_faceattr
 from keras_faceattr.config import Experiment, PhotoExperiment
@@ -23,13 +24,15 @@ from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.evaluation.finish import write_results
 from keras_faceattr.methods import METHODS, check_settings
+from keras_faceattr.methods.task_loss import TaskLoss
+from keras_faceattr.methods.terms import Relations
 from keras_faceattr.models import architecture
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tasks import Task
 from keras_faceattr.training.initialise import InitReport, initialise
-from keras_faceattr.training.loop import Listener, train
+from keras_faceattr.training.loop import Listener, make_losses, train
 
 PACKAGES = (
     "keras-faceattr",
@@ -93,7 +96,9 @@ def fit(
     listeners: list[Listener] = [listener]
     if make_listener:
         listeners.append(make_listener(run, experiment))
-    train(experiment, data, network, run, Several(listeners), resume=resume is not None)
+    losses = make_losses(experiment, data.tasks)
+    train(experiment, data, network, run, Several(listeners), resume=resume is not None, losses=losses)
+    write_relations(run, losses)
     # Metrics are written behind the model. The same weights would be another file, to which no export belongs.
     if not (run.metrics_path.exists() and run.model_path.exists()):
         save_model(experiment, data.tasks, network, run)
@@ -163,6 +168,15 @@ class Several:
         """Passes an epoch on."""
         for listener in self.listeners:
             listener.on_epoch(row, best)
+
+
+def write_relations(run: Run, losses: dict[str, TaskLoss]) -> None:
+    """Writes the relations that a loss has learned: correlations of attributes, empty where one was always the same."""
+    for name, loss in losses.items():
+        if isinstance(loss.term, Relations):
+            names = list(loss.task.attributes)  # type: ignore[union-attr]
+            with replacing(run.relations_path(name)) as temporary:
+                pd.DataFrame(loss.term.matrix(), names, names).to_csv(temporary, float_format="%.4f")
 
 
 def write_quarantine(run: Run, data: PreparedData) -> None:

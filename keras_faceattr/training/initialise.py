@@ -49,7 +49,8 @@ def initialise(model: keras.Model, init_from: str | dict[str, str]) -> InitRepor
         ModelError: nothing can be loaded, or no variable matches.
     """
     starts = init_from if isinstance(init_from, dict) else {"": init_from}
-    own, given = {v.path: v for v in model.variables}, {}
+    own = {v.path: v for v in model.variables}
+    given: dict[str, keras.Variable] = {}
     for name, start in starts.items():
         path, prefix = Path(start), f"{name}_" if name else ""
         found = {f"{prefix}{v.path}": v for v in load_model(Run(path).model_path if path.is_dir() else path).variables}

@@ -102,6 +102,7 @@ def train(
         if start_epoch:
             start_epoch(state.epoch)
         row = _train_epoch(experiment, data, model, state.epoch, listener)
+        row |= {f"{name}_weight": loss.weight() for name, loss in losses.items() if loss.log_variance is not None}
         if average:
             average.on_test_begin()
         score = validation_score(experiment, data, network, row)

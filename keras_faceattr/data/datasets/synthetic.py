@@ -25,7 +25,7 @@ LICENCE = "Apache-2.0"
 GENDERS = ("female", "male")
 RACES = ("Asian", "Black", "Caucasian", "Indian")
 SPLITS = ("train",) * 7 + ("val",) + ("test",) * 2
-"""Split of each photo, by its index modulo ten."""
+"""Split of each person, by his number modulo ten."""
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 JPEG_QUALITY = 95
@@ -34,26 +34,29 @@ RENDERER_VERSION = 1
 """Raised whenever the pictures or labels of a seed change, so that old ones are not taken from the cache."""
 
 
-def read(count: int = 2000, size: int = 128, seed: int = 0) -> Manifest:
+def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: int = 1) -> Manifest:
     """Renders `count` faces, or finds them rendered, and reads their labels.
 
     Args:
         count: photos; 70 % are train, 10 % val, 20 % test.
         size: side in pixels.
         seed: of the faces; another seed gives other people.
+        photos_per_person: of several the manifest says who is on each; all of a person are in one split.
 
     Raises:
         ConfigError: a count or size that makes no sense.
         RunError: the cache folder cannot be written.
     """
-    if count < 10 or not 32 <= size <= 1024 or seed < 0:
+    if count < 10 or not 32 <= size <= 1024 or seed < 0 or photos_per_person < 1:
         raise ConfigError(
-            f"synthetic: count {count} must be at least 10, size {size} in 32 to 1024, seed {seed} not below 0"
+            f"synthetic: count {count} must be at least 10, size {size} in 32 to 1024, seed {seed} not below 0, "
+            f"photos_per_person {photos_per_person} at least 1"
         )
-    root = cache_folder() / "synthetic" / f"v{RENDERER_VERSION}-seed{seed}-{count}x{size}"
+    several = f"-{photos_per_person}each" if photos_per_person > 1 else ""
+    root = cache_folder() / "synthetic" / f"v{RENDERER_VERSION}-seed{seed}-{count}x{size}{several}"
     labels = root / "labels.csv"
     if not labels.is_file():
-        _render(root, count, size, seed)
+        _render(root, count, size, seed, photos_per_person)
     tasks: list[Task] = [
         attractiveness_task(),
         age_task(),
@@ -65,7 +68,7 @@ def read(count: int = 2000, size: int = 128, seed: int = 0) -> Manifest:
     return build_manifest(Source("synthetic", root, CITATION, LICENCE), pd.read_csv(labels), tasks)
 
 
-def _render(root: Path, count: int, size: int, seed: int) -> None:
+def _render(root: Path, count: int, size: int, seed: int, photos_per_person: int) -> None:
     """Renders into a folder beside the final one and renames it, so that a killed rendering is not taken for whole."""
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +78,7 @@ def _render(root: Path, count: int, size: int, seed: int) -> None:
     try:
         # Spawned, because a forked copy of a process in which TensorFlow has threads may hang.
         workers = min(os.cpu_count() or 1, 8, max(1, count // 200))
-        draw = partial(_render_one, partial_root, size, seed)
+        draw = partial(_render_one, partial_root, size, seed, photos_per_person)
         if workers == 1:
             rows = list(map(draw, range(count)))
         else:
@@ -93,9 +96,9 @@ def _render(root: Path, count: int, size: int, seed: int) -> None:
         shutil.rmtree(partial_root, ignore_errors=True)
 
 
-def _render_one(folder: Path, size: int, seed: int, index: int) -> dict[str, Any]:
+def _render_one(folder: Path, size: int, seed: int, photos_per_person: int, index: int) -> dict[str, Any]:
     cv2.setNumThreads(1)
-    pixels, labels, landmarks = synthetic_photo(seed, index, size)
+    pixels, labels, landmarks = synthetic_photo(seed, index, size, photos_per_person)
     name = f"{index:06d}.jpg"
     written = cv2.imwrite(
         str(folder / name), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
@@ -103,4 +106,6 @@ def _render_one(folder: Path, size: int, seed: int, index: int) -> dict[str, Any
     if not written:
         raise OSError(28, "no space left on device")
     points = {f"{part}_{axis}": landmarks[i, j] for i, part in enumerate(LANDMARKS) for j, axis in enumerate("xy")}
-    return {"image": name, "split": SPLITS[index % len(SPLITS)], **labels, **points}
+    person = index // photos_per_person
+    who = {"identity": f"person {person}"} if photos_per_person > 1 else {}
+    return {"image": name, "split": SPLITS[person % len(SPLITS)], **who, **labels, **points}

@@ -11,7 +11,7 @@ from keras_faceattr.data.synthetic.canvas import Canvas
 from keras_faceattr.data.synthetic.face import Face
 from keras_faceattr.data.synthetic.labels import face_labels
 from keras_faceattr.data.synthetic.layout import arrange
-from keras_faceattr.data.synthetic.sampling import sample_face
+from keras_faceattr.data.synthetic.sampling import another_photo, sample_face
 
 # Below this, eyes are a pixel or two and labels can no longer be seen.
 MIN_SIZE = 32
@@ -66,7 +66,7 @@ def render_face(face: Face, size: int, rng: np.random.Generator) -> tuple[NDArra
 
 
 def synthetic_photo(
-    seed: int, index: int, size: int
+    seed: int, index: int, size: int, photos_per_person: int = 1
 ) -> tuple[NDArray[np.uint8], dict[str, float | int | str], NDArray[np.float32]]:
     """The photo number `index` of the endless collection `seed`, the same in every process and order.
 
@@ -74,11 +74,16 @@ def synthetic_photo(
         seed: 0 or more.
         index: 0 or more.
         size: width and height in pixels; another size shows the same face.
+        photos_per_person: how many photos in a row show one person, each with another expression, light and view.
 
     Returns:
         (size, size, 3) uint8 RGB, the labels of `face_labels`, and (5, 2) float32 landmarks as of `render_face`.
     """
-    rng = np.random.default_rng([seed, index])
+    person, number = divmod(index, photos_per_person)
+    rng = np.random.default_rng([seed, person])
     face = sample_face(rng)
+    if number:
+        rng = np.random.default_rng([seed, person, number])
+        face = another_photo(face, rng)
     image, landmarks = render_face(face, size, rng)
     return image, face_labels(face), landmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,14 @@ def sample_face(rng: np.random.Generator) -> Face:
         **_photo(rng),
     }
     return Face(**factors)
+
+
+def another_photo(face: Face, rng: np.random.Generator) -> Face:
+    """The same person at another moment: another expression, other light, view and camera.
+
+    Args:
+        rng: the only source of chance; it is advanced.
+    """
+    expression = _choose(rng, tuple(EXPRESSION_MOUTHS), tuple(row[0] for row in EXPRESSION_MOUTHS.values()))
+    changes: dict[str, Any] = {"expression": expression, **_mouth(rng, expression), **_photo(rng)}
+    return replace(face, **changes)
