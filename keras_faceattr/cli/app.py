@@ -298,6 +298,21 @@ def benchmark_detector(
     run_benchmark_detector(source, photos, side, package, out, json)
 
 
+@benchmark_app.command("tasks")
+def benchmark_tasks(
+    config: Annotated[str, typer.Argument(help="Name of a recipe or path of a YAML file.")],
+    data: DataPaths = [],  # noqa: B006
+    set_: Set = [],  # noqa: B006
+    steps: Annotated[int, typer.Option(min=5, help="Batches per measurement.")] = 40,
+    json: Json = False,
+) -> None:
+    """Tell what each task, each loss with a memory and each data set costs a training step, in one run."""
+    start_backend()
+    from keras_faceattr.cli.benchmark import run_benchmark_tasks
+
+    run_benchmark_tasks(config, data, set_, steps, json)
+
+
 @benchmark_app.command("pipeline")
 def benchmark_pipeline(
     config: Annotated[str | None, typer.Argument(help="Name of a recipe or path of a YAML file.")] = None,

@@ -1,4 +1,4 @@
-"""`keras-faceattr benchmark pipeline`."""
+"""`keras-faceattr benchmark pipeline` and `benchmark tasks`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from rich.table import Table
 
 from keras_faceattr.cli.options import print_json, read_experiment
 from keras_faceattr.deploy.pipeline_benchmark import LIMITS, benchmark_pipeline
+from keras_faceattr.deploy.task_benchmark import benchmark_tasks
 
 
 def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
@@ -32,3 +33,26 @@ def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[
         f"{result['peak_memory_mb']:.0f} MB",
         highlight=False,
     )
+
+
+def run_benchmark_tasks(config: str, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
+    """Prints what each task, each loss with a memory and each data set costs."""
+    result = benchmark_tasks(read_experiment(config, data, overrides), steps)
+    if json:
+        print_json(result)
+        return
+    console = Console()
+    table = Table("training step", "ms (median)", "share of a step that it costs", box=None)
+    for name, step_ms in result["step_ms"].items():
+        share = result["shares"].get(name)
+        table.add_row(
+            name if share is None else f"without {name}", f"{step_ms:.1f}", "" if share is None else f"{share:.1%}"
+        )
+    console.print(table)
+    if "images_per_s" in result:
+        table = Table("training on", "images/s (median)", box=None)
+        for name, speed in result["images_per_s"].items():
+            table.add_row(name, f"{speed:.0f}")
+        console.print(table)
+        console.print(f"mixed to a single data set: {result['mixed_to_single']:.3f} (aim ≥ 0.95)", highlight=False)
+    console.print(f"batch {result['batch_size']}, crop {result['crop_size']}², {result['device']}", highlight=False)

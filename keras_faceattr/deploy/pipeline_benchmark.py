@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import LabelledCrops
-from keras_faceattr.data.pipeline import training_batches
+from keras_faceattr.data.pipeline import epoch_batches
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.training.fit import network_of
 from keras_faceattr.training.loop import compile_model, make_losses, track
@@ -62,7 +62,7 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     track(model, losses)
     compile_model(model, optimizer, experiment, losses, first_stage=False)
     decoded = dataclasses.replace(part, crops=dataclasses.replace(part.crops, pixels=None))
-    batches = _batches(experiment, part)
+    batches = endless_batches(experiment, part)
     _, images, labels = next(batches)
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
 
@@ -80,10 +80,10 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
         "bare training step": bare,
         "fit on cached crops": fit,
         # Begun anew, so that no batch was made before the clock ran.
-        "cached crops and augmentation": lambda count: list(islice(_batches(experiment, part), count)),
-        "decoding and augmentation": lambda count: list(islice(_batches(experiment, decoded), count)),
+        "cached crops and augmentation": lambda count: list(islice(endless_batches(experiment, part), count)),
+        "decoding and augmentation": lambda count: list(islice(endless_batches(experiment, decoded), count)),
     }
-    seconds = _measure(parts, max(1, steps // ROUNDS))
+    seconds = measure_parts(parts, steps)
     median = {name: float(np.median(times)) for name, times in seconds.items()}
     return {
         "images_per_s": {name: _speed(batch_size, times) for name, times in seconds.items()},
@@ -98,18 +98,22 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     }
 
 
-def _batches(experiment: Experiment, part: LabelledCrops) -> Iterator[Any]:
+def endless_batches(experiment: Experiment, part: LabelledCrops) -> Iterator[Any]:
     """Batches without end, as `fit` makes them."""
     epoch = 0
     while True:
-        yield from training_batches(
-            part, experiment.training.batch_size, experiment.data.augmentation, seed=experiment.seed, epoch=epoch
-        )
+        yield from epoch_batches(experiment, part, epoch)
         epoch += 1
 
 
-def _measure(parts: dict[str, Callable[[int], object]], steps: int) -> dict[str, list[float]]:
-    """Mean seconds of a step, per round and part."""
+def measure_parts(parts: dict[str, Callable[[int], object]], steps: int) -> dict[str, list[float]]:
+    """Mean seconds of a step, per round and part; the parts take turns.
+
+    Args:
+        parts: each runs as many steps as it is told.
+        steps: of each part, over all rounds.
+    """
+    steps = max(1, steps // ROUNDS)
     for run in parts.values():
         run(WARMUP_STEPS)
     seconds: dict[str, list[float]] = {name: [] for name in parts}

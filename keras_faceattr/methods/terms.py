@@ -47,7 +47,8 @@ class Relations:
     def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """α times the relation loss of the batch, after the batch's own correlations have been taken in."""
         batch, defined = relation.batch_correlation(labels)
-        sums, weights = relation.moving_correlation(self.sums, self.weights, batch, defined, settings.relation_decay)
+        sums, weights = (ops.convert_to_tensor(variable) for variable in self.variables)
+        sums, weights = relation.moving_correlation(sums, weights, batch, defined, settings.relation_decay)
         self.sums.assign(sums)
         self.weights.assign(weights)
         losses = relation.relation_loss(
@@ -92,7 +93,7 @@ class People:
 
     def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """(batch,) cross-entropy of the softmax over the people."""
-        return classification.cross_entropy(people, ops.matmul(raw, self.weights))
+        return classification.cross_entropy(people, ops.matmul(raw, ops.convert_to_tensor(self.weights)))
 
 
 class PeopleWithMargin(People):
@@ -100,7 +101,7 @@ class PeopleWithMargin(People):
 
     def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """(batch,) cross-entropy with the margin."""
-        cosines = ops.matmul(ops.normalize(raw, axis=-1), ops.normalize(self.weights, axis=0))
+        cosines = ops.matmul(ops.normalize(raw, axis=-1), ops.normalize(ops.convert_to_tensor(self.weights), axis=0))
         return metric_learning.arc_face(people, cosines, settings.angular_margin, settings.angular_scale)
 
 
@@ -119,8 +120,9 @@ class PeopleWithCentres(People):
 
     def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """(batch,) cross-entropy and weighted distance to the centres, which then follow."""
-        distances = metric_learning.center_distance(people, raw, self.centers)
-        self.centers.assign(metric_learning.moved_centers(people, raw, self.centers, settings.center_rate))
+        centers = ops.convert_to_tensor(self.centers)
+        distances = metric_learning.center_distance(people, raw, centers)
+        self.centers.assign(metric_learning.moved_centers(people, raw, centers, settings.center_rate))
         return super().losses(people, raw, settings) + settings.center_weight * distances
 
 

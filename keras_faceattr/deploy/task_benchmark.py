@@ -1,0 +1,139 @@
+"""What each task, each remembering loss and each data set cost a training step; ratios measured in turns in one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_faceattr.config import Experiment
+from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.data.prepare import PreparedData, prepare
+from keras_faceattr.deploy.pipeline_benchmark import endless_batches, measure_parts
+from keras_faceattr.methods import DEFAULTS
+from keras_faceattr.methods.terms import TERMS
+from keras_faceattr.models import architecture
+from keras_faceattr.training.fit import network_of
+from keras_faceattr.training.loop import compile_model, make_losses, track
+from keras_faceattr.training.optimizer import make_optimizer
+
+WHOLE = "all tasks"
+
+
+def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
+    """Measures the training step with all tasks, without each of them, and without the memory of each loss.
+
+    Args:
+        steps: batches of each measurement, over all rounds.
+
+    Returns:
+        `step_ms` by variant (median); `shares`: of a step's time, what a task with its head and loss costs, what the
+        memory of a loss costs; where there are several data sets, `images_per_s` of training on mixed batches and on
+        each of them alone, and the ratio of the mixed one to the mean of the others.
+    """
+    data = prepare(experiment, ("train",))
+    variants = {WHOLE: experiment, **_without_tasks(experiment, data), **_without_memories(experiment, data)}
+    _, images, labels = next(endless_batches(experiment, data.parts["train"]))
+    images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
+    parts = {name: _bare_steps(variant, data, images, labels) for name, variant in variants.items()}
+    seconds = measure_parts(parts, steps)
+    whole = np.array(seconds[WHOLE])
+    result: dict[str, Any] = {
+        "step_ms": {name: 1000 * float(np.median(times)) for name, times in seconds.items()},
+        # By round, because a busy machine slows all variants of a round alike.
+        "shares": {n: float(np.median(1 - np.array(times) / whole)) for n, times in seconds.items() if n != WHOLE},
+        "batch_size": experiment.training.batch_size,
+        "crop_size": experiment.data.crop.size,
+        "device": f"{platform.machine()}, {os.cpu_count()} cores, {keras.backend.backend()}",
+    }
+    if len(experiment.data.sources) > 1:
+        result |= _mixing(experiment, data, steps)
+    return result
+
+
+def _without_tasks(experiment: Experiment, data: PreparedData) -> dict[str, Experiment]:
+    if len(data.tasks) < 2 or "voted" in architecture(experiment.model.name).options:
+        return {}
+    return {
+        f"task {name}": experiment.model_copy(
+            update={"tasks": {n: t for n, t in experiment.tasks.items() if n != name}}
+        )
+        for name in experiment.tasks
+    }
+
+
+def _without_memories(experiment: Experiment, data: PreparedData) -> dict[str, Experiment]:
+    found = {}
+    for name, task in data.tasks.items():
+        config = experiment.tasks[name]
+        if (config.method or DEFAULTS[task.kind]) in TERMS and task.kind != "identity":
+            plain = config.model_copy(update={"method": DEFAULTS[task.kind]})
+            found[f"memory of {name}"] = experiment.model_copy(update={"tasks": {**experiment.tasks, name: plain}})
+    return found
+
+
+def _bare_steps(
+    experiment: Experiment, data: PreparedData, images: np.ndarray, labels: dict[str, np.ndarray]
+) -> Callable[[int], object]:
+    """Training steps on one batch in memory."""
+    model = _compiled(experiment, data)
+    own = {name: labels[name] for name in experiment.tasks}
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            model.train_on_batch(images, own)
+
+    return run
+
+
+def _compiled(experiment: Experiment, data: PreparedData) -> keras.Model:
+    tasks = {name: data.tasks[name] for name in experiment.tasks}
+    model, losses = (
+        network_of(experiment, tasks, experiment.training.precision).trainable,
+        make_losses(experiment, tasks),
+    )
+    track(model, losses)
+    compile_model(model, make_optimizer(experiment.training, 1000), experiment, losses, first_stage=False)
+    return model
+
+
+def _mixing(experiment: Experiment, data: PreparedData, steps: int) -> dict[str, Any]:
+    """Training on batches of all data sets against batches of one, with the same net."""
+    model, part, names = _compiled(experiment, data), data.parts["train"], list(data.manifest.sources)
+    unweighted = experiment.model_copy(
+        update={
+            "data": experiment.data.model_copy(
+                update={"sources": [s.model_copy(update={"weight": None}) for s in experiment.data.sources]}
+            )
+        }
+    )
+    feeds = {"mixed": endless_batches(experiment, part)}
+    feeds |= {name: endless_batches(unweighted, _of_source(part, i)) for i, name in enumerate(names)}
+
+    def train(batches: Iterator[Any]) -> Callable[[int], object]:
+        def run(count: int) -> None:
+            for _, images, labels in islice(batches, count):
+                model.train_on_batch(np.asarray(images), {name: np.asarray(value) for name, value in labels.items()})
+
+        return run
+
+    seconds = measure_parts({name: train(batches) for name, batches in feeds.items()}, steps)
+    alone = np.mean([seconds[name] for name in names], axis=0)
+    size = experiment.training.batch_size
+    return {
+        "images_per_s": {name: size / float(np.median(times)) for name, times in seconds.items()},
+        "mixed_to_single": float(np.median(alone / np.array(seconds["mixed"]))),
+    }
+
+
+def _of_source(part: LabelledCrops, number: int) -> LabelledCrops:
+    assert part.sources is not None
+    at = np.flatnonzero(part.sources == number)
+    labels = {name: values[at] for name, values in part.labels.items()}
+    return dataclasses.replace(part, labels=labels, rows=part.rows[at], sources=part.sources[at])
