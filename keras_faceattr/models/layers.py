@@ -143,9 +143,9 @@ class _Vote(layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.members = int(members)
 
-    def probabilities(self, inputs: Tensor) -> Tensor:
-        """(batch, members, classes), each member's."""
-        return ops.softmax(ops.reshape(inputs, (-1, self.members, inputs.shape[-1] // self.members)), axis=-1)
+    def by_member(self, inputs: Tensor) -> Tensor:
+        """(batch, members, classes) logits."""
+        return ops.reshape(inputs, (-1, self.members, inputs.shape[-1] // self.members))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], input_shape[1] // self.members)  # type: ignore[operator]
@@ -159,7 +159,7 @@ class SoftVote(_Vote):
     """The mean of the members' probabilities."""
 
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.mean(self.probabilities(inputs), axis=1)
+        return ops.mean(ops.softmax(self.by_member(inputs), axis=-1), axis=1)
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
@@ -171,9 +171,12 @@ class MajorityVote(_Vote):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        probabilities = self.probabilities(inputs)
-        likeliest = ops.one_hot(ops.argmax(probabilities, axis=-1), probabilities.shape[-1], dtype="float32")
-        mean = ops.mean(probabilities, axis=1)
+        logits = self.by_member(inputs)
+        # Not `argmax`, which becomes operations that phones do not have; and of logits, because what follows a softmax
+        # the converter rounds. A member that finds two classes likeliest shares its vote.
+        likeliest = ops.cast(logits >= ops.max(logits, axis=-1, keepdims=True), "float32")
+        likeliest = likeliest / ops.sum(likeliest, axis=-1, keepdims=True)
+        mean = ops.mean(ops.softmax(logits, axis=-1), axis=1)
         return (ops.sum(likeliest, axis=1) + mean) / (self.members + 1.0)
 
 

@@ -21,6 +21,7 @@ from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
+from keras_faceattr.data.targets import labelled
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.evaluation.finish import write_results
 from keras_faceattr.methods import METHODS, check_settings
@@ -30,7 +31,7 @@ from keras_faceattr.models import architecture
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
-from keras_faceattr.tasks import Task
+from keras_faceattr.tasks import MultilabelTask, Task
 from keras_faceattr.training.initialise import InitReport, initialise
 from keras_faceattr.training.loop import Listener, make_losses, train
 
@@ -267,10 +268,27 @@ def _check_learnable(experiment: Experiment, data: PreparedData) -> None:
         raise DataError(f"only {len(part)} train photo: at least 2 are needed")
     for name, task in data.tasks.items():
         check_settings(task, experiment.tasks[name].method, experiment.tasks[name].settings())
-        if np.isnan(part.labels[name][:, 0] if task.kind != "multilabel" else part.labels[name]).all():
+        labels = part.labels[name]
+        if not labelled(task, labels).any():
             raise DataError(
                 f"none of {len(part)} train photos is labelled with {name}: leave the task out, or add labels"
             )
+        if experiment.tasks[name].method == "obrl" and isinstance(task, MultilabelTask):
+            _check_correlated(task, labels)
+
+
+def _check_correlated(task: MultilabelTask, labels: np.ndarray) -> None:
+    """An attribute that never changes has no correlation with any other."""
+    same = [
+        name
+        for name, column in zip(task.attributes, labels.T, strict=True)
+        if len(np.unique(column[~np.isnan(column)])) < 2
+    ]
+    if same:
+        raise DataError(
+            f"the correlation of {', '.join(same)} is undefined: always the same in the train photos; leave it out of "
+            f"tasks.{task.name}.attributes, or learn by tasks.{task.name}.method=attribute_cross_entropy"
+        )
 
 
 def _check_same_data(run: Run, data: PreparedData) -> None:
