@@ -35,6 +35,7 @@ class SourceConfig(Section):
 
     Attributes:
         options: of the reader.
+        name: under which it is counted and measured, where two sources have the same reader.
         labels: by task, what the data's labels are called here; null for no label. So labels of several sets agree.
         split: as of `data.split`, for this source alone.
         weight: share of every batch, against the weights of the other sources; without weights each photo counts alike.
@@ -43,6 +44,7 @@ class SourceConfig(Section):
     reader: str
     path: str | None = None
     options: dict[str, Any] = {}
+    name: Annotated[str, Field(min_length=1)] | None = None
     labels: dict[str, dict[str, str | None]] = {}
     split: SplitConfig | None = None
     weight: Annotated[float, Field(gt=0)] | None = None
@@ -323,3 +325,13 @@ class FeatureExperiment(PhotoExperiment):
     features: FeatureConfig
     regressors: Annotated[list[str], Field(min_length=1)]
     preprocessing: Literal["none", "standardise", "l2"] | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> FeatureExperiment:
+        twice = [name for name in self.regressors if self.regressors.count(name) > 1]
+        if twice:
+            raise ValueError(f"regressors: {twice[0]} stands twice")
+        for name, task in self.tasks.items():
+            if task.method:
+                raise ValueError(f"tasks.{name}.method: regressors are what learns here; leave it out")
+        return self

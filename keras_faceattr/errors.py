@@ -46,9 +46,9 @@ class BenchmarkError(FaceAttrError):
     """A device or a benchmark cannot be used."""
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
+def nearest(word: object, valid: Iterable[str]) -> str:
     """Hint for an unknown word: the nearest valid one, and the list of all of them."""
     choices = sorted(valid)
-    close = difflib.get_close_matches(word, choices, n=1)
+    close = difflib.get_close_matches(str(word), choices, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{meant}valid: {', '.join(choices)}"

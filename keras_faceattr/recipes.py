@@ -194,6 +194,8 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if not _is_number(parts[-1]) or int(parts[-1]) >= len(node):
             raise ConfigError(f"--set {override!r}: {'.'.join(parts[:-1])} has entries 0 to {len(node) - 1}")
         node[int(parts[-1])] = value
+    elif value is None and parts[:-1] == ["tasks"] and parts[-1] not in node:
+        raise ConfigError(f"--set {override!r}: there is no such task to leave out; {nearest(parts[-1], node)}")
     else:
         node[parts[-1]] = value
 

@@ -156,6 +156,8 @@ class MultilabelTask:
         if not self.attributes or len(set(self.attributes)) < len(self.attributes):
             raise ConfigError(f"task {self.name!r}: needs one or more different attributes")
         for group, names in self.groups.items():
+            if not names or not group.isidentifier():
+                raise ConfigError(f"task {self.name!r}: group {group!r} needs a plain name and one attribute or more")
             for name in names:
                 if name not in self.attributes:
                     raise ConfigError(

@@ -17,6 +17,13 @@ UNTUNED = ["integer.fine_tuning=null", "integer.calibration.observer=minmax"]
 """Changes of an export recipe: integers without fine-tuning."""
 
 
+def photo_recipes() -> list[str]:
+    """Shipped configs that train a net on photos."""
+    from keras_faceattr.recipes import experiment_kind, recipe_names
+
+    return [name for name in recipe_names() if experiment_kind(name) == "photos"]
+
+
 CommandLine = Callable[..., tuple[int, str, str]]
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small import photo_recipes
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import load_experiment, parse_experiment, recipe_names
+from keras_faceattr.recipes import load_experiment, parse_experiment
 from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, task_from_dict, task_to_dict
 
 TEXT = """
@@ -48,7 +49,7 @@ def written(tmp_path: Path, text: str) -> str:
     return str(tmp_path / "other.yaml")
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", photo_recipes())
 def test_a_shipped_recipe_loads_by_name_and_survives_a_round_trip(name: str) -> None:
     experiment = load_experiment(name)
     assert parse_experiment(experiment.model_dump(mode="json"), name) == experiment
@@ -94,7 +95,6 @@ def test_an_unknown_config_names_the_nearest_recipe(tmp_path: Path) -> None:
         ("data.crop.sice", "unknown key 'data.crop.sice'; did you mean 'size'?"),
         ("data.augmentation.flp", "unknown key 'data.augmentation.flp'; did you mean 'flip'?"),
         ("tasks.age.methd", "unknown key 'tasks.age.methd'; did you mean 'method'?"),
-        ("model.droput", "unknown key 'model.droput'; did you mean 'dropout'?"),
         ("training.epoch", "unknown key 'training.epoch'; did you mean 'epochs'?"),
         ("training.optimizer.lerning_rate", "did you mean 'learning_rate'?"),
         ("training.schedule.warmup", "did you mean 'warmup_epochs'?"),

@@ -137,7 +137,7 @@ def test_a_task_cannot_be_changed(task: Task) -> None:
 def test_an_unknown_kind_lists_the_valid_ones() -> None:
     with pytest.raises(ConfigError, match="task 'x': unknown kind 'scaler'; did you mean 'scalar'") as error:
         task_from_dict({"name": "x", "kind": "scaler"})
-    assert "valid: binary, categorical, multilabel, scalar" in str(error.value)
+    assert "valid: binary, categorical, embedding, identity, multilabel, scalar" in str(error.value)
 
 
 def test_a_missing_kind_is_refused() -> None:

@@ -30,7 +30,11 @@ def run_fit(
     """Trains whatever the config is about, and says where the result lies and what comes next."""
     run = Run(resume) if resume else None
     kind = run.kind() if run else experiment_kind(config or DEFAULT_CONFIG)
+    if run and config and experiment_kind(config) != kind:
+        raise ConfigError(f"{run.folder} is a run of kind {kind!r}, {config} a config of {experiment_kind(config)!r}")
     if kind in OTHER_KINDS:
+        if tensorboard:
+            raise ConfigError(f"--tensorboard is for nets that take photos, not for {kind}: leave it out")
         OTHER_KINDS[kind](config, data, overrides, runs, resume, json)
         return
     experiment = _experiment(config, data, overrides, run)

@@ -79,7 +79,7 @@ class LabelledCrops:
         crops: n of them.
         labels: (n, label_width) float32 by task, NaN where not labelled.
         rows: (n,) position of each crop in `crops`.
-        sources: (n,) number of the data set that each comes from; None where there is one.
+        sources: (n,) number of the data set that each comes from; None where it does not matter.
     """
 
     crops: Crops

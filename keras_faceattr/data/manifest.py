@@ -14,7 +14,7 @@ import pandas as pd
 
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import VECTORS, CategoricalTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task
 
 SPLITS = ("train", "val", "test")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
@@ -170,7 +170,7 @@ def concatenate(manifests: Sequence[Manifest]) -> Manifest:
     for manifest in manifests:
         for name, source in manifest.sources.items():
             if name in sources:
-                raise DataError(f"two sources are called {name!r}: give one of them another name")
+                raise DataError(f"two sources are called {name!r}: give one another name by data.sources.N.name")
             sources[name] = source
         for name, task in manifest.tasks.items():
             tasks[name] = _united(tasks[name], task) if name in tasks else task
@@ -243,7 +243,8 @@ def _parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
 def _check_rows(rows: pd.DataFrame, source: Source, tasks: Sequence[Task], reasons: pd.Series) -> None:
     """Notes rows without a label, with an unknown split, outside the root, missing on disk, or contradicting."""
     columns = [c for task in tasks for c in task.columns]
-    if columns:
+    # A teacher labels every photo.
+    if columns and not any(isinstance(task, EmbeddingTask) for task in tasks):
         _note(reasons, rows[columns].isna().all(axis=1), lambda i: "has no label")
     split = rows["split"]
     bad_split = split.notna() & ~split.isin(SPLITS)

@@ -32,7 +32,9 @@ def source_weights(sources: Sequence[SourceConfig]) -> np.ndarray | None:
 def mixed_order(
     source: np.ndarray, weights: np.ndarray, batch_size: int, batches: int, seed: int, epoch: int
 ) -> np.ndarray:
-    """Which photos an epoch visits, in which order: every stretch of a batch holds the sources in their shares.
+    """Which photos an epoch visits, in which order: any stretch holds the sources in their shares.
+
+    In the first so many photos of an epoch no source is a whole photo off its share, in a batch none is two.
 
     A source is gone through in a random order, again and again where its share asks for more than it holds. A large one
     shows other photos in every epoch.
@@ -81,12 +83,20 @@ def people_order(people: np.ndarray, photos: int, batch_size: int, batches: int,
 
 
 def _interleaved(weights: np.ndarray, count: int) -> np.ndarray:
-    """(count,) source of each place, such that none is ever more than one photo off its share."""
-    shares = weights / weights.sum()
-    owed = np.zeros(len(shares))
-    slots = np.empty(count, "int64")
+    """(count,) source of each place, such that in any beginning none is a whole photo off its share.
+
+    Source: Tijdeman, The chairman assignment problem, 1980.
+    """
+    slots = np.full(count, int(weights.argmax()), "int64")
+    present = np.flatnonzero(weights > 0)
+    if len(present) < 2:
+        return slots
+    shares, given = weights[present] / weights[present].sum(), np.zeros(len(present))
+    slack = 1 / (2 * len(present) - 2)
     for place in range(count):
-        owed += shares
-        slots[place] = chosen = int(owed.argmax())
-        owed[chosen] -= 1
+        owed = shares * (place + 1) - given
+        waits = np.where(owed >= slack - 1e-9, (1 - slack - owed) / shares, np.inf)
+        chosen = int(waits.argmin())
+        slots[place] = present[chosen]
+        given[chosen] += 1
     return slots

@@ -14,7 +14,7 @@ from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
-from keras_faceattr.data.relabel import relabelled
+from keras_faceattr.data.relabel import relabelled, renamed, unrenamed
 from keras_faceattr.data.splits import split_manifest, without_copies_across_splits
 from keras_faceattr.data.targets import label_array, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
@@ -60,8 +60,9 @@ def read_sources(experiment: PhotoExperiment) -> Manifest:
     given = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
 
     def read(source: SourceConfig) -> Manifest:
-        manifest = read_dataset(source.reader, source_path(source.reader, source.path), source.options, given)
-        return relabelled(manifest, source.labels)
+        path = source_path(source.reader, source.path)
+        manifest = read_dataset(source.reader, path, source.options, unrenamed(given, source.labels))
+        return renamed(relabelled(manifest, source.labels), source.name)
 
     return concatenate([read(source) for source in experiment.data.sources])
 
@@ -126,7 +127,9 @@ def prepare(experiment: PhotoExperiment, splits: tuple[str, ...], progress: Prog
     manifest, tasks = read_manifest(experiment)
     wanted = manifest.select(manifest.rows["split"].isin(splits))
     if not (wanted.rows["split"] == splits[0]).any():
-        raise DataError(f"no {splits[0]} rows; splits: {manifest.rows['split'].value_counts().to_dict()}")
+        aside = manifest.quarantine["reason"].value_counts()
+        why = f"; {aside.iloc[0]} rows were put aside: {aside.index[0]}" if len(aside) else ""
+        raise DataError(f"no {splits[0]} rows; splits: {manifest.rows['split'].value_counts().to_dict()}{why}")
     data = experiment.data
     crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress)
     labels = {name: label_array(wanted, task) for name, task in tasks.items()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.manifest import GROUP_COLUMNS, Manifest
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.tasks import CategoricalTask, Task
 
@@ -23,10 +24,11 @@ def relabelled(manifest: Manifest, labels: dict[str, dict[str, str | None]]) -> 
     """
     rows, tasks = manifest.rows.copy(), dict(manifest.tasks)
     source = next(iter(manifest.sources))
+    classified = {name: task for name, task in tasks.items() if isinstance(task, CategoricalTask)}
+    known = [*classified, *(name for name in GROUP_COLUMNS if name in rows and name not in classified)]
     for column, names in labels.items():
-        task = tasks.get(column)
-        if column not in rows or (task is not None and not isinstance(task, CategoricalTask)):
-            known = [name for name, task in tasks.items() if isinstance(task, CategoricalTask)]
+        task = classified.get(column)
+        if column not in known:
             raise ConfigError(
                 f"{source}: no classes to rename in {column!r}; {nearest(column, known) if known else 'none'}"
             )
@@ -37,8 +39,26 @@ def relabelled(manifest: Manifest, labels: dict[str, dict[str, str | None]]) -> 
         rows[column] = rows[column].map(lambda name, names=names: pd.NA if pd.isna(name) else names.get(name, name))
         if task:
             tasks[column] = _renamed(task, names)
-    # A row whose only label is gone stays: it may still be a photo of a person.
     return replace(manifest, rows=rows, tasks=tasks)
+
+
+def renamed(manifest: Manifest, name: str | None) -> Manifest:
+    """The manifest of one source, under another name; None for its own."""
+    if name is None:
+        return manifest
+    (source,) = manifest.sources.values()
+    rows, aside = manifest.rows.assign(source=name), manifest.quarantine.assign(source=name)
+    return replace(manifest, rows=rows, quarantine=aside, sources={name: replace(source, name=name)})
+
+
+def unrenamed(tasks: Sequence[Task], labels: dict[str, dict[str, str | None]]) -> list[Task]:
+    """Tasks as a source that calls its labels otherwise must read them: with both names of every class."""
+    return [
+        replace(task, classes=tuple(dict.fromkeys([*labels.get(task.name, {}), *task.classes])))
+        if isinstance(task, CategoricalTask)
+        else task
+        for task in tasks
+    ]
 
 
 def _renamed(task: CategoricalTask, names: dict[str, str | None]) -> Task:

@@ -11,6 +11,7 @@ from keras_faceattr.config import TeacherConfig
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.crops import CHUNK, Crops, crops_key, load_crops
 from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.errors import DataError
 from keras_faceattr.features.embedders import TFLiteEmbedder, tflite_embedder
 from keras_faceattr.storage import cache_folder, replacing, sha256
 
@@ -35,12 +36,15 @@ def teacher_vectors(config: TeacherConfig, manifest: Manifest, crops: Crops) -> 
 
     Returns:
         (n, dimension) float32; NaN where the teacher's crop cannot be cut.
+
+    Raises:
+        DataError: the teacher's crop can be cut from no photo.
     """
-    seen, rows = crops, np.arange(len(manifest))
+    seen = crops
     if config.crop is not None:
         seen, good = load_crops(manifest, CropSpec(**config.crop.model_dump()), "auto", max_bad_share=1.0)
-        place = {path: row for row, path in enumerate(manifest.paths())}
-        rows = np.array([place[path] for path in good.paths()])
+        if not len(good):
+            raise DataError(f"the teacher sees none of {len(manifest)} photos: {good.quarantine['reason'].iloc[-1]}")
     key = hashlib.sha256(f"{crops_key(seen.jobs, seen.spec)} {sha256(Path(config.path))} {config.scale}".encode())
     stored = cache_folder() / "teachers" / f"{key.hexdigest()[:24]}.npy"
     try:
@@ -50,9 +54,9 @@ def teacher_vectors(config: TeacherConfig, manifest: Manifest, crops: Crops) -> 
         stored.parent.mkdir(parents=True, exist_ok=True)
         with replacing(stored) as temporary, temporary.open("wb") as stream:
             np.save(stream, vectors, allow_pickle=False)
-    labels = np.full((len(manifest), vectors.shape[1]), np.nan, "float32")
-    labels[rows] = vectors
-    return labels
+    known = dict(zip(seen.paths, vectors, strict=True))
+    nothing = np.full(vectors.shape[1], np.nan, "float32")
+    return np.stack([known.get(path, nothing) for path in manifest.paths()])
 
 
 def _embed(teacher: TFLiteEmbedder, crops: Crops) -> np.ndarray:

@@ -143,7 +143,7 @@ def read_run(folder: Path, name: str) -> Entry:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(plain, dict) and "regressors" in plain:
-            raise RunError(f"{folder} was trained on a table: compare takes only runs on photos for now")
+            raise RunError(f"{folder} is a run of kind {run.kind()!r}: compare takes only runs on photos for now")
         results = Results.model_validate(plain)
         path = run.tasks_path
         entry = Entry(name, folder, results, run.tasks())

@@ -11,7 +11,7 @@ from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
-from keras_faceattr.metrics.vectors import pairs_of
+from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, Task
 
 SMALLEST_GROUP = 10
@@ -66,6 +66,8 @@ def _evaluate_task(
     if not known.any():
         return result
     rows, labels, predictions = manifest.rows[known], labels[known], predictions[known]
+    if isinstance(task, IdentityTask) and not can_pair(labels):
+        return result
     if isinstance(task, IdentityTask):
         labels, predictions = pairs_of(labels, predictions)
         result["pairs"] = len(labels)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from keras_faceattr.data.targets import labelled
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
-from keras_faceattr.metrics.vectors import pairs_of
+from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.metrics.verification import roc
 from keras_faceattr.storage import replacing
 from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, ScalarTask, Task
@@ -90,7 +90,8 @@ def plot_task(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: P
     if isinstance(task, CategoricalTask):
         return [_plot_confusion(task, confusion(labels, predictions), folder)]
     if isinstance(task, IdentityTask):
-        return [_plot_verification(task, *pairs_of(labels, predictions), folder)]
+        same, judged = pairs_of(labels, predictions) if can_pair(labels) else (labels[:0], predictions[:0])
+        return [_plot_verification(task, same, judged[:, 0], folder)] if len(same) else []
     if isinstance(task, EmbeddingTask):
         return []
     return [_plot_attributes(task, labels, predictions, folder)]

@@ -54,18 +54,18 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
         regressor(name)
     data = prepare(experiment, SPLITS)
     task = _only_scalar(data)
-    run = resume or new_run(runs, experiment.name)
-    known = json.loads(run.provenance_path.read_text(encoding="utf-8")) if run.provenance_path.exists() else None
     record = provenance(experiment, data)
-    if known and (known["split_hash"], known["label_hash"]) != (record["split_hash"], record["label_hash"]):
-        raise RunError(f"the data of {run.folder} has changed since it started: train a new run")
+    if resume:
+        _check_same_data(resume, record)
+    results, predictions = _finished(resume) if resume else ({}, {})
+    waiting = [name for name in experiment.regressors if name not in results]
+    # Opened before a folder is made, so that a wrong path leaves nothing behind.
+    embed = embedder(experiment.features, experiment) if waiting else None
+    run = resume or new_run(runs, experiment.name)
     plain = experiment.model_dump(mode="json")
     write_text(run.config_path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
     write_json(run.provenance_path, record)
-    results, predictions = _finished(run)
-    waiting = [name for name in experiment.regressors if name not in results]
-    if waiting:
-        embed = embedder(experiment.features, experiment)
+    if embed:
         say(f"features of {sum(map(len, data.parts.values()))} photos")
         train = np.concatenate([_features(embed, data.parts[s], False) for s in SPLITS[:2] if s in data.parts])
         labels = np.concatenate([data.parts[s].labels[task.name] for s in SPLITS[:2] if s in data.parts])
@@ -103,6 +103,15 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
     return run
 
 
+def _check_same_data(run: Run, record: dict[str, Any]) -> None:
+    try:
+        known = json.loads(run.provenance_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"{run.folder} is not a run folder: cannot read {run.provenance_path.name}") from None
+    if (known["split_hash"], known["label_hash"]) != (record["split_hash"], record["label_hash"]):
+        raise RunError(f"the data of {run.folder} has changed since it started: train a new run")
+
+
 def read_feature_experiment(run: Run) -> FeatureExperiment:
     """The resolved configuration of a run.
 
@@ -134,8 +143,9 @@ def embedder(config: FeatureConfig, experiment: FeatureExperiment) -> Embedder:
     trained, own = crop_spec(run.experiment()), crop_spec(experiment)
     others = own.differences(trained) | ({"size": trained.size} if own.size != trained.size else {})
     if others:
-        mend = " ".join(f"data.crop.{key}={getattr(trained, key)}" for key in others)
-        raise ConfigError(f"{path} was trained on other crops: set {mend}")
+        values = trained.to_dict()
+        mend = " ".join(f"--set data.crop.{key}={json.dumps(values[key], separators=(',', ':'))}" for key in others)
+        raise ConfigError(f"{path} was trained on other crops: {mend}")
     return keras_file_embedder(run.model_path, config.layers, config.grid)
 
 
@@ -194,14 +204,16 @@ def _summary(
 
 
 def _plot(run: Run, results: dict[str, Any]) -> None:
-    names = sorted(results, key=lambda name: results[name]["metrics"]["pc"]["value"])
-    numbers = [results[name]["metrics"]["pc"] for name in names]
-    values = np.array([n["value"] for n in numbers], "float64")
-    spans = np.abs([[n["low"] for n in numbers], [n["high"] for n in numbers]] - values)
+    pc = {name: [result["metrics"]["pc"][key] for key in ("value", "low", "high")] for name, result in results.items()}
+    # What is not a number stands as null in a file that was read again.
+    table = {name: np.array(row, "float64") for name, row in pc.items()}
+    names = sorted(table, key=lambda name: np.nan_to_num(table[name][0], nan=-1.0))
+    values, low, high = np.stack([table[name] for name in names], axis=1)
+    spans = np.abs([low - values, high - values])
 
     def bars(axes: Axes) -> None:
         axes.barh(names, values, color=COLOUR, xerr=np.nan_to_num(spans), ecolor="grey")
-        axes.set_xlim(max(0.0, float(np.nanmin(values)) - 0.1), 1)
+        axes.set_xlim(max(0.0, float(np.nan_to_num(values).min()) - 0.1), 1)
 
     folder = run.folder / "plots"
     folder.mkdir(exist_ok=True)

@@ -136,7 +136,9 @@ METHODS: dict[str, Method] = {
     "center": Method("vector", _no_loss, "OBRL, II.A; Wen et al.", ("center_weight", "center_rate"), ("identity",)),
     "arc_face": Method("vector", _no_loss, "Deng et al., eq. 3", ("angular_margin", "angular_scale"), ("identity",)),
     "triplet": Method("vector", _no_loss, "TransFBP, E(W')", ("triplet_margin", "mining"), ("identity",)),
-    "distill": Method("vector", _match, "cosine and L2", ("cosine_weight", "l2_weight"), ("embedding",)),
+    "distill": Method(
+        "vector", _match, "Distillation: cosine and L2 of unit vectors", ("cosine_weight", "l2_weight"), ("embedding",)
+    ),
 }
 
 DEFAULTS = {

@@ -67,6 +67,11 @@ class Relations:
         return np.where(np.asarray(self.weights) > 0, values, np.nan)
 
 
+def _check_people(task: IdentityTask) -> None:
+    if task.people < 2:
+        raise DataError(f"{task.people} person in the train photos: telling people apart needs two or more")
+
+
 class People:
     """Tells the people of the training photos apart, by weights that only training needs.
 
@@ -78,8 +83,7 @@ class People:
     """
 
     def __init__(self, task: IdentityTask) -> None:
-        if task.people < 2:
-            raise DataError(f"{task.people} person in the train photos: telling people apart needs two or more")
+        _check_people(task)
         self.weights = keras.Variable(
             keras.initializers.GlorotUniform(), (task.dimension, task.people), name=f"{task.name}_people"
         )
@@ -87,19 +91,20 @@ class People:
 
     def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """Mean over the photos of known people."""
-        known = ops.cast(ops.logical_not(ops.isnan(labels[:, 0])), "float32")
-        people = ops.where(ops.isnan(labels[:, 0]), 0.0, labels[:, 0])
-        return ops.sum(known * self.losses(people, raw, settings)) / ops.maximum(ops.sum(known), 1.0)
+        known = ops.logical_not(ops.isnan(labels[:, 0]))
+        weights = ops.cast(known, "float32")
+        losses = self.losses(ops.where(known, labels[:, 0], 0.0), known, raw, settings)
+        return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1.0)
 
-    def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
-        """(batch,) cross-entropy of the softmax over the people."""
+    def losses(self, people: Tensor, known: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) cross-entropy of the softmax over the people; photos that are not `known` do not count."""
         return classification.cross_entropy(people, ops.matmul(raw, ops.convert_to_tensor(self.weights)))
 
 
 class PeopleWithMargin(People):
     """The same by angles alone, with a margin. Source: Deng et al., ArcFace, eq. 3."""
 
-    def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+    def losses(self, people: Tensor, known: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """(batch,) cross-entropy with the margin."""
         cosines = ops.matmul(ops.normalize(raw, axis=-1), ops.normalize(ops.convert_to_tensor(self.weights), axis=0))
         return metric_learning.arc_face(people, cosines, settings.angular_margin, settings.angular_scale)
@@ -118,12 +123,15 @@ class PeopleWithCentres(People):
         self.centers = keras.Variable(ops.zeros(shape, "float32"), trainable=False, name=f"{task.name}_centers")
         self.variables.append(self.centers)
 
-    def losses(self, people: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
+    def losses(self, people: Tensor, known: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """(batch,) cross-entropy and weighted distance to the centres, which then follow."""
         centers = ops.convert_to_tensor(self.centers)
         distances = metric_learning.center_distance(people, raw, centers)
-        self.centers.assign(metric_learning.moved_centers(people, raw, centers, settings.center_rate))
-        return super().losses(people, raw, settings) + settings.center_weight * distances
+        # Photos of nobody known move a centre of their own, which is thrown away.
+        spare = ops.concatenate([centers, ops.zeros_like(centers[:1])])
+        whose = ops.where(known, people, float(centers.shape[0]))
+        self.centers.assign(metric_learning.moved_centers(whose, raw, spare, settings.center_rate)[:-1])
+        return super().losses(people, known, raw, settings) + settings.center_weight * distances
 
 
 class Triplets:
@@ -133,6 +141,7 @@ class Triplets:
     """
 
     def __init__(self, task: IdentityTask) -> None:
+        _check_people(task)
         self.variables: list[keras.Variable] = []
 
     def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:

@@ -121,7 +121,12 @@ def area_under_roc(scores: np.ndarray, same: np.ndarray) -> float:
 
 
 def best_accuracy(scores: np.ndarray, same: np.ndarray, folds: int = 10, seed: int = 0) -> float:
-    """Share of pairs judged rightly, each fold by the threshold that is best on the others; mean over the folds.
+    """Share of pairs judged rightly; arguments and errors as `judged`."""
+    return float(judged(scores, same, folds, seed).mean())
+
+
+def judged(scores: np.ndarray, same: np.ndarray, folds: int = 10, seed: int = 0) -> np.ndarray:
+    """(pairs,) bool which pairs are judged rightly, each fold by the threshold that is best on the others.
 
     Each fold has its share of both kinds of pairs. Unlike LFW's own folds, these may share people.
 
@@ -143,12 +148,12 @@ def best_accuracy(scores: np.ndarray, same: np.ndarray, folds: int = 10, seed: i
     fold = np.empty(len(scores), int)
     for kind in kinds:
         fold[kind] = rng.permutation(len(kind)) % folds
-    shares = []
+    right = np.empty(len(scores), bool)
     for held_out in range(folds):
         threshold = _best_threshold(scores[fold != held_out], same[fold != held_out])
         tested = fold == held_out
-        shares.append(((scores[tested] >= threshold) == same[tested]).mean())
-    return float(np.mean(shares))
+        right[tested] = (scores[tested] >= threshold) == same[tested]
+    return right
 
 
 def _check(scores: np.ndarray, same: np.ndarray) -> None:

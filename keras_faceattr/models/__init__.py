@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,17 +57,24 @@ class Architecture:
     title: str = ""
     needs_landmarks: bool = False
 
-    def check_options(self, options: dict[str, Any]) -> None:
+    def free_options(self) -> list[str]:
+        """Names of the options that a config may set."""
+        given = {"pixels", "tasks", "landmarks", *self.options}
+        return [name for name in inspect.signature(self.net).parameters if name not in given]
+
+    def check_options(self, options: Iterable[str], also_valid: Iterable[str] = ()) -> None:
         """Refuses options that the net does not have.
+
+        Args:
+            also_valid: what else may have been meant.
 
         Raises:
             ModelError: naming the nearest valid one.
         """
-        given = {"pixels", "tasks", "landmarks", *self.options}
-        free = [name for name in inspect.signature(self.net).parameters if name not in given]
+        free = self.free_options()
         for name in options:
             if name not in free:
-                raise ModelError(f"the net has no option {name!r}; {nearest(name, free) if free else 'it has none'}")
+                raise ModelError(f"the net has no option {name!r}; {nearest(name, [*free, *also_valid])}")
 
 
 def _learned(*tasks: Task, **methods: str) -> Tasks:

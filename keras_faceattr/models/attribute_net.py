@@ -102,8 +102,11 @@ def attribute_net(
     Source: OBRL, figure 1, table I, section II.B.
     """
     _check_side(pixels)
-    if not nets or len(set(nets)) < len(nets) or isinstance(nets, str):
-        raise ModelError(f"model.nets: needs one or more different names, not {nets!r}")
+    named = isinstance(nets, list | tuple) and all(isinstance(net, str) and net.isidentifier() for net in nets)
+    if not named or not nets or len(set(nets)) < len(nets):
+        raise ModelError(
+            f"model.nets: needs a list of one or more different names of letters, digits and _, not {nets!r}"
+        )
     for task in tasks.values():
         _check_groups(task)
     x = normalise(pixels)

@@ -44,6 +44,8 @@ def crnet(
 
     Source: CRNet; the branches' widths are those of its published code.
     """
+    if not isinstance(branch_dropout, int | float) or not 0 <= branch_dropout < 1:
+        raise ModelError(f"model.branch_dropout: a share from 0 to below 1, not {branch_dropout!r}")
     if backbone not in BACKBONES:
         raise ModelError(f"unknown backbone {backbone!r}; {nearest(backbone, BACKBONES)}")
     features = BACKBONES[backbone](pixels, width=width)

@@ -128,7 +128,10 @@ def raw_outputs(features: Features, task: Task, head: str) -> Tensor:
     if not isinstance(features, Mapping):
         return _dense(features, HEADS[head].units(task), name)
     if features.keys() != parts.keys():
-        raise ModelError(f"task {task.name!r} has the parts {', '.join(parts)}; the net gives {', '.join(features)}")
+        mend = f": set tasks.{task.name}.method=crnet" if set(features) == {"value", "classes"} else ""
+        raise ModelError(
+            f"task {task.name!r} has the parts {', '.join(parts)}; the net gives {', '.join(features)}{mend}"
+        )
     raw = [_dense(features[part], units, f"{task.name}_raw_{part}") for part, units in parts.items()]
     if not isinstance(task, MultilabelTask):
         return layers.Concatenate(name=name, dtype="float32")(raw)

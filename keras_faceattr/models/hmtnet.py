@@ -111,7 +111,7 @@ def hmtnet(
         tasks: by name.
         aggregator: `average` (eq. 1) or `concat` (eq. 2) of maps of one shape, or `none`: the last map alone.
         maps: which maps are aggregated; None for the variant's.
-        branches: task → a map's name, or `aggregate`. The usual: gender from the lowest of the aggregated maps, all
+        branches: task → a map's name, or `aggregate`. The usual: gender from the variant's lowest branch point, all
             others behind the aggregator.
 
     Returns:
@@ -124,6 +124,10 @@ def hmtnet(
     """
     if aggregator not in AGGREGATORS:
         raise ModelError(f"unknown aggregator {aggregator!r}; {nearest(aggregator, AGGREGATORS)}")
+    if not isinstance(branches or {}, Mapping):
+        raise ModelError(f"model.branches: write {{task: branch point}}, not {branches!r}")
+    if maps is not None and (not isinstance(maps, list) or not maps):
+        raise ModelError(f"model.maps: write a list of one map or more, not {maps!r}")
     points = TRUNKS[trunk](normalise(pixels))
     chosen = list(maps or depths)
     for name in chosen:
@@ -174,7 +178,7 @@ def _branch(x: Tensor, convolutions: Convolutions, task: str) -> Tensor:
     if x.shape[1] > 1:
         x = layers.MaxPooling2D(2, name=f"{task}_pool")(x)
     for number, (channels, kernel) in enumerate(convolutions, start=1):
-        # A kernel as large as the map stands for a dense layer, and has nothing to pad.
+        # A large kernel stands for a dense layer, which pads nothing.
         padding = "same" if kernel <= 3 else "valid"
         x = conv_block(x, channels, f"{task}_branch{number}", min(kernel, x.shape[1]), padding=padding)
     return layers.GlobalAveragePooling2D(name=f"{task}_features")(x)

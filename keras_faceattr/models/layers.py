@@ -167,7 +167,8 @@ class MajorityVote(_Vote):
     """The class that most members find likeliest; among equals, the one of the highest mean probability.
 
     An output is (votes + mean probability) / (members + 1): it sums to 1, and as a mean probability is at most 1, it
-    decides nothing but ties. Source: TreeCNN, figure 1; the rule for ties is ours.
+    decides nothing but ties, as long as every member has one likeliest class. Source: TreeCNN, figure 1; the rule for
+    ties is ours.
     """
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -92,7 +92,13 @@ def build_network(
             decoded.update(decoded_outputs(own, raw[task_name], task, heads[task_name], vote))
     finally:
         keras.config.set_dtype_policy(previous)
-    return Network(keras.Model(pixels, raw, name=name), keras.Model(pixels, decoded, name=name))
+    try:
+        return Network(keras.Model(pixels, raw, name=name), keras.Model(pixels, decoded, name=name))
+    except ValueError as error:
+        taken = next((n for n in tasks if f'"{n}' in str(error)), None)
+        if taken is None:
+            raise
+        raise ConfigError(f"task {taken!r}: the net {name} has a layer of this name; call the task otherwise") from None
 
 
 class _Dropout:

@@ -245,11 +245,11 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
 
 def _check_options(experiment: Experiment) -> None:
     """An option that the net does not have may be a misspelt key of the section."""
+    model = experiment.model
     try:
-        architecture(experiment.model.name).check_options(experiment.model.options)
+        architecture(model.name).check_options(model.options, type(model).model_fields)
     except ModelError as error:
-        keys = ", ".join(type(experiment.model).model_fields)
-        raise ConfigError(f"model: {error}; keys of every model: {keys}") from None
+        raise ConfigError(f"model.name={model.name}: {error}") from None
 
 
 def _check_backend(experiment: Experiment) -> None:

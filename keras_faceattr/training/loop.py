@@ -36,7 +36,7 @@ class Listener(Protocol):
     """Who is told how training goes."""
 
     def on_step(self, epoch: int, step: int, steps: int, loss: float, images_per_s: float, wait_share: float) -> None:
-        """After each batch; rates over the epoch so far."""
+        """After each batch, with its own loss; rates over the epoch so far."""
 
     def on_epoch(self, row: dict[str, Any], best: bool) -> None:
         """After each epoch, with its row of `history.csv`."""
@@ -173,9 +173,8 @@ def _train_epoch(
     part = data.parts["train"]
     steps = steps_per_epoch(experiment, len(part))
     batches = iterate(epoch_batches(experiment, part, epoch))
-    model.reset_metrics()
     started, waited, photos = time.perf_counter(), 0.0, 0
-    logs: dict[str, Any] = {}
+    sums: dict[str, float] = {}
     learning_rate = float(model.optimizer.learning_rate)
     for step in range(steps):
         asked = time.perf_counter()
@@ -185,6 +184,8 @@ def _train_epoch(
             images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
         logs = model.train_on_batch(images, labels, return_dict=True)
         photos += len(rows)
+        for name, value in logs.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             raise TrainingError(_not_a_number(data, np.asarray(rows), epoch, step, loss))
@@ -194,7 +195,7 @@ def _train_epoch(
     return {
         "epoch": epoch + 1,
         "learning_rate": learning_rate,
-        **{name: float(value) for name, value in logs.items()},
+        **{name: value / photos for name, value in sums.items()},
         "images_per_s": round(photos / seconds, 2),
         "wait_share": round(waited / seconds, 4),
         "seconds": round(seconds, 2),

@@ -380,7 +380,7 @@ def test_what_is_no_finished_run_on_photos_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"never finished: go on with keras-faceattr fit --resume {stopped}"):
         read_run(stopped, "x")
     (stopped / "metrics.json").write_text('{"regressors": {}, "seed": 0}')
-    with pytest.raises(RunError, match="was trained on a table"):
+    with pytest.raises(RunError, match="is a run of kind"):
         read_run(stopped, "x")
 
 

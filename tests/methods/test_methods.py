@@ -14,6 +14,8 @@ from keras_faceattr.methods import METHODS, check_settings, method_of, methods_f
 from keras_faceattr.tasks import (
     BinaryTask,
     CategoricalTask,
+    EmbeddingTask,
+    IdentityTask,
     MultilabelTask,
     ScalarTask,
     Task,
@@ -28,6 +30,8 @@ TASKS: dict[str, Task] = {
         BinaryTask("smile"),
         CategoricalTask("mood", ("a", "b")),
         MultilabelTask("worn", ("hat",)),
+        IdentityTask("who", 4, 2),
+        EmbeddingTask("like", 4),
     )
 }
 VALUES, STDS = np.array([1.0, 3.32, 5.0, 2.0]), np.array([0.5, 0.2, 0.7, 0.0])
@@ -140,7 +144,9 @@ def test_other_kinds_have_a_usual_method(task: BinaryTask | CategoricalTask, hea
 
 
 def test_a_method_of_another_kind_is_refused_with_those_of_the_kind() -> None:
-    with pytest.raises(ConfigError, match="unknown method 'softmax'"):
+    with pytest.raises(ConfigError, match="unknown method 'soft'"):
+        method_of(ScalarTask("age", 0, 100, 1), "soft")
+    with pytest.raises(ConfigError, match="'softmax' is not for scalar tasks such as 'age'"):
         method_of(ScalarTask("age", 0, 100, 1), "softmax")
     with pytest.raises(ConfigError, match="'dldl' is not for categorical tasks such as 'mood'; .*cross_entropy"):
         method_of(TASKS["categorical"], "dldl")

@@ -87,10 +87,10 @@ def test_an_interrupted_rendering_leaves_nothing_and_is_made_up_for(
 ) -> None:
     draw = synthetic._render_one
 
-    def interrupted(folder: Path, size: int, seed: int, index: int):
+    def interrupted(folder: Path, size: int, seed: int, photos_per_person: int, index: int):
         if index == 5:
             raise interruption
-        return draw(folder, size, seed, index)
+        return draw(folder, size, seed, photos_per_person, index)
 
     monkeypatch.setattr(synthetic, "_render_one", interrupted)
     with pytest.raises(interruption):
@@ -120,3 +120,16 @@ def test_a_full_disk_is_said_with_the_mend(own_cache: Path, monkeypatch: pytest.
 def test_counts_and_sizes_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="synthetic: count"):
         synthetic.read(**wrong)
+
+
+def test_several_photos_of_a_person_are_in_one_split_and_show_the_same_face(own_cache: Path) -> None:
+    rows = synthetic.read(count=40, size=40, seed=5, photos_per_person=4).rows
+    people = rows.groupby("identity")
+    assert people.ngroups == 10
+    assert (people["split"].nunique() == 1).all()
+    for column in ("gender", "race", "age", "attributes.Eyeglasses"):
+        assert (people[column].nunique() == 1).all()
+    assert (people["expression"].nunique() > 1).any()
+    # The first photo of each is the one that the person has in a collection of single photos.
+    alone = synthetic.read(count=10, size=40, seed=5).rows
+    assert list(rows.iloc[::4]["age"]) == list(alone["age"])
