@@ -35,7 +35,7 @@ from keras_faceattr.quantization.fine_tune import round_biases
 from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.graph import Graph, read_graph
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
-from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task, age_task
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task, age_task
 
 SIZE = 32
 TIES = 1e-4
@@ -46,6 +46,7 @@ TASKS: list[Task] = [
     BinaryTask("smile"),
     CategoricalTask("expression", ("calm", "glad", "sad")),
     MultilabelTask("attributes", ("Bald", "Bangs", "Eyeglasses", "Male", "Young")),
+    IdentityTask("person", 8, 2),
 ]
 
 
@@ -60,7 +61,12 @@ def cases() -> dict[str, tuple[Task, str | None]]:
 
 
 CASES = cases()
-FLOAT_HEADS = {"ranking": "RankingValue", "linear": "LinearValue", "class_and_value": "LinearValue"}
+FLOAT_HEADS = {
+    "ranking": "RankingValue",
+    "linear": "LinearValue",
+    "class_and_value": "LinearValue",
+    "vector": "UnitVector",
+}
 """Heads without an integer form, and the layer that has none."""
 
 INTEGER_HEADS = [head for head in CASES if head not in FLOAT_HEADS]
@@ -138,6 +144,7 @@ def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Each registered net, in integers from end to end where its heads have an integer form."""
     tasks = architecture(request.param).tasks
     integer = not any(method_of(task, method).head in FLOAT_HEADS for task, method in tasks.values())
+    integer = integer and not request.param.startswith("tree_cnn")
     return make(net(request.param, tasks), tasks, tmp_path_factory.mktemp("deep"), integer)
 
 
@@ -184,7 +191,7 @@ def test_a_registered_nets_file_is_as_near_to_the_float_model_as_the_fake_quanti
     got = runtime.predict(PIXELS)
     for name, entry in runtime.outputs.items():
         of_file, of_fake = (np.sqrt(np.mean((form[name] - np.asarray(exact[name])) ** 2)) for form in (got, fake))
-        assert of_file < 1.3 * of_fake + 0.5 * entry["quantization"][0], name
+        assert of_file <= 1.3 * of_fake + 0.5 * entry["quantization"][0], name
 
 
 @pytest.mark.parametrize("head", INTEGER_HEADS)
@@ -205,9 +212,10 @@ def test_integer_outputs_of_every_head_are_those_of_keras_within_a_step(head: st
 
 @pytest.mark.parametrize(("head", "layer"), FLOAT_HEADS.items())
 def test_a_head_without_integer_form_is_refused_in_a_line_that_names_the_layer(head: str, layer: str) -> None:
-    folded = fold_batch_norm(net("shallow_net", case_tasks(head)))
-    with pytest.raises(ModelError, match=rf"^layer 'age' \({layer}\) has no int8 kernel; keep the heads in float"):
-        quantize(folded, ["age"], all_integer=True)
+    tasks = case_tasks(head)
+    folded, (name,) = fold_batch_norm(net("shallow_net", tasks)), tasks
+    with pytest.raises(ModelError, match=rf"^layer '{name}' \({layer}\) has no int8 kernel; keep the heads in float"):
+        quantize(folded, [name], all_integer=True)
 
 
 def test_every_convolution_before_a_float_head_computes_on_int8(floating: Case) -> None:
@@ -244,20 +252,44 @@ def test_a_float_head_differs_by_no_more_than_a_step_of_the_last_integers(floati
 
 def steps_by_operation(case: Case) -> dict[str, np.ndarray]:
     """For every rounded layer, the steps between the file's integers and Keras' from the file's own inputs."""
-    graph, inference = read_graph(case.folded), case.quantized.network.inference
+    graph = read_graph(case.folded)
     tensors = rounded_tensors(case)
     values = run_keeping(case.path, {node: tensor.index for node, tensor in tensors.items()})
     numbers = {n: ((v - t.zero_point[0]) * np.float32(t.scale[0])) for n, v, t in zip_nodes(values, tensors)}
     numbers[graph.input.name] = PIXELS
     apart = {}
     for node, tensor in tensors.items():
-        sources = rounded_sources(graph, node, set(tensors))
-        symbols = [inference.input if s == graph.input.name else case.quantized.tensors[s] for s in sources]
-        feeds = [numbers[s].reshape(-1, *symbol.shape[1:]) for s, symbol in zip(sources, symbols, strict=True)]
-        local = np.asarray(keras.Model(symbols, case.quantized.tensors[node])(feeds, training=False))
+        if isinstance(graph.nodes[node].layer, layers.Concatenate):
+            # Its inputs share one rounding layer, behind which Keras cannot start a model.
+            joined = [local_values(case, graph, source, tensors, numbers) for source in graph.nodes[node].inputs]
+            local = np.concatenate(joined, axis=-1)
+        else:
+            local = local_values(case, graph, node, tensors, numbers, itself=False)
         integers = np.round(local / tensor.scale[0]) + tensor.zero_point[0]
         apart[node] = np.abs(integers.reshape(values[node].shape) - values[node])
     return apart
+
+
+def local_values(
+    case: Case,
+    graph: Graph,
+    node: str,
+    tensors: dict[str, Tensor],
+    numbers: dict[str, np.ndarray],
+    itself: bool = True,
+) -> np.ndarray:
+    """What Keras computes for a node from the file's own numbers at the nearest rounded nodes before it.
+
+    Args:
+        itself: whether a rounded node stands for itself.
+    """
+    inference, quantized = case.quantized.network.inference, case.quantized.tensors
+    if itself and node in tensors:
+        return numbers[node].reshape(-1, *quantized[node].shape[1:])
+    sources = rounded_sources(graph, node, set(tensors))
+    symbols = [inference.input if s == graph.input.name else quantized[s] for s in sources]
+    feeds = [numbers[s].reshape(-1, *symbol.shape[1:]) for s, symbol in zip(sources, symbols, strict=True)]
+    return np.asarray(keras.Model(symbols, quantized[node])(feeds, training=False))
 
 
 def zip_nodes(values: dict[str, np.ndarray], tensors: dict[str, Tensor]) -> Iterator[tuple[str, np.ndarray, Tensor]]:
