@@ -80,41 +80,44 @@ def parse_section(kind: type[AnySection], data: Any, where: str) -> AnySection:
 
 
 def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
-    """The experiment with its sources' paths replaced, by reader, and every path made absolute.
+    """The experiment with its sources' paths replaced, by name or reader (and `teacher`), and every path made absolute.
 
     A run's configuration must hold wherever it is read again.
 
     Raises:
         ConfigError: a path for a reader that the experiment does not use.
     """
-    data = data_with_paths(experiment.data, paths)
+    teacher, others = paths.get("teacher"), {name: path for name, path in paths.items() if name != "teacher"}
+    if teacher and not any(task.teacher for task in experiment.tasks.values()):
+        raise ConfigError("--data teacher: this config has no teacher")
+    data = data_with_paths(experiment.data, others)
     init_from = experiment.model.init_from
     starts = (
         {p: str(_absolute(q)) for p, q in init_from.items()} if isinstance(init_from, dict) else _absolute(init_from)
     )
     model = experiment.model.model_copy(update={"init_from": starts})
-    tasks = {name: _with_absolute_teacher(task) for name, task in experiment.tasks.items()}
+    tasks = {name: _with_teacher(task, teacher) for name, task in experiment.tasks.items()}
     return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks})
 
 
 def data_with_paths(data: DataConfig, paths: dict[str, str]) -> DataConfig:
-    """The data with its sources' paths replaced, by reader, and made absolute.
+    """The data with its sources' paths replaced, by a source's name or else its reader, and made absolute.
 
     Raises:
         ConfigError: a path for a reader that is not used.
     """
-    known = [source.reader for source in data.sources]
-    for reader in paths:
-        if reader not in known:
-            raise ConfigError(f"--data {reader}: this config has no such source; {nearest(reader, known)}")
-    sources = [s.model_copy(update={"path": _absolute(paths.get(s.reader, s.path))}) for s in data.sources]
+    known = [source.name or source.reader for source in data.sources]
+    for name in paths:
+        if name not in known:
+            raise ConfigError(f"--data {name}: this config has no such source; {nearest(name, known)}")
+    sources = [s.model_copy(update={"path": _absolute(paths.get(s.name or s.reader, s.path))}) for s in data.sources]
     return data.model_copy(update={"sources": sources})
 
 
-def _with_absolute_teacher(task: TaskConfig) -> TaskConfig:
+def _with_teacher(task: TaskConfig, given: str | None) -> TaskConfig:
     if task.teacher is None:
         return task
-    path = str(_absolute(task.teacher.path))
+    path = str(_absolute(given or task.teacher.path))
     return task.model_copy(update={"teacher": task.teacher.model_copy(update={"path": path})})
 
 

@@ -104,7 +104,16 @@ class Run:
         Raises:
             RunError: this folder is no run.
         """
-        return str(self._read(self.config_path).get("kind", "photos"))
+        return str(self.plain_config().get("kind", "photos"))
+
+    def plain_config(self) -> dict[str, Any]:
+        """The resolved configuration as plain data, of whatever kind.
+
+        Raises:
+            RunError: this folder is no run.
+        """
+        plain: dict[str, Any] = self._read(self.config_path)
+        return plain
 
     def tasks(self) -> dict[str, Task]:
         """The tasks by name, in the order of the model's heads."""

@@ -90,24 +90,30 @@ def epoch_batches(experiment: Experiment, data: LabelledCrops, epoch: int) -> tf
         epoch=epoch,
         steps=training.steps_per_epoch,
         weights=source_weights(experiment.data.sources),
-        people=_people(experiment),
+        people=next((who for who in [people_in_batches(experiment)] if who and who[0] in data.labels), None),
     )
 
 
-def _people(experiment: Experiment) -> tuple[str, int] | None:
-    """How batches are made of people.
+def people_in_batches(experiment: Experiment) -> tuple[str, int] | None:
+    """The task of identities of which batches are made, and how many photos of each person they hold.
 
     Raises:
-        ConfigError: photos of people are asked for where no task knows who they are.
+        ConfigError: no task knows who is on a photo, photos of other sources would be left out, or triplets would be
+            left to chance.
     """
     count = experiment.training.photos_per_person
     names = [name for name, task in experiment.tasks.items() if task.kind == "identity"]
     if count is None:
+        triplets = [name for name in names if experiment.tasks[name].method == "triplet"]
+        if triplets:
+            raise ConfigError(f"tasks.{triplets[0]}.method triplet: set training.photos_per_person, such as 4")
         return None
     if not names or count > experiment.training.batch_size // 2:
         raise ConfigError(
             f"training.photos_per_person {count}: needs a task of kind identity, and batches of two people or more"
         )
+    if len(experiment.data.sources) > 1 or len(experiment.tasks) > 1:
+        raise ConfigError("training.photos_per_person: batches of people are for one source and one task")
     return names[0], count
 
 

@@ -44,6 +44,8 @@ def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: 
     assert recipe.integer is not None
     if recipe.integer.heads or tuning is None or batch != 1:
         raise ConfigError("engine tfmot makes batch 1 with heads in float and fine-tuning alone: use recipe int8_qat")
+    if source.experiment.training.loss_weights == "learned" or any(t.kind == "identity" for t in source.tasks.values()):
+        raise ConfigError("engine tfmot knows nothing of what losses have learned: use engine native")
     run, calibration = start_run(folder, source, recipe), recipe.integer.calibration
     result = fine_tune_with_tfmot(
         source.folded, run.experiment(), run, calibration.photos, listener.say, observer=calibration.observer

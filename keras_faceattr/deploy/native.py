@@ -23,7 +23,7 @@ from keras_faceattr.quantization.noise import layer_noise
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing, sha256, write_json
-from keras_faceattr.training.checkpoint import load_loss_memory
+from keras_faceattr.training.checkpoint import best_checkpoint, load_loss_memory
 from keras_faceattr.training.fit import provenance
 from keras_faceattr.training.loop import make_losses
 
@@ -78,7 +78,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
             listener.say(f"{recipe.name}: fine-tuning for {tuning.epochs} epochs")
             losses = make_losses(experiment, source.tasks)
             # People are told apart by weights that only the losses have, as the run left them.
-            load_loss_memory(source.run.checkpoint_path, [v for loss in losses.values() for v in loss.variables])
+            load_loss_memory(best_checkpoint(source.run), [v for loss in losses.values() for v in loss.variables])
             details["fine_tuned"] = fine_tune(
                 quantized, experiment, source.data, run, listener,
                 frozen_epochs=tuning.frozen_epochs, range_rate=tuning.range_rate, losses=losses,

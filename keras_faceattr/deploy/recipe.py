@@ -34,7 +34,7 @@ class Tolerance(Section):
         return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(float_value)
 
 
-JUDGED_METRICS = ("mae", "rmse", "pc", "epsilon_error", "accuracy", "balanced_accuracy")
+JUDGED_METRICS = ("mae", "rmse", "pc", "epsilon_error", "accuracy", "balanced_accuracy", "auc", "cosine")
 """What a tolerance may name, beside the cumulative scores `cs@k`."""
 
 

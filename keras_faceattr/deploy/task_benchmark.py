@@ -16,9 +16,9 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.deploy.pipeline_benchmark import endless_batches, measure_parts
+from keras_faceattr.errors import ModelError
 from keras_faceattr.methods import DEFAULTS
 from keras_faceattr.methods.terms import TERMS
-from keras_faceattr.models import architecture
 from keras_faceattr.training.fit import network_of
 from keras_faceattr.training.loop import compile_model, make_losses, track
 from keras_faceattr.training.optimizer import make_optimizer
@@ -58,14 +58,17 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
 
 
 def _without_tasks(experiment: Experiment, data: PreparedData) -> dict[str, Experiment]:
-    if len(data.tasks) < 2 or "voted" in architecture(experiment.model.name).options:
+    if len(data.tasks) < 2:
         return {}
-    return {
-        f"task {name}": experiment.model_copy(
-            update={"tasks": {n: t for n, t in experiment.tasks.items() if n != name}}
-        )
-        for name in experiment.tasks
-    }
+    found = {}
+    for name in experiment.tasks:
+        variant = experiment.model_copy(update={"tasks": {n: t for n, t in experiment.tasks.items() if n != name}})
+        try:
+            network_of(variant, {n: task for n, task in data.tasks.items() if n != name})
+        except ModelError:
+            continue  # A net may need a task, such as the one that it votes on.
+        found[f"task {name}"] = variant
+    return found
 
 
 def _without_memories(experiment: Experiment, data: PreparedData) -> dict[str, Experiment]:

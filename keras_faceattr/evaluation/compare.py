@@ -20,7 +20,7 @@ from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
 from keras_faceattr.run import Run
 from keras_faceattr.storage import jsonable
-from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, ScalarTask, Task
 
 SAMPLES = 1000
 """Of the paired bootstrap."""
@@ -116,6 +116,10 @@ class Entry:
             if name not in self.tasks or not measured.metrics.keys() <= metrics_of(self.tasks[name]).keys():
                 raise ValueError(f"no task {name!r} with the metrics {', '.join(measured.metrics)}")
 
+    def labelled(self, task: str) -> pd.DataFrame | None:
+        """A task's labelled photos; None where photos cannot be paired: of exported files, and of vectors."""
+        return None if self.photos is None else self.photos.get(task)
+
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """Last parts of different paths, with as many parent folders as tell them apart."""
@@ -171,14 +175,15 @@ def _read_predictions(path: Path, entry: Entry) -> dict[str, pd.DataFrame]:
     # As text: a photo may be called `NA`, or `007`.
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     results, found = entry.results, {}
-    for column in ["source", "image", *(c for name in results.tasks for c in _columns(entry.tasks[name]))]:
+    paired = {name: result for name, result in results.tasks.items() if not isinstance(entry.tasks[name], VECTORS)}
+    for column in ["source", "image", *(c for name in paired for c in _columns(entry.tasks[name]))]:
         if column not in table:
             raise ValueError(f"no column {column!r}")
     photos = Manifest(table[["source", "image"]].assign(split=results.split), {}, {})
     if photos.split_hash() != results.split_hash:
         raise ValueError("its photos are not those that metrics.json was measured on")
     table = table.set_index(["source", "image"])
-    for name, recorded in results.tasks.items():
+    for name, recorded in paired.items():
         task = entry.tasks[name]
         rows = table[_columns(task)]
         if not isinstance(task, CategoricalTask):
@@ -250,7 +255,7 @@ def compare(entries: Sequence[Entry], chosen: Sequence[str] = (), samples: int =
 
 
 def _side_by_side(task: str, entries: list[Entry], samples: int) -> dict[str, Any]:
-    first = next((entry for entry in entries if entry.photos is not None), entries[0])
+    first = next((entry for entry in entries if entry.labelled(task) is not None), entries[0])
     measured = {entry.name: entry.results.tasks[task] for entry in entries}
     metrics = list(dict.fromkeys(metric for results in measured.values() for metric in results.metrics))
     apart = {entry.name: _apart(task, first, entry) for entry in entries}
@@ -259,7 +264,7 @@ def _side_by_side(task: str, entries: list[Entry], samples: int) -> dict[str, An
     rows = []
     for entry in entries:
         differences = list(entry.changes.get(task, []))
-        if entry is not first and entry.photos is not None and not apart[entry.name]:
+        if entry is not first and entry.labelled(task) is not None and not apart[entry.name]:
             differences += _differences(task, first, entry, samples)
         rows.append(
             {
@@ -293,10 +298,10 @@ def _apart(name: str, first: Entry, other: Entry) -> list[str]:
     for key, words in (("kind", "another kind of task"), ("unit", "another unit"), ("attributes", "other attributes")):
         if getattr(one, key, None) != getattr(two, key, None):
             return [*reasons, words]
-    if first.photos is None or other.photos is None:
-        same = first.photos is other.photos and first.results.split_hash == other.results.split_hash
-        return reasons if same else [*reasons, "an exported file keeps no predictions to match photos by"]
-    before, after = first.photos[name], other.photos[name]
+    before, after = first.labelled(name), other.labelled(name)
+    if before is None or after is None:
+        same = before is after and first.results.split_hash == other.results.split_hash
+        return reasons if same else [*reasons, "there are no predictions to match photos by"]
     shared = before.index.intersection(after.index)
     if not len(shared):
         return [*reasons, "other photos (none is shared)"]
@@ -314,8 +319,8 @@ def _apart(name: str, first: Entry, other: Entry) -> list[str]:
 
 def _differences(name: str, first: Entry, other: Entry, samples: int) -> list[Difference]:
     """Of the task's first metric, and of the correlation of a scalar, on the photos that both have."""
-    assert first.photos is not None and other.photos is not None
-    before, after = first.photos[name], other.photos[name]
+    before, after = first.labelled(name), other.labelled(name)
+    assert before is not None and after is not None
     shared = before.index.intersection(after.index)
     task, second = first.tasks[name], other.tasks[name]
     if isinstance(task, CategoricalTask) and isinstance(second, CategoricalTask):

@@ -119,11 +119,7 @@ def read_feature_experiment(run: Run) -> FeatureExperiment:
         RunError: this folder is no run.
         ConfigError: it is no run of regressors on features.
     """
-    try:
-        data = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise RunError(f"{run.folder} is not a run folder: cannot read {run.config_path.name}") from None
-    return parse_section(FeatureExperiment, data, str(run.config_path))
+    return parse_section(FeatureExperiment, run.plain_config(), str(run.config_path))
 
 
 def embedder(config: FeatureConfig, experiment: FeatureExperiment) -> Embedder:

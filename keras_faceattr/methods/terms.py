@@ -45,7 +45,10 @@ class Relations:
         self.variables = [self.sums, self.weights]
 
     def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
-        """α times the relation loss of the batch, after the batch's own correlations have been taken in."""
+        """α / M times the relation loss of the batch, after the batch's own correlations have been taken in.
+
+        The paper's cross-entropy is a sum over the M attributes (eq. 4), ours their mean.
+        """
         batch, defined = relation.batch_correlation(labels)
         sums, weights = (ops.convert_to_tensor(variable) for variable in self.variables)
         sums, weights = relation.moving_correlation(sums, weights, batch, defined, settings.relation_decay)
@@ -59,7 +62,8 @@ class Relations:
             settings.negative_relation,
         )
         labelled = ops.cast(ops.any(ops.logical_not(ops.isnan(labels)), axis=-1), "float32")
-        return settings.relation_weight * ops.sum(losses * labelled) / ops.maximum(ops.sum(labelled), 1.0)
+        mean = ops.sum(losses * labelled) / ops.maximum(ops.sum(labelled), 1.0)
+        return settings.relation_weight / raw.shape[-1] * mean
 
     def matrix(self) -> np.ndarray:
         """(M, M) correlations learned so far; NaN where none was ever defined."""

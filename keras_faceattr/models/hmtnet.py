@@ -124,9 +124,9 @@ def hmtnet(
     """
     if aggregator not in AGGREGATORS:
         raise ModelError(f"unknown aggregator {aggregator!r}; {nearest(aggregator, AGGREGATORS)}")
-    if not isinstance(branches or {}, Mapping):
+    if not isinstance(branches or {}, Mapping) or not all(isinstance(p, str) for p in (branches or {}).values()):
         raise ModelError(f"model.branches: write {{task: branch point}}, not {branches!r}")
-    if maps is not None and (not isinstance(maps, list) or not maps):
+    if maps is not None and not (isinstance(maps, list) and maps and all(isinstance(name, str) for name in maps)):
         raise ModelError(f"model.maps: write a list of one map or more, not {maps!r}")
     points = TRUNKS[trunk](normalise(pixels))
     chosen = list(maps or depths)

@@ -84,6 +84,8 @@ def build_network(
         definitions = {task_name: task for task_name, (task, _) in tasks.items()}
         where = {"landmarks": landmarks} if entry.needs_landmarks else {}
         features = entry.net(pixels, definitions, **entry.options, **where, **options)
+        if vote != "majority" and not any(isinstance(value, list) for value in features.values()):
+            raise ConfigError(f"model.vote={vote}: nothing votes in {name}")
         drop = _Dropout(dropout, seed, alone=len({id(value) for value in features.values()}) == 1)
         raw, decoded = {}, {}
         for task_name, (task, _) in tasks.items():

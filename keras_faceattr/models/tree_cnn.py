@@ -59,7 +59,7 @@ def tree_cnn(
 
     Source: TreeCNN, figure 1; sizes of parts and nets are ours, as no code was published.
     """
-    if voted not in tasks:
+    if not isinstance(voted, str) or voted not in tasks:
         raise ModelError(f"model.voted: there is no task {voted!r}; {nearest(voted, tasks)}")
     if not isinstance(tasks[voted], CategoricalTask):
         raise ModelError(f"model.voted: {voted!r} is {tasks[voted].kind}; a vote is on classes")

@@ -107,11 +107,7 @@ def read_table_experiment(run: Run) -> TableExperiment:
         RunError: this folder is no run.
         ConfigError: it is no run of a table.
     """
-    try:
-        data = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        raise RunError(f"{run.folder} is not a run folder: cannot read {run.config_path.name}") from None
-    return parse_section(TableExperiment, data, str(run.config_path))
+    return parse_section(TableExperiment, run.plain_config(), str(run.config_path))
 
 
 def check_same_table_experiment(run: Run, experiment: TableExperiment) -> None:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_faceattr.errors import RunError
+from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing
 
 STATE = "state"
@@ -51,16 +52,26 @@ def load_checkpoint(path: Path, model: keras.Model, with_optimizer: bool = True)
     return state
 
 
+def best_checkpoint(run: Run) -> Path:
+    """Where the weights of a finished run's best epoch lie, of which there is one."""
+    return next(iter(sorted(run.checkpoint_path.parent.glob("best-*.npz"))), run.checkpoint_path)
+
+
 def load_loss_memory(path: Path, variables: list[keras.Variable]) -> None:
-    """Sets what losses have learned from a checkpoint, where it knows them; the others stay as they are."""
+    """Sets what losses have learned as a checkpoint remembers it.
+
+    Raises:
+        RunError: missing or damaged, or it does not know them.
+    """
+    if not variables:
+        return
     try:
         with np.load(path, allow_pickle=False) as stored:
-            for variable in variables:
-                name = f"model/{variable.path}"
-                if name in stored.files and stored[name].shape == tuple(variable.shape):
-                    variable.assign(stored[name])
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
-        return
+            values = [stored[f"model/{variable.path}"] for variable in variables]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        raise RunError(f"{path} does not tell what the losses had learned: train the run again") from None
 
 
 def _variables(model: keras.Model, with_optimizer: bool) -> list[tuple[str, Any]]:

@@ -20,6 +20,7 @@ from keras_faceattr.data.alignment import template_points
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.mixing import source_weights
+from keras_faceattr.data.pipeline import people_in_batches
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
 from keras_faceattr.data.targets import labelled
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
@@ -231,13 +232,20 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
     _landmarks(experiment)
     crop_spec(experiment)
     source_weights(experiment.data.sources)
+    people_in_batches(experiment)
     for name in [source.reader for source in experiment.data.sources]:
         if name not in READERS:
             raise ConfigError(f"unknown reader {name!r}; {nearest(name, READERS)}")
     for task in experiment.tasks.values():
+        if task.teacher and task.kind != "embedding":
+            raise ConfigError("a teacher is for tasks of kind embedding")
+        if task.kind == "embedding" and task.dimension:
+            raise ConfigError("a task of kind embedding has its teacher's dimension: leave dimension out")
         if task.method and task.method not in METHODS:
             raise ConfigError(f"unknown method {task.method!r}; {nearest(task.method, METHODS)}")
     init_from = experiment.model.init_from
+    if init_from == {}:
+        raise ConfigError("model.init_from: names no run; write a path, or {layer prefix: path}")
     for start in init_from.values() if isinstance(init_from, dict) else [init_from]:
         if fresh and start and not Path(start).exists():
             raise ModelError(f"no model file or run {start}")

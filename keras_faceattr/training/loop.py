@@ -107,7 +107,8 @@ def train(
             average.on_test_begin()
         score = validation_score(experiment, data, network, row)
         state.epoch += 1
-        best = score < state.best_score or "val" not in data.parts
+        # As long as nothing could be measured, the latest epoch counts.
+        best = score < state.best_score or state.best_score == math.inf
         if best:
             state.best_score, state.best_epoch = score, state.epoch
             save_checkpoint(run.best_path(state.epoch), model, {"epoch": state.epoch}, with_optimizer=False)
@@ -205,14 +206,15 @@ def _train_epoch(
 def validation_score(experiment: Experiment, data: PreparedData, network: Network, row: dict[str, Any]) -> float:
     """Adds the validation metrics to a row; returns the score to minimise: the tasks' primary metrics, summed.
 
-    A scalar's MAE counts as a share of its range, so that years do not outweigh points.
+    A scalar's MAE counts as a share of its range, so that years do not outweigh points. What cannot be measured does
+    not count; infinity where nothing can.
     """
     if "val" not in data.parts:
         return math.inf
     part = data.parts["val"]
     outputs = predict_split(keras_predictor(network.inference), part)
     results = evaluate(data.manifest.split("val"), data.tasks, outputs, samples=0, labels=part.labels)
-    score = 0.0
+    scores = []
     for name, result in results.items():
         for metric, numbers in result["metrics"].items():
             row[f"val_{name}_{metric}"] = numbers["value"]
@@ -221,8 +223,9 @@ def validation_score(experiment: Experiment, data: PreparedData, network: Networ
             continue
         task, value = data.tasks[name], result["metrics"][primary]["value"]
         worse = 1 - value if metrics_of(task)[primary].higher_is_better else value
-        score += worse / (task.maximum - task.minimum) if isinstance(task, ScalarTask) else worse
-    return score
+        if not math.isnan(worse):
+            scores.append(worse / (task.maximum - task.minimum) if isinstance(task, ScalarTask) else worse)
+    return sum(scores) if scores else math.inf
 
 
 def _not_a_number(data: PreparedData, rows: np.ndarray, epoch: int, step: int, loss: float) -> str:

@@ -273,10 +273,10 @@ def test_an_exported_file_is_never_matched_with_a_run_but_with_files_of_the_same
     run = entry("run", ages(5))
     files = [exported(run, "a"), exported(run, "b"), exported(run, "c", split_hash="0")]
     rows = rows_of(compare([files[0], run]))
-    assert "keeps no predictions" in rows["a"]["apart"][0] and rows["run"]["apart"] == []
+    assert "no predictions to match photos by" in rows["a"]["apart"][0] and rows["run"]["apart"] == []
     rows = rows_of(compare(files))
     assert rows["b"]["apart"] == [] and rows["b"]["best"] == ["mae", "pc"] and rows["b"]["differences"] == []
-    assert "keeps no predictions" in rows["c"]["apart"][0] and rows["c"]["best"] == []
+    assert "no predictions to match photos by" in rows["c"]["apart"][0] and rows["c"]["best"] == []
 
 
 def test_metrics_that_a_task_does_not_have_are_refused(entry: Write) -> None:
