@@ -62,8 +62,8 @@ def obrl(**settings: float) -> TaskLoss:
 
 
 def term_of(loss: TaskLoss, labels: np.ndarray, raw: np.ndarray) -> float:
-    """What the term adds, by the difference to the same loss without it."""
-    return float(loss(labels, raw)) - float(TaskLoss(WORN)(labels, raw))
+    """What the term adds, by the difference to the same loss without it, where the cross-entropy is a sum (eq. 4)."""
+    return len(WORN.attributes) * (float(loss(labels, raw)) - float(TaskLoss(WORN)(labels, raw)))
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 3.0])
