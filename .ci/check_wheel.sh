@@ -16,7 +16,9 @@ import pkgutil
 import sys
 
 import keras_faceattr
-from keras_faceattr.recipes import load_experiment, recipe_names
+from keras_faceattr.config import Experiment, FeatureExperiment
+from keras_faceattr.recipes import CONFIG_FOLDER, experiment_kind, load_section, recipe_names
+from keras_faceattr.tabular.experiment import TableExperiment
 
 assert keras_faceattr.__file__.startswith(sys.argv[1]), keras_faceattr.__file__
 modules = [m.name for m in pkgutil.walk_packages(keras_faceattr.__path__, "keras_faceattr.")]
@@ -26,8 +28,9 @@ for name in modules:
         importlib.import_module(name)
 names = recipe_names()
 assert "quickstart" in names, names
+kinds = {"photos": Experiment, "features": FeatureExperiment, "table": TableExperiment}
 for name in names:
-    load_experiment(name)
+    load_section(kinds[experiment_kind(name)], CONFIG_FOLDER, name, "config")
 from keras_faceattr.deploy.budget import BUDGET_FOLDER, load_budget
 from keras_faceattr.deploy.devices import device_classes
 from keras_faceattr.deploy.recipe import export_recipe_names, load_recipe
