@@ -207,10 +207,10 @@ def _plot(run: Run, results: dict[str, Any]) -> None:
     values, low, high = np.stack([table[name] for name in names], axis=1)
     spans = np.abs([low - values, high - values])
 
-    def bars(axes: Axes) -> None:
-        axes.barh(names, values, color=COLOUR, xerr=np.nan_to_num(spans), ecolor="grey")
-        axes.set_xlim(max(0.0, float(np.nan_to_num(values).min()) - 0.1), 1)
+    def points(axes: Axes) -> None:
+        axes.errorbar(values, names, xerr=np.nan_to_num(spans), fmt="o", color=COLOUR, ecolor="grey")
+        axes.grid(axis="x", alpha=0.3)
 
     folder = run.folder / "plots"
     folder.mkdir(exist_ok=True)
-    draw_picture(folder / "regressors.png", bars, "Regressors on the same features", "PC (95 % interval)")
+    draw_picture(folder / "regressors.png", points, "Regressors on the same features", "PC (95 % interval)")

@@ -17,7 +17,7 @@ from keras_faceattr.models.profile import profile_model
 from keras_faceattr.tasks import VECTORS, CategoricalTask, IdentityTask, ScalarTask, Task
 
 SIZE = 32
-PIXELS = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype("float32")
+PIXELS = np.random.default_rng(0).uniform(0, 255, (3, SIZE, SIZE, 3)).astype("float32")
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -36,7 +36,7 @@ def test_a_net_predicts_finite_numbers_within_its_tasks_range(network: Network) 
         assert np.isfinite(value).all(), name
     for name, (task, _) in architecture(network.inference.name).tasks.items():
         if isinstance(task, ScalarTask):
-            assert values[name].shape == (2,)
+            assert values[name].shape == (3,)
             assert (values[name] >= task.minimum).all()
             assert (values[name] <= task.maximum).all()
         elif isinstance(task, VECTORS):
@@ -66,15 +66,20 @@ def test_every_gradient_of_a_training_step_is_finite_and_every_weight_has_one(ne
 
 
 def some_labels(task: Task) -> np.ndarray:
-    """(2, width): two places of a range, the first and last class, all and nothing."""
+    """(3, width): places of a range, the first and last class, all and nothing.
+
+    Of an odd number of photos: errors of ±1 would else cancel in the gradient of a bias.
+    """
     if isinstance(task, ScalarTask):
-        values = np.array([task.minimum, 0.3 * task.minimum + 0.7 * task.maximum])
-        return np.stack([values, np.full(2, task.default_std)], axis=1).astype("float32")
+        values = task.minimum + (task.maximum - task.minimum) * np.array([0.0, 0.7, 0.4])
+        return np.stack([values, np.full(3, task.default_std)], axis=1).astype("float32")
     if isinstance(task, CategoricalTask):
-        return np.array([[0], [len(task.classes) - 1]], "float32")
+        return np.array([[0], [len(task.classes) - 1], [0]], "float32")
     if isinstance(task, IdentityTask):
-        return np.array([[0], [task.people - 1]], "float32")
-    return np.stack([np.zeros(task.label_width), np.ones(task.label_width)]).astype("float32")
+        return np.array([[0], [task.people - 1], [0]], "float32")
+    return np.stack([np.zeros(task.label_width), np.ones(task.label_width), np.zeros(task.label_width)]).astype(
+        "float32"
+    )
 
 
 def test_a_stored_net_gives_the_same_outputs(network: Network, tmp_path: Path) -> None:

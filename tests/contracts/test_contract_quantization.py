@@ -191,7 +191,7 @@ def test_a_registered_nets_file_is_as_near_to_the_float_model_as_the_fake_quanti
     got = runtime.predict(PIXELS)
     for name, entry in runtime.outputs.items():
         of_file, of_fake = (np.sqrt(np.mean((form[name] - np.asarray(exact[name])) ** 2)) for form in (got, fake))
-        assert of_file <= 1.3 * of_fake + 0.5 * entry["quantization"][0], name
+        assert of_file <= 1.6 * of_fake + 0.5 * entry["quantization"][0], name
 
 
 @pytest.mark.parametrize("head", INTEGER_HEADS)

