@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import yaml
 
-from keras_faceattr.config import Experiment
+from keras_faceattr.config import Experiment, Section
 from keras_faceattr.errors import RunError
 from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.storage import write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
+
+PHOTOS = "photos"
+"""The kind of a run whose configuration names none."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,14 @@ class Run:
 
     def write_config(self, experiment: Experiment, tasks: dict[str, Task]) -> None:
         """Records the resolved configuration and the tasks as the data defined them."""
-        dump = experiment.model_dump(mode="json")
-        write_text(self.config_path, yaml.safe_dump(dump, sort_keys=False, allow_unicode=True))
+        self.write_section(experiment)
         plain = {name: _plain(task_to_dict(task)) for name, task in tasks.items()}
         write_text(self.tasks_path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+    def write_section(self, section: Section) -> None:
+        """Records the resolved configuration, of whatever kind."""
+        dump = section.model_dump(mode="json")
+        write_text(self.config_path, yaml.safe_dump(dump, sort_keys=False, allow_unicode=True))
 
     def experiment(self) -> Experiment:
         """The resolved configuration.
@@ -93,9 +101,10 @@ class Run:
         Raises:
             RunError: this folder is no run.
         """
-        data = self._read(self.config_path)
-        if self.kind() != "photos":
-            raise RunError(f"{self.folder} is a run of kind {self.kind()!r}: this command is for nets that take photos")
+        data = self.plain_config()
+        kind = _kind_of(data)
+        if kind != PHOTOS:
+            raise RunError(f"{self.folder} is a run of kind {kind!r}: this command is for nets that take photos")
         return parse_experiment(data, str(self.config_path))
 
     def kind(self) -> str:
@@ -104,7 +113,24 @@ class Run:
         Raises:
             RunError: this folder is no run.
         """
-        return str(self.plain_config().get("kind", "photos"))
+        return _kind_of(self.plain_config())
+
+    def provenance(self) -> dict[str, Any]:
+        """What was recorded when the run started.
+
+        Raises:
+            RunError: this folder is no run.
+        """
+        try:
+            plain: dict[str, Any] = json.loads(self.provenance_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise RunError(f"{self.folder} is not a run folder: cannot read {self.provenance_path.name}") from None
+        return plain
+
+    def results(self) -> dict[str, Any]:
+        """What `metrics.json` of a finished run holds."""
+        plain: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        return plain
 
     def plain_config(self) -> dict[str, Any]:
         """The resolved configuration as plain data, of whatever kind.
@@ -149,6 +175,10 @@ def new_run(parent: Path, name: str) -> Run:
             return Run(folder)
     except OSError as error:
         raise RunError(f"cannot make a run folder in {parent}: {error.strerror}") from error
+
+
+def _kind_of(config: dict[str, Any]) -> str:
+    return str(config.get("kind", PHOTOS))
 
 
 def _plain(value: Any) -> Any:

@@ -7,19 +7,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.results import wide_console
 from keras_faceattr.deploy.artifact import is_artifact, load_artifact
 from keras_faceattr.deploy.sidecar import Sidecar
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import Difference, Entry, Results, compare, read_run, unique_names, verdict
-from keras_faceattr.evaluation.numbers import metric_title, number_text
+from keras_faceattr.evaluation.numbers import metric_title, number_text, signed_text
 from keras_faceattr.evaluation.tables import Row, open_table
-
-WIDTH = 120
-"""Of tables that do not go to a terminal."""
 
 INTERVALS_SHOWN = 3
 """Metrics with an interval on the terminal; JSON and CSV have all."""
@@ -110,9 +107,7 @@ def _flat(compared: dict[str, Any], by: str | None) -> Iterator[Row]:
 
 
 def _print(compared: dict[str, Any], by: str | None) -> None:
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, width=WIDTH)
+    console = wide_console(markup=False, highlight=False)
     runs = {run["name"]: run for run in compared["runs"]}
     for task, found in compared["tasks"].items():
         console.print(_values(task, found, runs, by))
@@ -163,20 +158,14 @@ def _differences(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         for found in row["differences"]:
             metric = found["metric"]
-            interval = " to ".join(_signed(metric, found[end]) for end in ("low", "high"))
+            interval = " to ".join(signed_text(metric, found[end]) for end in ("low", "high"))
             table.add_row(
                 row["run"],
                 found["against"],
                 str(found["photos"]),
                 metric_title(metric, ""),
-                _signed(metric, found["value"]),
+                signed_text(metric, found["value"]),
                 interval if found["low"] is not None else "",
                 found["verdict"],
             )
     return table
-
-
-def _signed(metric: str, value: float | None) -> str:
-    if value is None:
-        return number_text(metric, value)
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{number_text(metric, abs(value))}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json as json_module
+import importlib
 from pathlib import Path
 
-from keras_faceattr.cli.fit_features import fit_features_config
-from keras_faceattr.cli.fit_table import fit_table_config
 from keras_faceattr.cli.options import DEFAULT_CONFIG, data_paths, print_json, read_experiment
 from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.cli.results import print_results
@@ -35,7 +33,9 @@ def run_fit(
     if kind in OTHER_KINDS:
         if tensorboard:
             raise ConfigError(f"--tensorboard is for nets that take photos, not for {kind}: leave it out")
-        OTHER_KINDS[kind](config, data, overrides, runs, resume, json)
+        # Imported by its row's name: scikit-learn takes a second that a training on photos need not wait for.
+        module, function = OTHER_KINDS[kind]
+        getattr(importlib.import_module(module), function)(config, data, overrides, runs, resume, json)
         return
     experiment = _experiment(config, data, overrides, run)
     with FitProgress() as progress:
@@ -46,7 +46,7 @@ def run_fit(
             if progress.folder:
                 progress.say(f"stopped; go on with: keras-faceattr fit --resume {progress.folder}")
             raise
-    results = json_module.loads(run.metrics_path.read_text(encoding="utf-8"))
+    results = run.results()
     if json:
         print_json({"folder": str(run.folder), "report": str(run.report_path), **results})
         return
@@ -56,8 +56,11 @@ def run_fit(
     print(f"         keras-faceattr predict {run.folder} PHOTO|FOLDER|CSV --out predictions.csv")
 
 
-OTHER_KINDS = {"table": fit_table_config, "features": fit_features_config}
-"""What `fit` does with a config that is not about training on photos."""
+OTHER_KINDS = {
+    "table": ("keras_faceattr.cli.fit_table", "fit_table_config"),
+    "features": ("keras_faceattr.cli.fit_features", "fit_features_config"),
+}
+"""What `fit` does with a config that is not about training on photos: module and function."""
 
 
 def _experiment(config: str | None, data: list[str], overrides: list[str], run: Run | None) -> Experiment:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
-import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.cli.results import say, wide_console
 from keras_faceattr.config import FeatureExperiment
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.numbers import metric_text, metric_title
@@ -19,9 +17,6 @@ from keras_faceattr.recipes import CONFIG_FOLDER, data_with_paths, load_section
 from keras_faceattr.run import Run
 
 METRICS = ("mae", "rmse", "pc")
-
-WIDTH = 120
-"""Columns where there is no terminal."""
 
 
 def fit_features_config(
@@ -40,8 +35,8 @@ def fit_features_config(
         features = features.model_copy(update={"path": str(Path(features.path).expanduser().absolute())})
     sources = data_with_paths(experiment.data, data_paths(data))
     experiment = experiment.model_copy(update={"data": sources, "features": features})
-    run = fit_features(experiment, runs, lambda line: print(line, file=sys.stderr, flush=True), run)
-    results = json_module.loads(run.metrics_path.read_text(encoding="utf-8"))
+    run = fit_features(experiment, runs, say, run)
+    results = run.results()
     if json:
         print_json({"folder": str(run.folder), **results})
         return
@@ -51,7 +46,7 @@ def fit_features_config(
 
 def print_regressors(results: dict[str, Any]) -> None:
     """Prints a row a regressor."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console = wide_console()
     console.print(f"{results['photos']} test photos, test-time augmentation: {results['tta']}", highlight=False)
     table = Table(title=f"{results['task']} from {results['features']['source']}", title_justify="left", box=None)
     for title in ("regressor", *(metric_title(metric, results["unit"]) for metric in METRICS)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.cli.results import say
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.numbers import number_text
 from keras_faceattr.recipes import CONFIG_FOLDER, load_section
@@ -51,8 +50,8 @@ def run_fit_table(experiment: TableExperiment | None, runs: Path, resume: Path |
         if run is None:
             raise ValueError("neither an experiment nor a run to resume")
         experiment = read_table_experiment(run)
-    run = fit_table(experiment, runs, _say, run)
-    results = json_module.loads(run.metrics_path.read_text(encoding="utf-8"))
+    run = fit_table(experiment, runs, say, run)
+    results = run.results()
     if json:
         print_json({"folder": str(run.folder), **results})
         return
@@ -88,7 +87,3 @@ def _difference(numbers: dict[str, float] | None) -> str:
         return ""
     mean, low, high = (f"{numbers[key]:+.4f}" for key in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

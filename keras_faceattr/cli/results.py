@@ -12,6 +12,20 @@ from keras_faceattr.data.crops import Progress
 from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title, number_text
 from keras_faceattr.tasks import Task
 
+WIDTH = 120
+"""Of tables that do not go to a terminal."""
+
+
+def wide_console(**options: Any) -> Console:
+    """A console that is as wide as its terminal, or wide enough for tables with intervals where there is none."""
+    console = Console(**options)
+    return console if console.is_terminal else Console(width=WIDTH, **options)
+
+
+def say(line: str) -> None:
+    """A line about what happens, beside the results."""
+    print(line, file=sys.stderr, flush=True)
+
 
 def print_results(results: dict[str, Any]) -> None:
     """Prints metrics with intervals, and by group, for each task."""

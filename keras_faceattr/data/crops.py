@@ -70,6 +70,11 @@ class Crops:
             return np.asarray(self.pixels[self.places[positions]])
         return np.stack([self.cropper.crop(self.paths[i], self.ready[i]) for i in positions])
 
+    def chunks(self, positions: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
+        """The crops at (k,) positions, as of `take`, at most `size` at a time."""
+        for start in range(0, len(positions), size):
+            yield self.take(positions[start : start + size])
+
 
 @dataclass(frozen=True)
 class LabelledCrops:

@@ -81,7 +81,9 @@ def training_batches(
 
 def epoch_batches(experiment: Experiment, data: LabelledCrops, epoch: int) -> tf.data.Dataset:
     """Batches of one epoch of an experiment, as of `training_batches`."""
-    training = experiment.training
+    training, people = experiment.training, people_in_batches(experiment)
+    if people and people[0] not in data.labels:
+        people = None  # An export may have left this task out.
     return training_batches(
         data,
         training.batch_size,
@@ -90,7 +92,7 @@ def epoch_batches(experiment: Experiment, data: LabelledCrops, epoch: int) -> tf
         epoch=epoch,
         steps=training.steps_per_epoch,
         weights=source_weights(experiment.data.sources),
-        people=next((who for who in [people_in_batches(experiment)] if who and who[0] in data.labels), None),
+        people=people,
     )
 
 

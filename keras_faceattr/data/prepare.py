@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, 
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.relabel import relabelled, renamed, unrenamed
-from keras_faceattr.data.splits import split_manifest, without_copies_across_splits
+from keras_faceattr.data.splits import photo_hashes, split_manifest, without_copies_across_splits
 from keras_faceattr.data.targets import label_array, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
@@ -98,24 +99,32 @@ def _counted(task: Task, manifest: Manifest) -> Task:
 
 def _split(manifest: Manifest, tasks: dict[str, Task], data: DataConfig) -> Manifest:
     """Splits each source by its own plan, and keeps exact copies of a photo on one side."""
-    parts = []
+    parts, hashes = [], photo_hashes(manifest)
     for name, source in zip(manifest.sources, data.sources, strict=True):
-        part = replace(manifest.select(manifest.rows["source"] == name), quarantine=manifest.quarantine.iloc[:0])
+        own = (manifest.rows["source"] == name).to_numpy(bool)
+        part = replace(manifest.select(own), quarantine=manifest.quarantine.iloc[:0])
         if not len(part):
             raise DataError(f"{name}: no photo is labelled with {', '.join(tasks)}: leave the source out")
         plan = (source.split or data.split).model_dump()
-        labelled = [n for n, task in tasks.items() if part.rows[list(task.columns)].notna().any(axis=None)] or list(
-            tasks
-        )
+        known = (n for n, task in tasks.items() if part.rows[list(task.columns)].notna().any(axis=None))
+        stratify = next(known, next(iter(tasks)))
         try:
-            parts.append(split_manifest(part, plan.pop("method"), stratify=labelled[0], **plan))
+            parts.append(split_manifest(part, plan.pop("method"), stratify=stratify, hashes=hashes[own], **plan))
         except DataError as error:
             raise DataError(f"{name}: {error}" if len(data.sources) > 1 else str(error)) from None
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     aside = [part.quarantine for part in (manifest, *parts) if len(part.quarantine)]
     quarantine = pd.concat(aside, ignore_index=True) if aside else manifest.quarantine
     whole = replace(manifest, rows=rows, quarantine=quarantine)
-    return without_copies_across_splits(whole) if len(parts) > 1 else whole
+    if len(parts) == 1:
+        return whole
+    by_photo = dict(zip(_photos(manifest), hashes, strict=True))
+    return without_copies_across_splits(whole, np.array([by_photo[photo] for photo in _photos(whole)], dtype=object))
+
+
+def _photos(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Source and image of each row: two sources may hold files of the same name."""
+    return zip(manifest.rows["source"], manifest.rows["image"], strict=True)
 
 
 def prepare(experiment: PhotoExperiment, splits: tuple[str, ...], progress: Progress | None = None) -> PreparedData:

@@ -64,6 +64,7 @@ def split_manifest(
     fold: int = 1,
     folds: int = 5,
     seed: int = 0,
+    hashes: np.ndarray | None = None,
 ) -> Manifest:
     """Fills the `split` column.
 
@@ -72,6 +73,7 @@ def split_manifest(
             fold `fold` as test (the data set's own folds where it has them, else drawn).
         stratify: the task whose labels are kept in proportion.
         test: share of all groups drawn as test, for `stratified`.
+        hashes: of `photo_hashes`, for a caller who has them.
         validation: share of train held out as val, where the data set gives no val; 0 for none.
         fold: from 1 to `folds`.
 
@@ -88,7 +90,7 @@ def split_manifest(
         raise DataError(
             f"split: test {test} and validation {validation} must be shares below 1, fold {fold} in 1 to {folds}"
         )
-    hashes = photo_hashes(manifest)
+    hashes = photo_hashes(manifest) if hashes is None else hashes
     rows = manifest.rows
     # Person 1 of one data set is not person 1 of another.
     identities = rows["source"] + "/" + rows["identity"] if "identity" in rows else None
@@ -110,9 +112,12 @@ def split_manifest(
     return _without_straddling(replace(manifest, rows=rows), groups, hashes)
 
 
-def without_copies_across_splits(manifest: Manifest) -> Manifest:
-    """Puts aside train or val photos of which an exact copy is in a split further along train, val, test."""
-    hashes = photo_hashes(manifest)
+def without_copies_across_splits(manifest: Manifest, hashes: np.ndarray) -> Manifest:
+    """Puts aside train or val photos of which an exact copy is in a split further along train, val, test.
+
+    Args:
+        hashes: (n,) of `photo_hashes`.
+    """
     return _without_straddling(manifest, linked_groups(None, hashes), hashes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_faceattr.config import TeacherConfig
 from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.crops import CHUNK, Crops, crops_key, load_crops
+from keras_faceattr.data.crops import Crops, crops_key, load_crops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.features.embedders import TFLiteEmbedder, tflite_embedder
@@ -50,15 +50,11 @@ def teacher_vectors(config: TeacherConfig, manifest: Manifest, crops: Crops) -> 
     try:
         vectors = np.load(stored, allow_pickle=False)
     except (OSError, EOFError, ValueError):
-        vectors = _embed(open_teacher(config), seen)
+        teacher = open_teacher(config)
+        vectors = np.concatenate([teacher(chunk) for chunk in seen.chunks(np.arange(len(seen)))])
         stored.parent.mkdir(parents=True, exist_ok=True)
         with replacing(stored) as temporary, temporary.open("wb") as stream:
             np.save(stream, vectors, allow_pickle=False)
     known = dict(zip(seen.paths, vectors, strict=True))
     nothing = np.full(vectors.shape[1], np.nan, "float32")
     return np.stack([known.get(path, nothing) for path in manifest.paths()])
-
-
-def _embed(teacher: TFLiteEmbedder, crops: Crops) -> np.ndarray:
-    starts = range(0, len(crops), CHUNK)
-    return np.concatenate([teacher(crops.take(np.arange(i, min(i + CHUNK, len(crops))))) for i in starts])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ def _sidecar(
     details: dict[str, Any],
 ) -> Sidecar:
     experiment = source.experiment
-    provenance = json.loads(source.run.provenance_path.read_text(encoding="utf-8"))
+    provenance = source.run.provenance()
     plain = experiment.model_dump(mode="json")
     for entry in plain["data"]["sources"]:
         # Where the data lay is nobody's business, and the next machine has it elsewhere.

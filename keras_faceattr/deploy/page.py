@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from keras_faceattr.deploy.artifact import Artifact
 from keras_faceattr.deploy.budget import verdict_row
 from keras_faceattr.deploy.latency import Latency
-from keras_faceattr.evaluation.numbers import metric_text, metric_title, number_text
+from keras_faceattr.evaluation.numbers import metric_text, metric_title, signed_text
 from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
 from keras_faceattr.evaluation.report import html_figure, html_page, html_table
 from keras_faceattr.storage import write_text
@@ -158,13 +158,8 @@ def _change(metric: str, change: dict[str, Any] | None) -> list[str]:
     if change is None:
         return ["too few", "", ""]
     limits = [change["low"], change["high"]]
-    interval = "–" if None in limits else " to ".join(signed(metric, limit) for limit in limits)
-    return [str(change["photos"]), signed(metric, change["change"]), interval]
-
-
-def signed(metric: str, value: float) -> str:
-    """A change of a metric, with its sign."""
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{number_text(metric, abs(value))}"
+    interval = "–" if None in limits else " to ".join(signed_text(metric, limit) for limit in limits)
+    return [str(change["photos"]), signed_text(metric, change["change"]), interval]
 
 
 def _noise(layers: list[dict[str, Any]], path: Path) -> Path:

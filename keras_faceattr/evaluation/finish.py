@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
     put_aside = append_quarantine(run, data.manifest.quarantine)
     write_json(run.metrics_path, results)
     write_predictions(run.predictions_path, data.manifest, run.tasks(), outputs)
-    provenance = json.loads(run.provenance_path.read_text(encoding="utf-8"))
+    provenance = run.provenance()
     plots = write_plots(run, data.manifest, outputs)
     write_text(run.model_card_path, model_card(run.experiment(), results, provenance))
     write_text(run.report_path, html_report(run.experiment(), results, provenance, plots, put_aside))

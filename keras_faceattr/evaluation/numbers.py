@@ -27,6 +27,13 @@ def number_text(name: str, value: float | None) -> str:
     return f"{value:.4f}" if name in FOUR_PLACES else f"{100 * value:.1f} %"
 
 
+def signed_text(name: str, value: float | None) -> str:
+    """A change of a metric, with its sign."""
+    if value is None:
+        return number_text(name, value)
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{number_text(name, abs(value))}"
+
+
 def group_table(column: str, groups: dict[str, Any], task: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a task's metrics by the values of a group column."""
     metrics = list(task["metrics"])

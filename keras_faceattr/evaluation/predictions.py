@@ -53,9 +53,8 @@ def with_augmentation(predictor: Predictor, tta: str) -> Predictor:
 def predict_split(predictor: Predictor, data: LabelledCrops, batch_size: int = EVALUATION_BATCH) -> Outputs:
     """Outputs for all photos of a split, in order."""
     collected: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(data), batch_size):
-        images = data.crops.take(data.rows[start : start + batch_size]).astype("float32")
-        for name, value in predictor(images).items():
+    for crops in data.crops.chunks(data.rows, batch_size):
+        for name, value in predictor(crops.astype("float32")).items():
             collected.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in collected.items()}
 

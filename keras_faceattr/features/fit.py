@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.axes import Axes
 
 from keras_faceattr.config import FeatureConfig, FeatureExperiment
-from keras_faceattr.data.crops import CHUNK, LabelledCrops
+from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
-from keras_faceattr.errors import ConfigError, RunError
+from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.plots import COLOUR, draw_picture
 from keras_faceattr.features.bif import bif
@@ -25,13 +25,16 @@ from keras_faceattr.features.layer_features import keras_file_embedder
 from keras_faceattr.features.regressors import fit_regressor, regressor
 from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
-from keras_faceattr.storage import replacing, write_json, write_text
+from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tasks import ScalarTask
-from keras_faceattr.training.fit import provenance
+from keras_faceattr.training.fit import check_same_data, provenance
 
 Say = Callable[[str], None]
 
 SPLITS = ("train", "val", "test")
+
+SAID = ("mae", "pc")
+"""Metrics that are told as soon as a regressor is measured."""
 
 
 def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Run | None = None) -> Run:
@@ -54,62 +57,64 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
         regressor(name)
     data = prepare(experiment, SPLITS)
     task = _only_scalar(data)
-    record = provenance(experiment, data)
     if resume:
-        _check_same_data(resume, record)
+        check_same_data(resume, data)
     results, predictions = _finished(resume) if resume else ({}, {})
     waiting = [name for name in experiment.regressors if name not in results]
     # Opened before a folder is made, so that a wrong path leaves nothing behind.
     embed = embedder(experiment.features, experiment) if waiting else None
     run = resume or new_run(runs, experiment.name)
-    plain = experiment.model_dump(mode="json")
-    write_text(run.config_path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
-    write_json(run.provenance_path, record)
+    run.write_section(experiment)
+    write_json(run.provenance_path, provenance(experiment, data))
+    manifest = data.manifest.split("test")
     if embed:
-        say(f"features of {sum(map(len, data.parts.values()))} photos")
-        train = np.concatenate([_features(embed, data.parts[s], False) for s in SPLITS[:2] if s in data.parts])
-        labels = np.concatenate([data.parts[s].labels[task.name] for s in SPLITS[:2] if s in data.parts])
-        mirrored = (False, True) if experiment.evaluation.tta == "flip" else (False,)
-        tests = [_features(embed, data.parts["test"], flip) for flip in mirrored]
-        say(f"{train.shape[1]} features, {len(train)} train photos")
-    known_labels = ~np.isnan(data.parts["test"].labels[task.name][:, 0])
+        photos = _embedded(embed, data, task, mirrored=experiment.evaluation.tta == "flip", say=say)
     for name in waiting:
-        own = ~np.isnan(labels[:, 0])
         fitted = fit_regressor(
             name,
-            train[own],
-            labels[own, 0].astype("float64"),
+            photos.train,
+            photos.labels[:, 0].astype("float64"),
             preprocessing=experiment.preprocessing,
             seed=experiment.seed,
             bins=task.bins,
-            std=labels[own, 1],
+            std=photos.labels[:, 1],
         )
-        values = np.mean([fitted.predict(test) for test in tests], axis=0)
-        predictions[name] = values
-        manifest = data.manifest.split("test")
-        samples = experiment.evaluation.bootstrap_samples
-        measured = evaluate(
-            manifest, {task.name: task}, {task.name: values.astype("float32")}, samples, experiment.seed
-        )
-        results[name] = {**measured[task.name], "note": fitted.note, "features": int(train.shape[1])}
+        predictions[name] = np.mean([fitted.predict(test) for test in photos.tests], axis=0)
+        outputs, samples = {task.name: predictions[name].astype("float32")}, experiment.evaluation.bootstrap_samples
+        measured = evaluate(manifest, {task.name: task}, outputs, samples, experiment.seed)[task.name]
+        results[name] = {**measured, "note": fitted.note, "features": int(photos.train.shape[1])}
         _write(run, manifest, task, results, predictions)
-        metrics = results[name]["metrics"]
-        say(
-            f"{name}: MAE {metrics['mae']['value']:.4f}, PC {metrics['pc']['value']:.4f}"
-            + (f" ({fitted.note})" if fitted.note else "")
-        )
-    write_json(run.metrics_path, _summary(experiment, data, task, results, int(known_labels.sum())))
+        note = f" ({fitted.note})" if fitted.note else ""
+        say(f"{name}: " + ", ".join(f"{m.upper()} {measured['metrics'][m]['value']:.4f}" for m in SAID) + note)
+    write_json(run.metrics_path, _summary(experiment, manifest, task, results))
     _plot(run, results)
     return run
 
 
-def _check_same_data(run: Run, record: dict[str, Any]) -> None:
-    try:
-        known = json.loads(run.provenance_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RunError(f"{run.folder} is not a run folder: cannot read {run.provenance_path.name}") from None
-    if (known["split_hash"], known["label_hash"]) != (record["split_hash"], record["label_hash"]):
-        raise RunError(f"the data of {run.folder} has changed since it started: train a new run")
+@dataclass(frozen=True)
+class Embedded:
+    """Features of the photos of an experiment.
+
+    Attributes:
+        train: (n, d), of the train and val photos.
+        labels: (n, 2) value and σ of these.
+        tests: (m, d) of the test photos, and of the mirrored ones where predictions are averaged.
+    """
+
+    train: np.ndarray
+    labels: np.ndarray
+    tests: list[np.ndarray]
+
+
+def _embedded(embed: Embedder, data: PreparedData, task: ScalarTask, mirrored: bool, say: Say) -> Embedded:
+    """Asks the embedder about every photo, once; every one of them is labelled, as the task is the only one."""
+    say(f"features of {sum(map(len, data.parts.values()))} photos")
+    learned = [data.parts[split] for split in SPLITS[:2] if split in data.parts]
+    train = np.concatenate([_features(embed, part) for part in learned])
+    labels = np.concatenate([part.labels[task.name] for part in learned])
+    tests = [_features(embed, data.parts["test"], flip) for flip in ((False, True) if mirrored else (False,))]
+    say(f"{train.shape[1]} features, {len(train)} train photos")
+    return Embedded(train, labels, tests)
 
 
 def read_feature_experiment(run: Run) -> FeatureExperiment:
@@ -152,13 +157,10 @@ def _only_scalar(data: PreparedData) -> ScalarTask:
     return task
 
 
-def _features(embed: Embedder, part: LabelledCrops, mirrored: bool) -> np.ndarray:
+def _features(embed: Embedder, part: LabelledCrops, mirrored: bool = False) -> np.ndarray:
     """(n, d) features of a split, in order."""
-    rows = []
-    for start in range(0, len(part), CHUNK):
-        crops = part.crops.take(part.rows[start : start + CHUNK])
-        rows.append(embed(np.ascontiguousarray(crops[:, :, ::-1]) if mirrored else crops))
-    return np.concatenate(rows)
+    chunks = part.crops.chunks(part.rows)
+    return np.concatenate([embed(np.ascontiguousarray(x[:, :, ::-1]) if mirrored else x) for x in chunks])
 
 
 def _finished(run: Run) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -182,19 +184,19 @@ def _write(
 
 
 def _summary(
-    experiment: FeatureExperiment, data: PreparedData, task: ScalarTask, results: dict[str, Any], photos: int
+    experiment: FeatureExperiment, manifest: Manifest, task: ScalarTask, results: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "run": experiment.name,
         "split": "test",
-        "photos": photos,
+        "photos": len(manifest),
         "tta": experiment.evaluation.tta,
         "seed": experiment.seed,
         "task": task.name,
         "unit": task.unit,
         "features": experiment.features.model_dump(),
         "crop": experiment.data.crop.model_dump(),
-        "split_hash": data.manifest.select(data.manifest.rows["split"] == "test").split_hash(),
+        "split_hash": manifest.split_hash(),
         "regressors": {name: results[name] for name in experiment.regressors},
     }
 

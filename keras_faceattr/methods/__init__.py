@@ -78,6 +78,10 @@ def _cross_entropy(labels: Tensor, raw: Tensor, task: CategoricalTask, settings:
     return ops.expand_dims(sum(losses[1:], losses[0]) / len(losses), -1)
 
 
+def _yes_no(labels: Tensor, raw: Tensor, *_: Any) -> Tensor:
+    return classification.binary_cross_entropy(labels, raw)
+
+
 def _no_loss(labels: Tensor, raw: Tensor, *_: Any) -> Tensor:
     """Of a photo alone, where the term of the whole batch (`methods.terms`) is all."""
     return ops.zeros_like(raw[:, :1])
@@ -119,15 +123,11 @@ METHODS: dict[str, Method] = {
     ),
     "crnet": Method("class_and_value", _class_and_value, "CRNet, L", ("class_weight", "value_weight")),
     "cross_entropy": Method("categorical", _cross_entropy, "HMTNet, Loss_r", ("label_smoothing",), ("categorical",)),
-    "binary_cross_entropy": Method(
-        "binary", lambda y, x, *_: classification.binary_cross_entropy(y, x), "HMTNet, Loss_g", (), ("binary",)
-    ),
-    "attribute_cross_entropy": Method(
-        "multilabel", lambda y, x, *_: classification.binary_cross_entropy(y, x), "OBRL, eq. 4", (), ("multilabel",)
-    ),
+    "binary_cross_entropy": Method("binary", _yes_no, "HMTNet, Loss_g", (), ("binary",)),
+    "attribute_cross_entropy": Method("multilabel", _yes_no, "OBRL, eq. 4", (), ("multilabel",)),
     "obrl": Method(
         "multilabel",
-        lambda y, x, *_: classification.binary_cross_entropy(y, x),
+        _yes_no,
         "OBRL, eq. 1 to 4",
         ("relation_weight", "relation_decay", "positive_relation", "negative_relation"),
         ("multilabel",),

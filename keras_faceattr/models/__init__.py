@@ -47,14 +47,12 @@ class Architecture:
         net: (pixels (batch, side, side, 3) from 0 to 255, tasks by name, options) → features of each task by its name.
         options: of the variant.
         tasks: what it predicts, and by which method, where nothing else is said.
-        title: what it is, for people.
         needs_landmarks: whether it must know where the five points lie in every crop.
     """
 
     net: Callable[..., Any]
     options: dict[str, Any]
     tasks: Tasks
-    title: str = ""
     needs_landmarks: bool = False
 
     def free_options(self) -> list[str]:
@@ -107,28 +105,26 @@ HMTNET_TASKS = {
 
 MODELS: dict[str, Architecture] = {
     **{
-        f"{size}_{kind}_net": Architecture(shared(thin_vgg), {"width": width}, _learned(task), "thin VGG of DLDL-v2")
+        f"{size}_{kind}_net": Architecture(shared(thin_vgg), {"width": width}, _learned(task))
         for size, width in THIN_VGG_VARIANTS.items()
         for kind, task in (("att", attractiveness_task()), ("age", age_task()))
     },
-    **{name: Architecture(hmtnet, options, HMTNET_TASKS[name], "HMTNet") for name, options in HMTNET_VARIANTS.items()},
+    **{name: Architecture(hmtnet, options, HMTNET_TASKS[name]) for name, options in HMTNET_VARIANTS.items()},
     **{
-        name: Architecture(crnet, options, _learned(attractiveness_task(), attractiveness="crnet"), "CRNet")
+        name: Architecture(crnet, options, _learned(attractiveness_task(), attractiveness="crnet"))
         for name, options in CRNET_VARIANTS.items()
     },
     **{
-        f"{kind}_net{suffix}": Architecture(shared(face_net), options, tasks, "face net of OBRL")
+        f"{kind}_net{suffix}": Architecture(shared(face_net), options, tasks)
         for suffix, options in FACE_NET_VARIANTS.items()
         for kind, tasks in FACE_NET_TASKS.items()
     },
     **{
-        name: Architecture(attribute_net, options, _learned(attributes_task(), attributes="obrl"), "OBRL")
+        name: Architecture(attribute_net, options, _learned(attributes_task(), attributes="obrl"))
         for name, options in ATTRIBUTE_NET_VARIANTS.items()
     },
     **{
-        name: Architecture(
-            tree_cnn, options, _learned(EXPRESSION, age_task(), GENDER, RACE), "TreeCNN", needs_landmarks=True
-        )
+        name: Architecture(tree_cnn, options, _learned(EXPRESSION, age_task(), GENDER, RACE), needs_landmarks=True)
         for name, options in TREE_CNN_VARIANTS.items()
     },
 }

@@ -124,7 +124,8 @@ def hmtnet(
     """
     if aggregator not in AGGREGATORS:
         raise ModelError(f"unknown aggregator {aggregator!r}; {nearest(aggregator, AGGREGATORS)}")
-    if not isinstance(branches or {}, Mapping) or not all(isinstance(p, str) for p in (branches or {}).values()):
+    branches = branches or {}
+    if not isinstance(branches, Mapping) or not all(isinstance(point, str) for point in branches.values()):
         raise ModelError(f"model.branches: write {{task: branch point}}, not {branches!r}")
     if maps is not None and not (isinstance(maps, list) and maps and all(isinstance(name, str) for name in maps)):
         raise ModelError(f"model.maps: write a list of one map or more, not {maps!r}")
@@ -134,12 +135,12 @@ def hmtnet(
         if name not in points:
             raise ModelError(f"model.maps: the trunk has no map {name!r}; {nearest(name, points)}")
     points[AGGREGATE] = aggregate({name: points[name] for name in chosen}, aggregator)
-    for name, point in (branches or {}).items():
+    for name, point in branches.items():
         if name not in tasks:
             raise ModelError(f"model.branches: there is no task {name!r}; {nearest(name, tasks)}")
         if point not in points:
             raise ModelError(f"model.branches.{name}: there is no branch point {point!r}; {nearest(point, points)}")
-    leaves = {name: lowest if name == EASIEST else AGGREGATE for name in tasks} | dict(branches or {})
+    leaves = {name: lowest if name == EASIEST else AGGREGATE for name in tasks} | dict(branches)
     return {name: _branch(points[leaves[name]], top if name == HARDEST else branch, name) for name in tasks}
 
 

@@ -42,8 +42,12 @@ def conv_block(
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-class _BinsLayer(layers.Layer):  # type: ignore[misc]
-    """A layer without weights that knows the bins of a task."""
+class Decoder(layers.Layer):  # type: ignore[misc]
+    """A layer without weights that turns raw outputs into what a net returns; quantization leaves it in float."""
+
+
+class _BinsLayer(Decoder):
+    """A decoder that knows the bins of a task."""
 
     def __init__(self, minimum: float, maximum: float, bins: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -104,7 +108,7 @@ class LinearValue(_BinsLayer):
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
-class ClassProbabilities(layers.Layer):  # type: ignore[misc]
+class ClassProbabilities(Decoder):
     """(batch, 1 + classes) value and logits → (batch, classes) probabilities. Source: CRNet."""
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -136,7 +140,7 @@ class Reorder(layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "order": self.order}
 
 
-class _Vote(layers.Layer):  # type: ignore[misc]
+class _Vote(Decoder):
     """(batch, members × classes) logits → (batch, classes) probabilities."""
 
     def __init__(self, members: int, **kwargs: Any) -> None:
@@ -182,7 +186,7 @@ class MajorityVote(_Vote):
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
-class UnitVector(layers.Layer):  # type: ignore[misc]
+class UnitVector(Decoder):
     """(batch, d) → the same directions with length 1."""
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -8,25 +8,11 @@ from typing import Any
 from keras import activations, layers
 
 from keras_faceattr.errors import ModelError
-from keras_faceattr.models.layers import (
-    ClassProbabilities,
-    Expectation,
-    LinearValue,
-    MajorityVote,
-    RankingDistribution,
-    RankingValue,
-    Reorder,
-    SoftVote,
-    UnitVector,
-    Unproject,
-)
+from keras_faceattr.models.layers import Decoder, Expectation, Reorder, Unproject
 from keras_faceattr.quantization.graph import Graph, Node
 from keras_faceattr.quantization.layers import QUANTIZED
 
-DECODING = (
-    layers.Softmax, Expectation, RankingValue, RankingDistribution, Unproject, LinearValue, ClassProbabilities,
-    MajorityVote, SoftVote, UnitVector,
-)  # fmt: skip
+DECODING = (layers.Softmax, Decoder)
 """Layers that turn raw outputs into values; they stay in float unless all-integer is asked for."""
 
 INTEGER_DECODING = (layers.Softmax, Expectation, Unproject)

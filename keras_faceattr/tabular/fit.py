@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import platform
-import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import keras
 import pandas as pd
-import yaml
 
 from keras_faceattr.errors import RunError
 from keras_faceattr.metrics.scalar import mean_absolute_error, root_mean_squared_error
 from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
-from keras_faceattr.storage import replacing, write_json, write_text
+from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tabular.cells import add_cell, read_cells, read_exactly, write_exactly
 from keras_faceattr.tabular.data import Table, load_table
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.regressors import REGRESSORS, Fitted, regressor
 from keras_faceattr.tabular.results import REFERENCE, plot_regressors, summarise
 from keras_faceattr.tabular.splits import Split, SplitTable, make_splits, split_table
-from keras_faceattr.training.fit import installed_versions
+from keras_faceattr.training.fit import environment
 
 Say = Callable[[str], None]
 
@@ -62,8 +57,7 @@ def fit_table(experiment: TableExperiment, runs: Path, say: Say, resume: Run | N
         write_json(run.provenance_path, _provenance(experiment, table, splits))
         write_exactly(run.quarantine_path, table.quarantine)
         # Last, as a folder with a configuration is one that can be resumed.
-        dump = experiment.model_dump(mode="json")
-        write_text(run.config_path, yaml.safe_dump(dump, sort_keys=False, allow_unicode=True))
+        run.write_section(experiment)
     say(f"run {run.folder}: {len(table.rows)} rows, {len(table.columns)} columns, {len(splits)} splits of {len(names)}")
     if len(table.quarantine):
         say(f"put aside {len(table.quarantine)} rows with empty cells: {run.quarantine_path}")
@@ -191,13 +185,8 @@ def _with_absolute_path(experiment: TableExperiment) -> TableExperiment:
 def _provenance(experiment: TableExperiment, table: Table, splits: list[Split]) -> dict[str, Any]:
     """Versions, machine, seed and hashes: what another person needs to get the same numbers."""
     tests = hashlib.sha256(b"".join(split.test.astype("int64").tobytes() for split in splits))
-    learning = {package: metadata.version(package) for package in ("scikit-learn", "scipy")}
     return {
-        "command": " ".join(["keras-faceattr", *sys.argv[1:]]),
-        "versions": {"python": platform.python_version(), **installed_versions(), **learning},
-        "backend": keras.backend.backend(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "seed": experiment.seed,
+        **environment(experiment.seed, "scikit-learn", "scipy"),
         "data_hash": table.data_hash(),
         "split_hash": tests.hexdigest(),
         "data": "made-up records" if experiment.table.reader == "records" else experiment.table.path,
@@ -206,10 +195,7 @@ def _provenance(experiment: TableExperiment, table: Table, splits: list[Split]) 
 
 def _check_same_table(run: Run, table: Table) -> None:
     """Cells of two tables, or of two backends, make no mean."""
-    try:
-        before = json.loads(run.provenance_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RunError(f"{run.folder} is not a run folder: cannot read {run.provenance_path.name}") from None
+    before = run.provenance()
     if before.get("data_hash") != table.data_hash():
         raise RunError(f"the table of {run.folder} has changed since it started: start a new run")
     if before.get("backend") != keras.backend.backend():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Callable
@@ -83,7 +82,7 @@ def fit(
     data = prepare(experiment, ("train", "val"), listener.decode_progress())
     _check_learnable(experiment, data)
     if resume:
-        _check_same_data(resume, data)
+        check_same_data(resume, data)
     network = network_of(experiment, data.tasks, experiment.training.precision)
     fresh = resume is None or not resume.checkpoint_path.exists()
     init_from = experiment.model.init_from
@@ -191,11 +190,7 @@ def provenance(experiment: PhotoExperiment, data: PreparedData) -> dict[str, Any
     """Versions, machine, seed and hashes: what another person needs to get the same run."""
     rows = data.manifest.rows
     return {
-        "command": " ".join(["keras-faceattr", *sys.argv[1:]]),
-        "versions": {"python": platform.python_version(), **installed_versions()},
-        "backend": keras.backend.backend(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "seed": experiment.seed,
+        **environment(experiment.seed),
         "label_hash": data.manifest.label_hash(),
         "split_hash": data.manifest.split_hash(),
         "photos": {str(k): int(v) for k, v in rows["split"].value_counts().items()},
@@ -206,10 +201,25 @@ def provenance(experiment: PhotoExperiment, data: PreparedData) -> dict[str, Any
     }
 
 
-def installed_versions() -> dict[str, str]:
+def environment(seed: int, *packages: str) -> dict[str, Any]:
+    """Command, versions and machine: what of a run's provenance does not depend on its data.
+
+    Args:
+        packages: on which the results depend besides the usual ones.
+    """
+    return {
+        "command": " ".join(["keras-faceattr", *sys.argv[1:]]),
+        "versions": {"python": platform.python_version(), **installed_versions(*packages)},
+        "backend": keras.backend.backend(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "seed": seed,
+    }
+
+
+def installed_versions(*more: str) -> dict[str, str]:
     """Versions of the packages that results depend on."""
     found = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -299,11 +309,13 @@ def _check_correlated(task: MultilabelTask, labels: np.ndarray) -> None:
         )
 
 
-def _check_same_data(run: Run, data: PreparedData) -> None:
-    try:
-        before = json.loads(run.provenance_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RunError(f"{run.folder} is not a run folder: cannot read {run.provenance_path.name}") from None
+def check_same_data(run: Run, data: PreparedData) -> None:
+    """Refuses to resume with other photos, labels or splits.
+
+    Raises:
+        RunError: they have changed since the run started.
+    """
+    before = run.provenance()
     if before["split_hash"] != data.manifest.split_hash() or before["label_hash"] != data.manifest.label_hash():
         raise RunError(f"the data of {run.folder} has changed since it started: train a new run")
 

@@ -12,8 +12,9 @@ import pytest
 
 from keras_faceattr.deploy.artifact import Artifact
 from keras_faceattr.deploy.latency import Latency
-from keras_faceattr.deploy.page import signed, write_page
+from keras_faceattr.deploy.page import write_page
 from keras_faceattr.deploy.sidecar import GateSpec
+from keras_faceattr.evaluation.numbers import signed_text
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -124,4 +125,4 @@ def test_names_are_escaped(artifacts: list[Artifact], tmp_path: Path) -> None:
     [("mae", 0.25, "+0.2500"), ("mae", -0.25, "−0.2500"), ("pc", 0.0, "±0.0000"), ("accuracy", -0.01, "−1.0 %")],
 )
 def test_a_change_has_its_sign(metric: str, value: float, shown: str) -> None:
-    assert signed(metric, value) == shown
+    assert signed_text(metric, value) == shown
