@@ -16,7 +16,8 @@ import pkgutil
 import sys
 
 import keras_faceattr
-from keras_faceattr.config import Experiment, FeatureExperiment
+from keras_faceattr.config import Experiment
+from keras_faceattr.features.experiment import FeatureExperiment
 from keras_faceattr.recipes import CONFIG_FOLDER, experiment_kind, load_section, recipe_names
 from keras_faceattr.tabular.experiment import TableExperiment
 

@@ -14,7 +14,8 @@ from keras_faceattr.cli.results import wide_console
 from keras_faceattr.deploy.artifact import is_artifact, load_artifact
 from keras_faceattr.deploy.sidecar import Sidecar
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
-from keras_faceattr.evaluation.compare import Difference, Entry, Results, compare, read_run, unique_names, verdict
+from keras_faceattr.evaluation.compare import compare, verdict
+from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_run, unique_names
 from keras_faceattr.evaluation.numbers import metric_title, number_text, signed_text
 from keras_faceattr.evaluation.tables import Row, open_table
 

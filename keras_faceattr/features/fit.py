@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from keras_faceattr.config import FeatureConfig, FeatureExperiment
 from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
@@ -21,6 +20,7 @@ from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.plots import COLOUR, draw_picture
 from keras_faceattr.features.bif import bif
 from keras_faceattr.features.embedders import Embedder, tflite_embedder
+from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
 from keras_faceattr.features.layer_features import keras_file_embedder
 from keras_faceattr.features.regressors import fit_regressor, regressor
 from keras_faceattr.recipes import parse_section

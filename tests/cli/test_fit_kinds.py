@@ -59,7 +59,7 @@ def features_config(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def features_run(features_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of regressors on features."""
-    from keras_faceattr.config import FeatureExperiment
+    from keras_faceattr.features.experiment import FeatureExperiment
     from keras_faceattr.features.fit import fit_features
     from keras_faceattr.recipes import CONFIG_FOLDER, load_section
 

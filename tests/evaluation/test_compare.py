@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from keras_faceattr.errors import ConfigError, RunError
-from keras_faceattr.evaluation.compare import Entry, Results, compare, read_run, unique_names, verdict
+from keras_faceattr.evaluation.compare import compare, verdict
+from keras_faceattr.evaluation.entries import Entry, Results, read_run, unique_names
 from keras_faceattr.tasks import ScalarTask, Task, task_from_dict
 
 AGE = {"kind": "scalar", "name": "age", "minimum": 0, "maximum": 100, "step": 1, "unit": "years", "tolerances": [5]}

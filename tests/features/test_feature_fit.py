@@ -20,13 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from keras_faceattr.cli.fit_features import fit_features_config, print_regressors
-from keras_faceattr.config import FeatureConfig, FeatureExperiment
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.datasets.synthetic import read
 from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import ConfigError, FaceAttrError, RunError
 from keras_faceattr.features import fit as fit_module
 from keras_faceattr.features.bif import bif
+from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
 from keras_faceattr.features.fit import embedder, fit_features, read_feature_experiment
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.recipes import CONFIG_FOLDER, apply_overrides, load_section, parse_section

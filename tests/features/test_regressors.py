@@ -7,8 +7,9 @@ import pytest
 import scipy.stats
 
 from keras_faceattr.errors import ConfigError, DataError, FaceAttrError
-from keras_faceattr.features import regressors
-from keras_faceattr.features.regressors import PREPROCESSINGS, REGRESSORS, Scaled, Tuned, fit_regressor, regressor
+from keras_faceattr.features import estimators
+from keras_faceattr.features.estimators import PREPROCESSINGS, Scaled, Tuned
+from keras_faceattr.features.regressors import REGRESSORS, fit_regressor, regressor
 
 BINS = np.linspace(1.0, 5.0, 9)
 TASK = {"bins": BINS, "std": 0.4}
@@ -146,7 +147,7 @@ def test_a_setting_is_chosen_on_rows_that_its_candidates_never_saw() -> None:
 
 
 def test_large_sets_are_tuned_on_a_share_of_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regressors, "TUNING_ROWS", 40)
+    monkeypatch.setattr(estimators, "TUNING_ROWS", 40)
     features, values = faces(90)
     assert fit_regressor("knn", features, values).note.endswith("chosen on 40 training rows")
 
@@ -154,7 +155,7 @@ def test_large_sets_are_tuned_on_a_share_of_their_rows(monkeypatch: pytest.Monke
 def test_a_gaussian_process_says_when_it_leaves_rows_out(monkeypatch: pytest.MonkeyPatch) -> None:
     features, values = faces(90)
     assert fit_regressor("gaussian_process", features, values).note == ""
-    monkeypatch.setattr(regressors, "PROCESS_ROWS", 60)
+    monkeypatch.setattr(estimators, "PROCESS_ROWS", 60)
     assert fit_regressor("gaussian_process", features, values).note == "fitted on 60 of 90 training rows"
 
 

@@ -7,15 +7,12 @@ import pytest
 import scipy.special
 from keras import ops
 from sklearn.metrics import log_loss
+from tensors import f32
 
 from keras_faceattr.losses.classification import binary_cross_entropy, cross_entropy, nearest_bin_cross_entropy
 from keras_faceattr.tasks import attractiveness_task
 
 BINS = attractiveness_task().bins
-
-
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
 
 
 def test_cross_entropy_is_minus_the_log_of_the_class_probability() -> None:

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import keras
 import numpy as np
 import pytest
 import scipy.spatial.distance
 from keras import ops
+from tensors import f32, gradient
 
 from keras_faceattr.losses.embedding_match import embedding_match
-
-
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
-
-
-def gradient(function: Callable[[object], object], point: object) -> np.ndarray:
-    """d function / d point, compiled, on the backend in use."""
-    point = f32(point)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return np.asarray(jax.jit(jax.grad(function))(point))
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *point.shape[1:]])])
-    def slope(variable):
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            value = function(variable)
-        return tape.gradient(value, variable, unconnected_gradients="zero")
-
-    return slope(point).numpy()
 
 
 def expected(targets, embeddings, cosine_weight: float = 1.0, l2_weight: float = 1.0) -> np.ndarray:

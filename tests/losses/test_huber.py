@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from tensors import f32, gradient
 
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.losses.huber import FORMS, smooth_huber, smooth_l1
 
 ERRORS = [-1e4, -50.0, -3.0, -0.7, -0.6, -0.5, -1e-3, 0.0, 1e-3, 0.25, 0.6, 0.61, 1.0, 8.0, 89.0, 1e4]
-
-
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
-
-
-def gradient(function: Callable[[object], object], point: object) -> np.ndarray:
-    """d function / d point, compiled, on the backend in use."""
-    point = f32(point)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return np.asarray(jax.jit(jax.grad(function))(point))
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec([None] * len(point.shape))])
-    def slope(variable):
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            value = function(variable)
-        return tape.gradient(value, variable)
-
-    return slope(point).numpy()
 
 
 def expected_huber(error: float, delta: float, form: str) -> float:

@@ -7,16 +7,13 @@ import pytest
 import scipy.special
 import scipy.stats
 from keras import ops
+from tensors import f32
 
 from keras_faceattr.losses.label_distribution import expectation, expectation_l1, kl_divergence, label_distribution
 from keras_faceattr.tasks import ScalarTask, age_task, attractiveness_task
 
 ATTRACTIVENESS, AGE = attractiveness_task().bins, age_task().bins
 SMALLEST, SMALL, USUAL, WIDE, HUGE = 0.0, 1e-3, 0.5, 10.0, 1e6
-
-
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
 
 
 def distribution(values, stds, bins) -> np.ndarray:

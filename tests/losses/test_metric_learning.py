@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.special
 from keras import ops
+from tensors import f32, gradient
 
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.losses.metric_learning import (
@@ -21,31 +22,8 @@ from keras_faceattr.losses.metric_learning import (
 )
 
 
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
-
-
 def array(tensor) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(tensor))
-
-
-def gradient(function: Callable[[object], object], point: object) -> np.ndarray:
-    """d function / d point, compiled, on the backend in use."""
-    point = f32(point)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return np.asarray(jax.jit(jax.grad(function))(point))
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec(point.shape)])
-    def slope(variable):
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            value = function(variable)
-        return tf.convert_to_tensor(tape.gradient(value, variable, unconnected_gradients="zero"))
-
-    return slope(point).numpy()
 
 
 def finite_differences(function: Callable[[np.ndarray], float], point: np.ndarray, step: float = 1e-6) -> np.ndarray:

@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 import scipy.special
 from keras import ops
+from tensors import f32
 
 from keras_faceattr.losses.ranking import ranking_distribution, ranking_loss, ranking_targets, ranking_value
 from keras_faceattr.tasks import ScalarTask, age_task, attractiveness_task
 
 ATTRACTIVENESS = attractiveness_task().bins
 FOUR = [0.0, 1.0, 2.0, 3.0]
-
-
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
 
 
 def targets(values, bins) -> np.ndarray:

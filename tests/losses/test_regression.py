@@ -5,15 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from keras import ops
+from tensors import f32
 
 from keras_faceattr.losses.regression import project, regression_l1, regression_l2, unproject
 from keras_faceattr.tasks import ScalarTask, age_task, attractiveness_task
 
 TASKS = [attractiveness_task(), age_task(), ScalarTask("yaw", -90.0, 90.0, 3.0)]
-
-
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import keras
 import numpy as np
 import pytest
 from keras import ops
+from tensors import f32, gradient
 
 from keras_faceattr.losses.relation import batch_correlation, moving_correlation, relation, relation_loss
 
 NAN = float("nan")
 
 
-def f32(values) -> object:
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
-
-
 def arrays(tensors) -> list[np.ndarray]:
     return [np.asarray(ops.convert_to_numpy(tensor)) for tensor in tensors]
-
-
-def gradient(function: Callable[[object], object], point: object) -> np.ndarray:
-    """d function / d point, compiled, on the backend in use."""
-    point = f32(point)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return np.asarray(jax.jit(jax.grad(function))(point))
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *point.shape[1:]])])
-    def slope(variable):
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            value = function(variable)
-        return tape.gradient(value, variable)
-
-    return slope(point).numpy()
 
 
 def labels(batch: int, attributes: int, missing: float, seed: int = 0) -> np.ndarray:
