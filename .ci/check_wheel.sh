@@ -3,6 +3,7 @@
 set -eu
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
+.venv/bin/python -m keras_faceattr.demo.vendor
 .venv/bin/python -m build --wheel --outdir "$work" . >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
 .venv/bin/python -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$work"/*.whl
@@ -40,5 +41,8 @@ from keras_faceattr.deploy.sidecar import SCHEMA_PATH
 assert load_recipe("int8_qat") and len(export_recipe_names()) == 6
 assert [load_budget(path.stem) for path in BUDGET_FOLDER.glob("*.yaml")] and device_classes()
 assert SCHEMA_PATH.is_file(), SCHEMA_PATH
+from keras_faceattr.demo.vendor import is_whole, web_folder
+
+assert (web_folder() / "index.html").is_file() and is_whole(web_folder() / "vendor" / "litert"), web_folder()
 print(f"wheel: {len(modules)} modules imported, {len(names)} recipes resolved")
 PYTHON

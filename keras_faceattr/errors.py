@@ -46,6 +46,10 @@ class BenchmarkError(FaceAttrError):
     """A device or a benchmark cannot be used."""
 
 
+class DemoError(FaceAttrError):
+    """The demo cannot be built or served."""
+
+
 def nearest(word: object, valid: Iterable[str]) -> str:
     """Hint for an unknown word: the nearest valid one, and the list of all of them."""
     choices = sorted(valid)

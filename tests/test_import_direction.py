@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"evaluation", "explain", "align"},
     {"training", "quantization", "features", "tabular"},
     {"deploy"},
+    {"demo", "mobile_demo"},
     # A process of its own, which nothing imports.
     {"service", "quantization.tfmot_child"},
     {"cli", "__main__"},

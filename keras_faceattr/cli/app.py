@@ -220,6 +220,28 @@ def export(
     run_export(ExportOptions(run, recipe, engine, budget, heads, batch, out, data, set_, json))
 
 
+@app.command()
+def demo(
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT...", help="Exported .tflite files, or folders of runs or exports.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to serve on; 127.0.0.1 keeps it on this machine.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 8080,
+    https: Annotated[
+        bool, typer.Option("--https", help="Make a certificate: a phone's browser opens its camera over https alone.")
+    ] = False,
+    results: Annotated[Path, typer.Option(help="Folder for the results that are sent home.")] = Path("export/results"),
+    build: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the page there for any static host, and serve nothing.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Open exported files on a phone: live view, photos and a benchmark, in the browser alone."""
+    from keras_faceattr.cli.demo import DemoOptions, run_demo
+
+    run_demo(DemoOptions(artifacts, host, port, https, results, build, json))
+
+
 @data_app.command("inspect")
 def data_inspect(
     source: Annotated[str, typer.Argument(help="Config (name or path), READER=PATH, or a CSV.")],
@@ -257,7 +279,9 @@ def benchmark_models(
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="How long to measure for each number of threads.")] = 20.0,
     budget: Annotated[str | None, typer.Option(help="Name or path of the limits to judge by.")] = None,
-    device: Annotated[str, typer.Option(help="host, android, or a class of export/devices.")] = "host",
+    device: Annotated[
+        str, typer.Option(help="host, android, browser (saved results alone), or a class of export/devices.")
+    ] = "host",
     benchmark_binary: Annotated[
         Path | None, typer.Option(help="LiteRT's benchmark_model for the phone's processor.")
     ] = None,
@@ -267,6 +291,13 @@ def benchmark_models(
     cpu_mask: Annotated[str | None, typer.Option(help="Cores of the phone, in hexadecimal.")] = None,
     ops: Annotated[bool, typer.Option(help="Also show which operations take the time.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the result as JSON into this folder.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of what browsers measured in the demo.")] = Path(
+        "export/results"
+    ),
+    import_: Annotated[
+        list[Path],
+        typer.Option("--import", metavar="FILE", help="Put a browser's downloaded result there first, again for more."),
+    ] = [],  # noqa: B006
     json: Json = False,
 ) -> None:
     """Compare .tflite files with well-known nets, all in one run: size, multiply-adds, metric, time, ratio."""
@@ -276,7 +307,7 @@ def benchmark_models(
     run_benchmark_models(
         BenchmarkOptions(
             models, against, threads, precision, side, seconds, budget, device, benchmark_binary, serial, gpu, xnnpack,
-            cpu_mask, ops, out, json,
+            cpu_mask, ops, out, json, results, tuple(import_),
         )
     )  # fmt: skip
 

@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keras_faceattr.deploy.budget import Budget, verdict_row
 from keras_faceattr.errors import ConfigError
 
+RESULTS = Path("export/results")
+
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """What the command line asked for; lists hold values that may stand between commas."""
+    """What the command line asked for; lists hold values that may stand between commas.
+
+    Attributes:
+        results: folder of what browsers measured.
+        imports: downloaded results of browsers, to be put there.
+    """
 
     models: list[Path]
     against: list[str]
@@ -33,6 +41,8 @@ class BenchmarkOptions:
     ops: bool
     out: Path | None
     json: bool
+    results: Path = RESULTS
+    imports: tuple[Path, ...] = ()
 
 
 def split(values: list[str]) -> list[str]:
@@ -60,7 +70,7 @@ def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | N
     table = Table("file", "limit of", "limit", "measured", "verdict", title=f"budget {budget.name}", box=None)
     for name, gates in verdicts.items():
         for gate in gates:
-            table.add_row(name, *verdict_row(gate["name"], gate["limit"], gate["measured"], gate["met"]))
+            table.add_row(escape(name), *verdict_row(gate["name"], gate["limit"], gate["measured"], gate["met"]))
     console.print(table)
     if budget.note:
         console.print(budget.note, highlight=False)

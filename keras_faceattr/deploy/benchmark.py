@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,9 +22,9 @@ from keras_faceattr.storage import write_json
 class Row(TypedDict):
     """A file on a number of threads.
 
-    `kind` is `model` or `reference`; `metrics` is None where none was measured; `ratios` says by reference net how
-    many times more images a second this file takes than a net of `reference_precision` in the same run, on as many
-    threads and at the same input side.
+    `kind` is `model` or `reference`; `device` is `host`, or `browser` for a `browser_results.BrowserRow`; `metrics` is
+    None where none was measured; `ratios` says by reference net how many times more images a second this file takes
+    than a net of `reference_precision` in the same run, on as many threads and at the same input side.
     """
 
     name: str
@@ -82,7 +82,7 @@ def benchmark_models(
     for count in threads:
         with pinned(count):
             pass
-    entries = [model_file(path, name) for path, name in zip(models, _names(models), strict=True)]
+    entries = [model_file(path, name) for path, name in zip(models, file_names(models), strict=True)]
     environment = _environment()
     nets = _wanted_nets(entries, against, precisions, side)
     for net in nets:
@@ -101,12 +101,12 @@ def write_result(result: dict[str, Any], folder: Path) -> Path:
     """Writes a result as JSON under a name that says when, on what processor and of which model."""
     environment, rows = result["environment"], result["rows"]
     when = environment["date"][:19].replace(":", "")
-    path = folder / f"{when}_host_{_slug(environment['cpu'])}_{_slug(Path(rows[0]['name']).stem)}.json"
+    path = folder / f"{when}_host_{slug(environment['cpu'])}_{slug(Path(rows[0]['name']).stem)}.json"
     write_json(path, result)
     return path
 
 
-def _names(models: list[Path]) -> list[str]:
+def file_names(models: Sequence[Path]) -> list[str]:
     """File names, with their folder where two are alike."""
     counts = Counter(path.name for path in models)
     return [path.name if counts[path.name] == 1 else f"{path.resolve().parent.name}/{path.name}" for path in models]
@@ -205,5 +205,6 @@ def _cpu_name() -> str:
     return named[1].strip() if named else platform.processor() or platform.machine()
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Lower-case letters, digits and single hyphens, at most 40, for a file's name; empty where it has none of them."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]

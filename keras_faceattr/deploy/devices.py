@@ -69,14 +69,19 @@ def device_class(name: str) -> DeviceClass:
 
 def class_of(device: AndroidDevice) -> str | None:
     """Name of the class of a connected device, by its model, else by its chip; None when it is of none."""
-    phones = [c for c in device_classes().values() if c.kind == "android"]
-    for phone in phones:
-        if device.model.lower() in [model.lower() for model in phone.matches.models]:
-            return phone.name
-    for phone in phones:
-        if device.soc.lower().startswith(tuple(soc.lower() for soc in phone.matches.socs)):
-            return phone.name
-    return None
+    return model_class(device.model) or next(
+        (phone.name for phone in _phones() if device.soc.lower().startswith(tuple(map(str.lower, phone.matches.socs)))),
+        None,
+    )
+
+
+def model_class(model: str) -> str | None:
+    """Name of the class that lists a whole model name, such as `Pixel 4`; None when none does."""
+    return next((phone.name for phone in _phones() if model.lower() in map(str.lower, phone.matches.models)), None)
+
+
+def _phones() -> list[DeviceClass]:
+    return [c for c in device_classes().values() if c.kind == "android"]
 
 
 def read_device_class(path: Path) -> DeviceClass:

@@ -1,0 +1,247 @@
+"""The site: the page, LiteRT.js, artifacts and their detectors, in one folder that any static host can serve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras_faceattr
+from keras_faceattr.demo.vendor import LITERT_VERSION, litert_folder, web_folder
+from keras_faceattr.deploy.artifact import Artifact, is_artifact, load_artifact
+from keras_faceattr.deploy.detector import export_detector
+from keras_faceattr.detection.nets import detector_version
+from keras_faceattr.detection.spec import DetectorSpec
+from keras_faceattr.errors import DemoError, RunError
+from keras_faceattr.storage import cache_folder, replacing, sha256, write_json
+
+FORMAT = 1
+"""Of `data/demo.json`."""
+
+INDEX = "data/demo.json"
+"""Written last: what the site holds, and the sign that it is whole."""
+
+WORKER = "sw.js"
+"""The service worker, which a browser keeps by rules of its own."""
+
+SHAPES = {"live": ((320, 320), (16, 4)), "photo": ((640, 640), (32, 8))}
+"""Photo in pixels, and windows that R-Net and O-Net look at in one call, by use of a detector."""
+
+NO_PART_OF_THE_PAGE = re.compile(r"(^|/)(\.|__pycache__/)|\.pyc?$|^(android|vendor|data)/|^README")
+GOLDEN = re.compile(r"(photos/)?[0-9]+\.png|(expected|photos)\.json")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A built site.
+
+    Attributes:
+        version: hash over all files.
+        names: of the artifacts as the page shows them, in order; an artifact's id is its place.
+        files: relative URLs of all files but `data/demo.json` and the service worker.
+    """
+
+    folder: Path
+    version: str
+    names: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def build_site(folder: Path, models: Sequence[Path], *, post: bool, say: Say = lambda line: None) -> Site:
+    """Writes a whole site, or brings an earlier one up to date; other files in its folder are left alone.
+
+    Args:
+        models: exported files, or folders of them; see `find_artifacts`.
+        post: whether who serves it takes results.
+        say: hears what takes long.
+
+    Raises:
+        ArtifactError: an artifact is missing or damaged.
+        DemoError: the folder holds something else, an artifact cannot be shown, or LiteRT.js cannot be fetched.
+        ConfigError: the crop's detector has no use for photos of this size.
+        DetectionError: the detector's nets cannot be built.
+        RunError: the disk refuses.
+    """
+    artifacts = find_artifacts(models)
+    earlier = _earlier_files(folder)
+    sources = _page_files()
+    sources |= {f"vendor/litert/{name}": path for name, path in _files_of(litert_folder()).items()}
+    specs = list(dict.fromkeys(artifact.sidecar.crop_spec().detector() for artifact in artifacts))
+    for key, spec in enumerate(specs):
+        for use in SHAPES:
+            built = _files_of(detector_folder(spec, use, say))
+            sources |= {f"data/detectors/{key}/{use}/{name}": path for name, path in built.items()}
+    for number, artifact in enumerate(artifacts):
+        sources |= {f"data/artifacts/{number}/{name}": path for name, path in _artifact_files(artifact).items()}
+    hashes = {url: _copy(path, folder / url) for url, path in sorted(sources.items())}
+    version = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:16]
+    names = unique_names([artifact.sidecar.name for artifact in artifacts])
+    site = Site(folder, version, names, tuple(url for url in hashes if url != WORKER))
+    write_json(folder / INDEX, _index(site, artifacts, specs, post))
+    for url in earlier - set(hashes):
+        (folder / url).unlink(missing_ok=True)
+    return site
+
+
+def find_artifacts(names: Sequence[Path]) -> list[Artifact]:
+    """Verified artifacts of batch 1: of a `.tflite` file itself, of a folder all that it holds, each once.
+
+    Args:
+        names: files, folders of runs, or folders that `export` wrote.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+        DemoError: a folder holds none, or a file takes several photos at once.
+    """
+    paths = [path for name in names for path in ([name] if is_artifact(name) else _exported(name))]
+    artifacts = [load_artifact(path) for path in {path.resolve(): path for path in paths}.values()]
+    for artifact in artifacts:
+        shape = artifact.sidecar.input.shape
+        if shape[:1] != (1,):
+            raise DemoError(
+                f"{artifact.path} takes pixels of shape {' × '.join(map(str, shape))}, and the page shows one photo at "
+                "a time: export it with --batch 1"
+            )
+        if not (artifact.golden_folder / "expected.json").is_file():
+            raise DemoError(
+                f"{artifact.golden_folder} lacks the golden crops that the page checks itself by: export again"
+            )
+    return artifacts
+
+
+def _exported(folder: Path) -> list[Path]:
+    """The files with a sidecar in an export folder, one of its recipes, or a run; the detector's nets have none."""
+    if not folder.is_dir():
+        raise DemoError(
+            f"no file or folder {folder}: name a .tflite file, the folder of a run, or one that export wrote"
+        )
+    found = sorted(path for pattern in ("*", "*/*", "export/*/*") for path in folder.glob(f"{pattern}.tflite"))
+    paths = [path for path in found if path.with_suffix(".json").is_file()]
+    if not paths:
+        raise DemoError(
+            f"{folder} holds no exported file with its sidecar: keras-faceattr export RUN --recipe int8_qat makes one"
+        )
+    return paths
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names to tell artifacts apart: a repeated one gets a number."""
+    unique: list[str] = []
+    for name in names:
+        choices = (name if number == 1 else f"{name} ({number})" for number in range(1, len(names) + 2))
+        unique.append(next(choice for choice in choices if choice not in unique))
+    return tuple(unique)
+
+
+def detector_folder(spec: DetectorSpec, use: str, say: Say = lambda line: None) -> Path:
+    """The detector's files for one use, in the cache; the first call builds them, within a minute.
+
+    Raises:
+        ArtifactError, ConfigError, DetectionError, RunError: see `deploy.detector.export_detector`.
+    """
+    photo, windows = SHAPES[use]
+    parts = (spec, photo, windows, keras_faceattr.__version__, detector_version())
+    folder = cache_folder() / "demo" / "detectors" / hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    if not _is_whole_detector(folder):
+        say(f"building the face detector for photos of {photo[1]} × {photo[0]} pixels, once")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as temporary:
+                built = export_detector(Path(temporary) / "detector", photo, spec, windows).parent
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(built, folder)
+        except OSError as error:
+            raise RunError(
+                f"cannot write {folder}: {error.strerror or error}; free space or set another cache"
+            ) from None
+    return folder
+
+
+def _is_whole_detector(folder: Path) -> bool:
+    try:
+        nets = json.loads((folder / "detector.json").read_text(encoding="utf-8"))["nets"].values()
+        return all(sha256(folder / net["file"]) == net["sha256"] for net in nets)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _page_files() -> dict[str, Path]:
+    files = {url: path for url, path in _files_of(web_folder()).items() if not NO_PART_OF_THE_PAGE.search(url)}
+    if "index.html" not in files:
+        raise DemoError("the page of the demo is not installed: pip install keras-faceattr again")
+    return files
+
+
+def _artifact_files(artifact: Artifact) -> dict[str, Path]:
+    """The names in a site are ours, whatever the artifact is called."""
+    golden = {name: path for name, path in _files_of(artifact.golden_folder).items() if GOLDEN.fullmatch(name)}
+    for path in golden.values():
+        # An artifact from elsewhere could publish any file of this machine by it.
+        if path.is_symlink():
+            raise DemoError(f"{path} is a link: put the file itself there")
+    files = {"model.tflite": artifact.path, "sidecar.json": artifact.path.with_suffix(".json")}
+    return files | {f"golden/{name}": path for name, path in golden.items()}
+
+
+def _files_of(folder: Path) -> dict[str, Path]:
+    """Files below a folder by their path in it."""
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+def _copy(source: Path, target: Path) -> str:
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+        return sha256(temporary)
+
+
+def _earlier_files(folder: Path) -> set[str]:
+    """What an earlier site in this folder holds.
+
+    Raises:
+        DemoError: the folder holds something else.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return set()
+    try:
+        files = json.loads((folder / INDEX).read_text(encoding="utf-8"))["files"]
+        inside = folder.resolve()
+        return {str(url) for url in files if (folder / str(url)).resolve().is_relative_to(inside)}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DemoError(
+            f"{folder} is neither empty nor an earlier site of the demo: choose another folder or empty this one"
+        ) from None
+
+
+def _index(site: Site, artifacts: Sequence[Artifact], specs: Sequence[DetectorSpec], post: bool) -> dict[str, object]:
+    rows = []
+    for number, (artifact, name) in enumerate(zip(artifacts, site.names, strict=True)):
+        place = f"data/artifacts/{number}/"
+        rows.append(
+            {
+                "id": str(number),
+                "name": name,
+                "recipe": artifact.sidecar.recipe,
+                "model": f"{place}model.tflite",
+                "sidecar": f"{place}sidecar.json",
+                "golden": f"{place}golden/",
+                "detector": str(specs.index(artifact.sidecar.crop_spec().detector())),
+            }
+        )
+    return {
+        "format": FORMAT,
+        "version": site.version,
+        "package": keras_faceattr.__version__,
+        "litert": LITERT_VERSION,
+        "post": post,
+        "artifacts": rows,
+        "detectors": {str(key): {use: f"data/detectors/{key}/{use}/" for use in SHAPES} for key in range(len(specs))},
+        "files": list(site.files),
+    }

@@ -1,0 +1,1 @@
+"""The page of the demo: plain files for a browser."""

@@ -1,0 +1,72 @@
+// What the numbers of a file mean, by its sidecar.
+
+const KNOWN = ['value', 'probability', 'probabilities', 'distribution', 'unit_vector'];
+
+// {name: numbers}: integer outputs become what they stand for.
+export function numbers(sidecar, raw) {
+  return Object.fromEntries(Object.entries(raw).map(([name, values]) => {
+    const { scale, zero_point: zero } = sidecar.outputs[name] ?? {};
+    return [name, Array.from(values, (value) => (scale == null ? value : (value - zero) * scale))];
+  }));
+}
+
+// One entry a task, in the sidecar's order, and one for each output that this page does not know.
+// {task, title, kind: scalar|classes|attributes|vector|unknown, value, unit, said, probabilities, distribution, text}
+export function decode(sidecar, raw) {
+  const found = numbers(sidecar, raw);
+  const readings = Object.entries(sidecar.tasks).map(([task, about]) => reading(task, about, sidecar, found));
+  const unknown = Object.entries(found).filter(([name]) => !isKnown(sidecar, name)).map(([name, values]) => ({
+    task: name, title: name, kind: 'unknown', text: values.slice(0, 8).map((value) => value.toPrecision(4)).join(', '),
+  }));
+  return [...readings.filter(Boolean), ...unknown];
+}
+
+function isKnown(sidecar, name) {
+  const spec = sidecar.outputs[name];
+  return Boolean(spec && KNOWN.includes(spec.meaning) && sidecar.tasks[spec.task]);
+}
+
+function reading(task, about, sidecar, found) {
+  const own = Object.entries(sidecar.outputs).filter(([name, spec]) => spec.task === task && found[name]);
+  const of = (meaning) => own.find(([, spec]) => spec.meaning === meaning);
+  const title = task.replaceAll('_', ' ');
+  const value = of('value');
+  if (value) {
+    const [name, { unit }] = value;
+    const [minimum, maximum] = [about.minimum, about.maximum];
+    const spread = of('distribution');
+    const distribution = spread && { bins: spread[1].labels, shares: found[spread[0]] };
+    return { task, title, kind: 'scalar', value: found[name][0], unit, minimum, maximum, distribution };
+  }
+  const shares = of('probabilities') ?? of('probability');
+  if (shares) {
+    const [name, { labels, meaning }] = shares;
+    const probabilities = pairs(labels, found[name], meaning);
+    if (about.kind === 'multilabel') return { task, title, kind: 'attributes', probabilities };
+    const said = probabilities.reduce((best, one) => (one[1] > best[1] ? one : best));
+    return { task, title, kind: 'classes', said: said[0], probability: said[1], probabilities };
+  }
+  const vector = of('unit_vector');
+  return vector && { task, title, kind: 'vector', text: `a vector of ${found[vector[0]].length} numbers` };
+}
+
+function pairs(labels, values, meaning) {
+  if (meaning === 'probability') {
+    const [no, yes] = labels.length === 2 ? labels : ['no', labels[0] ?? 'yes'];
+    return [[no, 1 - values[0]], [yes, values[0]]];
+  }
+  return values.map((value, i) => [String(labels[i] ?? i), value]);
+}
+
+// Text for people: "31.4 years", "female (93 %)".
+export function said(one) {
+  if (one.kind === 'scalar') return `${one.value.toFixed(decimals(one))} ${one.unit}`.trim();
+  if (one.kind === 'classes') return `${one.said} (${Math.round(100 * one.probability)} %)`;
+  if (one.kind === 'attributes') {
+    const yes = one.probabilities.filter(([, share]) => share >= 0.5).map(([name]) => name.replaceAll('_', ' '));
+    return yes.length ? yes.join(', ') : 'none above 50 %';
+  }
+  return one.text;
+}
+
+export const decimals = ({ minimum, maximum }) => (maximum - minimum > 20 ? 0 : 2);

@@ -1,0 +1,117 @@
+// Times of every file on this device, to be sent home or saved.
+
+import { element } from '../draw.js';
+import { download } from './photo.js';
+
+const SECONDS = 4;
+const PARTS = ['model', 'detection', 'crop', 'end_to_end'];
+
+export class Benchmark {
+  constructor(app) {
+    this.app = app;
+    this.byId = (id) => document.getElementById(id);
+    this.byId('run').onclick = () => (this.running ? this.stop() : this.run());
+    this.byId('send').onclick = () => this.send();
+    this.byId('save').onclick = () => download(JSON.stringify(this.result, null, 1), 'browser_result.json', 'application/json');
+  }
+
+  enable() {
+    this.byId('run').disabled = !this.app.opened.some((one) => one.verified);
+    this.byId('send').hidden = !this.app.site.post;
+  }
+
+  stop() {
+    this.stopped = true;
+    this.say('Stopping after this file …');
+  }
+
+  async run() {
+    const { app } = this;
+    this.running = true;
+    this.stopped = false;
+    this.byId('run').textContent = 'Stop';
+    this.byId('send').disabled = this.byId('save').disabled = true;
+    const body = this.byId('times').tBodies[0];
+    body.replaceChildren();
+    app.live.stop();
+    const rows = [];
+    const plan = app.opened.filter((one) => one.verified).flatMap((one) => threadCounts(app.runtime).map((count) => [one, count]));
+    try {
+      for (const [index, [file, threads]] of plan.entries()) {
+        if (this.stopped) break;
+        this.say(`Timing ${file.name} on ${threads} thread${threads > 1 ? 's' : ''} (${index + 1} of ${plan.length}) …`);
+        const row = await app.engine.benchmark(file.number, threads, this.seconds ?? SECONDS);
+        rows.push(row);
+        body.append(tableRow(row));
+      }
+      if (rows.length) this.result = await result(app, rows);
+      const isBusy = rows.some((row) => PARTS.some((part) => row.parts[part]?.busy));
+      this.say(isBusy ? 'Done. The device did other work meanwhile: times marked ! are not to be trusted.' : 'Done.');
+    } catch (error) {
+      this.say(`It stopped: ${error.message}`);
+    }
+    this.running = false;
+    this.byId('run').textContent = 'Run';
+    this.byId('send').disabled = this.byId('save').disabled = !rows.length;
+  }
+
+  async send() {
+    this.byId('send').disabled = true;
+    try {
+      const headers = { 'Content-Type': 'application/json' };
+      const response = await fetch('results', { method: 'POST', headers, body: JSON.stringify(this.result) });
+      const answer = await response.json().catch(() => ({}));
+      if (!response.ok) throw new Error(answer.error ?? `the computer answered ${response.status}`);
+      this.say(`Sent: it lies there as ${answer.name}.`);
+    } catch (error) {
+      this.say(`It was not sent: ${error.message}. Save the results and import the file instead.`);
+      this.byId('send').disabled = false;
+    }
+  }
+
+  say(text) {
+    this.byId('benchmark-status').textContent = text;
+  }
+}
+
+export function threadCounts({ build, cores }) {
+  const wanted = build === 'threaded' ? [1, 2, 4].filter((count) => count <= cores) : [1];
+  return wanted.length ? wanted : [1];
+}
+
+function tableRow(row) {
+  const cells = PARTS.map((part) => {
+    const times = row.parts[part];
+    return element('td', { textContent: times ? `${times.busy ? '! ' : ''}${times.p50_ms.toFixed(2)} (${times.p90_ms.toFixed(2)})` : '–' });
+  });
+  return element('tr', {}, element('td', { textContent: row.file }), element('td', { textContent: row.threads }), ...cells);
+}
+
+async function result(app, rows) {
+  return {
+    format: 1,
+    kind: 'browser',
+    date: `${new Date().toISOString().slice(0, 19)}Z`,
+    package: app.site.package,
+    device: await device(),
+    runtime: { name: '@litertjs/core', version: app.site.litert, build: app.runtime.build },
+    rows,
+  };
+}
+
+const cutTo = (text) => String(text ?? '').slice(0, 300);
+
+export async function device() {
+  const hints = await navigator.userAgentData?.getHighEntropyValues?.(['model', 'platform', 'platformVersion']).catch(() => null);
+  const battery = await navigator.getBattery?.().catch(() => null);
+  return {
+    user_agent: cutTo(navigator.userAgent),
+    model: cutTo(hints?.model) || null,
+    platform: cutTo(hints ? `${hints.platform} ${hints.platformVersion ?? ''}`.trim() : navigator.platform) || null,
+    cores: navigator.hardwareConcurrency ?? null,
+    memory_gb: navigator.deviceMemory ?? null,
+    isolated: window.crossOriginIsolated,
+    battery: battery ? { level: battery.level, charging: battery.charging } : null,
+    screen: `${window.screen.width}x${window.screen.height}@${window.devicePixelRatio}`,
+  };
+}

@@ -1,0 +1,168 @@
+// The camera: frames go to the worker one at a time, as fast as it answers.
+
+import { cards, drawFaces } from '../draw.js';
+
+const LONGER_SIDE = 640;
+const TEXT_EVERY_MS = 200;
+const SPEED_FRAMES = 20;
+
+const REFUSALS = {
+  NotAllowedError: 'The camera was refused. Allow it in the browser’s settings for this page, or use Photo.',
+  NotFoundError: 'This device has no camera. Photo works without one.',
+  NotReadableError: 'The camera is used by another program. Close it, or use Photo.',
+  OverconstrainedError: 'This camera gives no picture that fits. Photo works without one.',
+};
+
+export class Live {
+  constructor(app) {
+    this.app = app;
+    this.byId = (id) => document.getElementById(id);
+    this.video = this.byId('video');
+    this.overlay = this.byId('overlay');
+    this.facing = 'user';
+    this.times = [];
+    this.byId('camera').onclick = () => (this.stream ? this.stop() : this.start());
+    this.byId('turn').onclick = () => this.turn();
+    this.byId('freeze').onclick = () => this.freeze(!this.frozen);
+  }
+
+  enable() {
+    this.byId('camera').disabled = !this.app.current;
+    if (!navigator.mediaDevices?.getUserMedia) {
+      this.byId('camera').disabled = true;
+      this.say(window.isSecureContext
+        ? 'This browser offers no camera. Photo works without one.'
+        : 'The camera needs https or localhost: serve with keras-faceattr demo --https. Photo works without.');
+    }
+  }
+
+  async start() {
+    this.say('');
+    const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: this.facing };
+    try {
+      this.stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+    } catch (error) {
+      this.say(REFUSALS[error.name] ?? `The camera cannot be opened (${error.name}). Photo works without one.`);
+      return;
+    }
+    const [track] = this.stream.getVideoTracks();
+    track.onended = () => { this.stop(); this.say('The camera was taken away.'); };
+    this.mirrored = track.getSettings().facingMode !== 'environment';
+    this.video.classList.toggle('mirrored', this.mirrored);
+    this.video.srcObject = this.stream;
+    await this.video.play();
+    this.byId('stage-text').hidden = true;
+    this.byId('camera').textContent = 'Stop camera';
+    this.byId('turn').disabled = this.byId('freeze').disabled = false;
+    this.freeze(false);
+    this.loop();
+  }
+
+  stop() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = this.video.srcObject = null;
+    this.byId('stage-text').hidden = false;
+    this.byId('camera').textContent = 'Start camera';
+    this.byId('turn').disabled = this.byId('freeze').disabled = true;
+    this.clear();
+  }
+
+  async turn() {
+    this.facing = this.facing === 'user' ? 'environment' : 'user';
+    this.stop();
+    await this.start();
+  }
+
+  freeze(frozen) {
+    this.frozen = frozen;
+    const button = this.byId('freeze');
+    button.setAttribute('aria-pressed', String(frozen));
+    if (!this.stream) return;
+    if (!frozen) this.video.play();
+    else {
+      this.video.pause();
+      // What is shown is of the frame that stands.
+      this.frame(performance.now()).catch((error) => this.say(error.message));
+    }
+  }
+
+  // One loop for a stream; it ends with it.
+  async loop() {
+    const { stream } = this;
+    while (this.stream === stream) {
+      if (this.frozen || document.hidden || !this.app.current || this.byId('live').hidden) {
+        await pause(100);
+        continue;
+      }
+      const begin = performance.now();
+      try {
+        await this.frame(begin);
+      } catch (error) {
+        this.say(error.message);
+        this.stop();
+      }
+      // No faster than the screen.
+      await new Promise(requestAnimationFrame);
+    }
+  }
+
+  async frame(begin) {
+    const { videoWidth: width, videoHeight: height } = this.video;
+    if (!width) return pause(30);
+    const scale = Math.min(1, LONGER_SIDE / Math.max(width, height));
+    const size = { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) };
+    const bitmap = await createImageBitmap(this.video, scale < 1 ? size : {});
+    const grabbed = performance.now();
+    const seen = await this.app.engine.look(this.app.current.number, bitmap, 'live');
+    const answered = performance.now();
+    if (!this.stream || (this.frozen && !this.video.paused)) return undefined;
+    this.draw(seen);
+    this.count({ ...seen.times, grab: grabbed - begin, draw: performance.now() - answered, frame: performance.now() - begin });
+    return undefined;
+  }
+
+  draw(seen) {
+    const { overlay } = this;
+    if (overlay.width !== seen.width || overlay.height !== seen.height) {
+      overlay.width = seen.width;
+      overlay.height = seen.height;
+    }
+    const context = overlay.getContext('2d');
+    context.clearRect(0, 0, overlay.width, overlay.height);
+    drawFaces(context, seen, this.mirrored);
+    const now = performance.now();
+    if (!this.frozen && now - (this.written ?? 0) < TEXT_EVERY_MS) return;
+    this.written = now;
+    this.byId('live-readings').replaceChildren(...cards(seen));
+    const faces = seen.faces.length;
+    this.say(faces ? `${faces} face${faces > 1 ? 's' : ''}` : 'No face found.');
+  }
+
+  count(times) {
+    this.times.push({ ...times, at: performance.now() });
+    if (this.times.length > SPEED_FRAMES) this.times.shift();
+    const mean = (key) => this.times.reduce((sum, one) => sum + one[key], 0) / this.times.length;
+    const span = this.times.at(-1).at - this.times[0].at;
+    const speed = span > 0 ? (1000 * (this.times.length - 1)) / span : 0;
+    const own = mean('grab') + mean('read') + mean('draw') + mean('crop');
+    this.speed = { fps: speed, page_share: own / mean('frame') };
+    this.byId('live-times').textContent = `${speed.toFixed(0)} frames/s · detection ${mean('detection').toFixed(1)} ms · `
+      + `crop ${mean('crop').toFixed(1)} ms · model ${mean('model').toFixed(1)} ms · reading and drawing `
+      + `${(mean('grab') + mean('read') + mean('draw')).toFixed(1)} ms`;
+  }
+
+  clear() {
+    this.times = [];
+    this.byId('live-readings').replaceChildren();
+    this.byId('live-times').textContent = '';
+    this.overlay.getContext('2d').clearRect(0, 0, this.overlay.width, this.overlay.height);
+    this.say('');
+  }
+
+  say(text) {
+    const line = this.byId('live-status');
+    if (line.textContent !== text) line.textContent = text;
+  }
+}
+
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });

@@ -1,0 +1,340 @@
+"""Results of the demo's page: what is refused, how they are kept, which rows and verdicts they become."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_faceattr.deploy import browser_results
+from keras_faceattr.deploy.browser_results import (
+    BrowserDevice,
+    browser_gates,
+    browser_rows,
+    read_bytes,
+    read_result,
+    save_result,
+)
+from keras_faceattr.deploy.budget import Budget
+from keras_faceattr.errors import BenchmarkError
+
+CHROME = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/141.0.0.0 Mobile Safari/537.36"
+TIMES = {"p50_ms": 8.0, "p90_ms": 10, "low_ms": 7.5, "high_ms": 8.5, "runs": 60, "busy": False}
+RESULT: dict[str, Any] = {
+    "format": 1, "kind": "browser", "date": "2026-01-31T12:00:00Z", "package": "0.5.0",
+    "device": {
+        "user_agent": CHROME, "model": "Pixel 4", "platform": "Android 13", "cores": 8, "memory_gb": 8,
+        "isolated": True, "battery": {"level": 0.5, "charging": False}, "screen": "393 x 830",
+    },
+    "runtime": {"name": "@litertjs/core", "version": "2.5.3", "build": "threaded"},
+    "rows": [
+        {
+            "file": "net.tflite", "sha256": "ab" * 32, "recipe": "int8_qat", "threads": 1, "verified": True,
+            "photo": "640 x 480", "parts": {"model": TIMES, "detection": None, "crop": None, "end_to_end": None},
+        }
+    ],
+}  # fmt: skip
+REMOVED = object()
+
+
+def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
+    """The result with values at dotted keys replaced, or removed."""
+    result = copy.deepcopy(RESULT)
+    for key, value in changes:
+        *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+        place: Any = result
+        for part in parents:
+            place = place[part]
+        if value is REMOVED:
+            del place[last]
+        else:
+            place[last] = value
+    return result
+
+
+def body(*changes: tuple[str, Any]) -> bytes:
+    return json.dumps(changed(*changes)).encode()
+
+
+def refusal(posted: bytes) -> str:
+    with pytest.raises(BenchmarkError) as error:
+        read_result(posted, "the post")
+    line = str(error.value)
+    assert line.startswith("the post: ") and line.isprintable() and len(line) < 400
+    return line
+
+
+def test_a_result_is_read_as_it_was_posted() -> None:
+    assert read_result(body(), "x").model_dump(mode="json") == RESULT
+
+
+def test_what_a_browser_does_not_tell_is_null_or_left_out() -> None:
+    for value in (None, REMOVED):
+        keys = ("model", "platform", "cores", "memory_gb", "battery", "screen")
+        device = read_result(body(*((f"device.{key}", value) for key in keys)), "x").device
+        assert device.title == "Chrome 141, Android"
+
+
+MODEL = "rows.0.parts.model"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("format", 2, "format: input should be 1"),
+        ("kind", "host", "kind: input should be 'browser'"),
+        ("date", "yesterday", "date: input should be a valid datetime"),
+        ("date", "2026-01-31T12:00:00", "date: input should have timezone info"),
+        ("date", "9999-12-31T23:59:59-10:00", "date: must lie between 2020 and 2100"),
+        ("date", 1.7e9, "date: input should be a valid datetime"),
+        ("package", REMOVED, "package: field required"),
+        ("extra", 1, "extra: extra inputs are not permitted"),
+        ("e\n[red]\x1b" + "x" * 500, 1, "…: extra inputs are not permitted"),
+        ("device.user_agent", "x" * 301, "device.user_agent: string should have at most 300 characters"),
+        ("device.cores", 0, "device.cores: input should be greater than or equal to 1"),
+        ("device.cores", 10**400, "device.cores: input should be less than or equal to 1024"),
+        ("device.cores", "8", "device.cores: input should be a valid integer"),
+        ("device.memory_gb", float("inf"), "device.memory_gb: input should be a finite number"),
+        ("device.battery.level", 1.01, "device.battery.level: input should be less than or equal to 1"),
+        ("device.isolated", 1, "device.isolated: input should be a valid boolean"),
+        ("runtime.build", "fast", "runtime.build: input should be 'threaded', 'single' or 'compat'"),
+        ("rows", [], "rows: tuple should have at least 1 item"),
+        ("rows", RESULT["rows"] * 201, "rows: tuple should have at most 200 items"),
+        ("rows", {}, "rows: input should be a valid array"),
+        ("rows.0.sha256", "AB" * 32, "rows.0.sha256: string should match pattern"),
+        ("rows.0.sha256", "ab" * 32 + "\n", "rows.0.sha256: string should match pattern"),
+        ("rows.0.threads", 257, "rows.0.threads: input should be less than or equal to 256"),
+        ("rows.0.verified", None, "rows.0.verified: input should be a valid boolean"),
+        (MODEL, None, f"{MODEL}: input should be"),
+        (f"{MODEL}.p50_ms", 0, f"{MODEL}.p50_ms: input should be greater than 0"),
+        (f"{MODEL}.p50_ms", float("nan"), f"{MODEL}.p50_ms: input should be a finite number"),
+        (f"{MODEL}.p50_ms", True, f"{MODEL}.p50_ms: input should be a valid number"),
+        (f"{MODEL}.p90_ms", 1.1e6, f"{MODEL}.p90_ms: input should be less than or equal to 1000000"),
+        (f"{MODEL}.p90_ms", 7.9, f"{MODEL}: p90_ms lies below p50_ms"),
+        (f"{MODEL}.low_ms", 8.1, f"{MODEL}: p50_ms lies outside low_ms to high_ms"),
+        (f"{MODEL}.high_ms", 7.9, f"{MODEL}: p50_ms lies outside low_ms to high_ms"),
+        (f"{MODEL}.runs", 4, f"{MODEL}.runs: input should be greater than or equal to 5"),
+    ],
+)
+def test_a_wrong_key_is_named_in_one_line(key: str, value: Any, words: str) -> None:
+    assert words in refusal(body((key, value)))
+
+
+@pytest.mark.parametrize(
+    "posted", [b"", b"\xff\xd8\xff", b"[" * 100_000, b"null", b"[]", b'{"format": 1', b'"\\ud800"', b"{" * 500]
+)
+def test_rubbish_is_refused_in_one_line(posted: bytes) -> None:
+    assert "no result of the demo's page" in refusal(posted)
+
+
+def test_a_body_is_not_read_beyond_its_limit(tmp_path: Path) -> None:
+    assert "larger than 400 kB" in refusal(body() + b" " * 400_000)
+    endless = tmp_path / "endless"
+    with endless.open("wb") as stream:
+        stream.truncate(10**12)
+    assert len(read_bytes(endless)) == 400_001
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(BenchmarkError, match=f"{path}: cannot be read"):
+            read_bytes(path)
+
+
+def test_the_most_rows_of_a_page_fit_into_a_result() -> None:
+    rows = [changed(("rows.0.parts", dict.fromkeys(("model", "detection", "crop", "end_to_end"), TIMES)))["rows"][0]]
+    assert len(read_result(body(("rows", rows * 200)), "x").rows) == 200
+
+
+def test_control_signs_and_turns_of_direction_are_taken_out_of_every_text() -> None:
+    device = read_result(body(("device.model", "Pix\x1b[31mel\n\u202e4\x00")), "x").device
+    assert device.model == "Pix [31mel  4"
+
+
+@pytest.mark.parametrize(
+    ("told", "title"),
+    [
+        ({"user_agent": CHROME, "platform": "Android 16", "model": "Pixel 9", "cores": 8},
+         "Chrome 141, Android 16, Pixel 9, 8 cores"),
+        ({"user_agent": "Mozilla/5.0 (Linux; Android 13; Pixel 4 Build/TP1A.2; wv) AppleWebKit/537.36 Version/4.0 "
+          "Chrome/120.0.0.0 Mobile Safari/537.36"}, "Chrome 120, Android 13, Pixel 4"),
+        ({"user_agent": "Mozilla/5.0 (Linux; Android 14; SAMSUNG SM-S928B) AppleWebKit/537.36 SamsungBrowser/28.0 "
+          "Chrome/130.0.0.0 Mobile Safari/537.36"}, "Samsung Internet 28, Android 14, SAMSUNG SM-S928B"),
+        ({"user_agent": "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", "cores": 1},
+         "Firefox 140, Android 15, 1 core"),
+        ({"user_agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 "
+          "Version/18.1 Mobile/15E148 Safari/604.1"}, "Safari 18, iOS 18"),
+        ({"user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/141.0.0.0 Safari/537.36"},
+         "Chrome 141, Linux"),
+        ({"user_agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0"},
+         "Edge 141, Windows"),
+        ({"user_agent": ""}, "unknown browser"),
+    ],
+)  # fmt: skip
+def test_the_title_says_what_a_person_knows_the_device_by(told: dict[str, Any], title: str) -> None:
+    assert BrowserDevice.model_validate({"isolated": True, **told}).title == title
+
+
+def test_the_same_result_is_one_file_however_it_was_spaced(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    path = save_result(body(), folder)
+    assert save_result(json.dumps(RESULT, indent=4).encode(), folder) == path
+    other = save_result(body(("rows.0.threads", 2)), folder)
+    assert sorted(folder.iterdir()) == sorted([path, other])
+    assert path.name.startswith("2026-01-31T120000_browser_pixel-4_")
+    assert json.loads(path.read_text(encoding="utf-8")) == RESULT
+
+
+@pytest.mark.parametrize(
+    ("model", "platform", "slug"),
+    [
+        ("../../etc/passwd", None, "etc-passwd"),
+        ("小米", "Android 13", "android-13"),
+        ("小米", "…", "unknown"),
+        ("x" * 300, None, "x" * 40),
+    ],
+)
+def test_a_name_from_outside_is_no_path(tmp_path: Path, model: str, platform: str | None, slug: str) -> None:
+    path = save_result(body(("device.model", model), ("device.platform", platform)), tmp_path / "results")
+    assert path.parent == tmp_path / "results"
+    assert path.name.split("_")[:-1] == ["2026-01-31T120000", "browser", slug]
+    assert [child.name for child in tmp_path.iterdir()] == ["results"]
+
+
+def test_what_is_refused_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="the posted result: .*format"):
+        save_result(body(("format", 2)), tmp_path)
+    # Small enough without spaces, but not as it would be kept.
+    rows = [{**RESULT["rows"][0], "file": "\u20ac" * 300, "recipe": "\u20ac" * 260}] * 200
+    long = json.dumps(changed(("rows", rows)), ensure_ascii=False, separators=(",", ":")).encode()
+    assert 380_000 < len(long) <= 400_000
+    with pytest.raises(BenchmarkError, match="larger than"):
+        save_result(long, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_folder_takes_only_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser_results, "MAX_RESULTS", 2)
+    (tmp_path / "2026-01-31T120000_host_cpu_my_browser_net.json").write_text("{}")
+    paths = [save_result(body(("rows.0.threads", n)), tmp_path) for n in (1, 2)]
+    with pytest.raises(BenchmarkError, match="holds 2 browser results: move some of them away"):
+        save_result(body(("rows.0.threads", 3)), tmp_path)
+    assert save_result(body(("rows.0.threads", 2)), tmp_path) == paths[1]
+
+
+Saved = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 1 × 1 convolution of 3 to 4 channels over two photos of 32 × 32 pixels."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((2, 32, 32, 3), tf.float32)])
+    def serve(pixels):
+        return tf.reduce_mean(tf.nn.conv2d(pixels, tf.ones((1, 1, 3, 4)), 1, "SAME"), axis=(1, 2))
+
+    path = tmp_path_factory.mktemp("net") / "net.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()]).convert())
+    return path
+
+
+@pytest.fixture
+def saved(model: Path, tmp_path: Path) -> Saved:
+    """Saves the result as one of the model, with changes."""
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    return lambda *changes: save_result(body(("rows.0.sha256", digest), *changes), tmp_path)
+
+
+def test_a_result_is_a_row_with_the_files_own_cost(saved: Saved, model: Path, tmp_path: Path) -> None:
+    saved()
+    (row,), warnings = browser_rows(tmp_path, [model])
+    assert warnings == []
+    assert (row["name"], row["kind"], row["device"], row["precision"]) == ("net.tflite", "model", "browser", "float32")
+    assert (row["file_bytes"], row["macs"], row["side"]) == (model.stat().st_size, 2 * 32 * 32 * 3 * 4, 32)
+    assert (row["p50_ms"], row["p90_ms"], row["interval"], row["runs"]) == (8, 10, (7.5, 8.5), 60)
+    assert (row["images_per_s"], row["spread"], row["batch"]) == (250, 0.25, 2)
+    assert (row["ratios"], row["verdict"], row["device_class"]) == ({}, None, "pixel_4")
+    assert row["title"] == "Chrome 141, Android 13, Pixel 4, 8 cores"
+    assert row["parts"] == {"model": TIMES, "detection": None, "crop": None, "end_to_end": None}
+    assert (row["verified"], row["isolated"], row["date"]) == (True, True, "2026-01-31T12:00:00+00:00")
+    json.dumps(row)
+
+
+def test_of_a_device_and_a_number_of_threads_the_newest_is_shown(saved: Saved, model: Path, tmp_path: Path) -> None:
+    changes: list[tuple[str, str, int, float]] = [
+        ("2026-03-01T00:00:00+02:00", "Pixel 4", 1, 7.9),
+        ("2026-02-28T23:00:00Z", "Pixel 4", 1, 7.8),  # an hour later than the one before
+        ("2026-01-01T00:00:00Z", "Pixel 4", 1, 7.7),
+        ("2026-01-01T00:00:00Z", "Pixel 4", 2, 7.6),
+        ("2026-01-01T00:00:00Z", "Other 9", 1, 7.55),
+    ]
+    for i, (date, phone, threads, p50) in enumerate(changes):
+        battery = ("device.battery.level", i / 10)
+        saved(("date", date), ("device.model", phone), ("rows.0.threads", threads), (f"{MODEL}.p50_ms", p50), battery)
+    rows, _ = browser_rows(tmp_path, [model])
+    assert [(row["title"].split(", ")[2], row["threads"], row["p50_ms"]) for row in rows] == [
+        ("Other 9", 1, 7.55), ("Pixel 4", 1, 7.8), ("Pixel 4", 2, 7.6)
+    ]  # fmt: skip
+
+
+def test_damaged_results_and_those_of_another_file_are_warnings(saved: Saved, model: Path, tmp_path: Path) -> None:
+    whole = saved()
+    damaged = tmp_path / whole.name.replace("12", "13", 1)
+    damaged.write_bytes(whole.read_bytes()[:-20])
+    large = tmp_path / whole.name.replace("12", "14", 1)
+    large.write_bytes(b" " * 500_000)
+    (tmp_path / "2026-01-31T120000_host_cpu_my_browser_net.json").write_text("{}")
+    saved(("rows.0.sha256", "cd" * 32), ("device.model", "Other 9"))
+    saved(("rows.0.file", "unheard.tflite"), ("rows.0.sha256", "ef" * 32))
+    rows, warnings = browser_rows(tmp_path, [model])
+    assert len(rows) == 1
+    assert [line.split(": no result")[0] for line in warnings[:1]] == [f"not shown: {damaged}"]
+    assert warnings[1].startswith(f"not shown: {large}: larger than")
+    assert warnings[2:] == ["not shown: 1 browser measurement of another net.tflite (another SHA-256)"]
+
+
+def test_a_folder_that_is_missing_has_no_rows(model: Path, tmp_path: Path) -> None:
+    assert browser_rows(tmp_path / "none", [model]) == ([], [])
+
+
+def budget(**limits: float) -> Budget:
+    return Budget.model_validate({"name": "own", "latency": {k: {"max_p90_ms": v} for k, v in limits.items()}})
+
+
+FIREFOX = "Mozilla/5.0 (Android 13; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "met", "measured"),
+    [
+        ([], 10, True, "10.0 ms"),
+        ([], 9.99, None, "10.0 ms"),  # a browser is slower than the phone: nothing is proven
+        ([("rows.0.verified", False)], 10, None, "not measured"),
+        ([("rows.0.threads", 2)], 10, None, "not measured"),
+        ([("device.model", "Pixel 9")], 10, None, "not measured"),
+        ([("device.model", "PIXEL 4 XL")], 10, True, "10.0 ms"),
+        ([("device.model", None), ("device.user_agent", CHROME.replace("10; K", "13; Pixel 4"))], 10, True, "10.0 ms"),
+        ([("device.model", None), ("device.user_agent", FIREFOX)], 10, None, "not measured"),
+    ],
+)
+def test_a_limit_kept_in_a_browser_is_kept_and_no_other_is_judged(
+    saved: Saved, model: Path, tmp_path: Path, changes: list[Any], limit: float, met: bool | None, measured: str
+) -> None:
+    saved(*changes)
+    limits = budget(pixel_4=limit, mid_range_phone=1000, raspberry_pi_5=1000)
+    rows, _ = browser_rows(tmp_path, [model], limits)
+    gate, other = browser_gates(limits, rows)
+    assert (gate.name, gate.met, gate.measured) == ("p90 on pixel_4 (browser)", met, measured)
+    assert (other.name, other.met, other.measured) == ("p90 on mid_range_phone (browser)", None, "not measured")
+    assert rows[0]["verdict"] == (gate.model_dump() if rows[0]["device_class"] else None)
+
+
+def test_one_browser_that_keeps_the_limit_proves_it(saved: Saved, model: Path, tmp_path: Path) -> None:
+    saved((f"{MODEL}.p90_ms", 40))
+    saved(("device.user_agent", FIREFOX))
+    rows, _ = browser_rows(tmp_path, [model])
+    (gate,) = browser_gates(budget(pixel_4=11), rows)
+    assert len(rows) == 2 and (gate.met, gate.measured) == (True, "10.0 ms")
