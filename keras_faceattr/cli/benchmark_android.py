@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdicts, split, whole_number
-from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.benchmark_browser import add_browsers, show
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, split, whole_number
 from keras_faceattr.deploy.android import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
 from keras_faceattr.deploy.budget import Budget, speed_gates
 from keras_faceattr.deploy.devices import class_of
@@ -22,7 +22,7 @@ ANY = "android"
 
 
 def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
-    """Measures every file on the connected phone and prints it; rows of a phone never stand beside rows of a host."""
+    """Measures every file on the connected phone; its rows never stand beside those of a host, but of browsers."""
     if options.benchmark_binary is None:
         raise BenchmarkError(
             "a phone is measured by LiteRT's own benchmark_model: name it with --benchmark-binary PATH"
@@ -43,21 +43,22 @@ def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[
     # One thread last: of several measurements of a file it is the one that the budget speaks of.
     judged = sorted(measurements, key=lambda m: m.threads == 1)
     verdicts = {m.model: [g.model_dump() for g in _gates(budget, m, found)] for m in judged} if budget else {}
-    result = {"class": found, "rows": [asdict(m) for m in measurements], "verdicts": verdicts}
+    result: dict[str, Any] = {"class": found, "rows": [asdict(m) for m in measurements], "verdicts": verdicts}
     if options.out:
         for m in measurements:
             name = f"{m.date[:19].replace(':', '')}_android_{device.model}_{m.model}_{m.threads}.json".replace(" ", "-")
             write_json(options.out / name, {**asdict(m), "class": found})
-    if options.json:
-        print_json(result)
-        return result
+    add_browsers(options, budget, result)
+    show(options, budget, result, lambda: _print(measurements))
+    return result
+
+
+def _print(measurements: list[AndroidMeasurement]) -> None:
     for measurement in measurements:
         shown = Table(box=None, show_header=False)
         for key, value in table(measurement).items():
             shown.add_row(key, value)
         Console().print(shown, "")
-    print_verdicts(verdicts, budget)
-    return result
 
 
 def _android_options(options: BenchmarkOptions, threads: int) -> AndroidOptions:

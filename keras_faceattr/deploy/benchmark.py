@@ -22,7 +22,7 @@ from keras_faceattr.storage import write_json
 class Row(TypedDict):
     """A file on a number of threads.
 
-    `kind` is `model` or `reference`; `device` is `host`, or `browser` for a `browser_results.BrowserRow`; `metrics` is
+    `kind` is `model` or `reference`; `device` is `host`, or `browser` for a `browser_rows.BrowserRow`; `metrics` is
     None where none was measured; `ratios` says by reference net how many times more images a second this file takes
     than a net of `reference_precision` in the same run, on as many threads and at the same input side.
     """

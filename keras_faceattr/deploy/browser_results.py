@@ -1,25 +1,19 @@
-"""What a phone measured in the demo's page: read with distrust, kept in a folder, shown as rows beside the host's."""
+"""What a phone measured in the demo's page: read with distrust, kept in a folder."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
 
 from keras_faceattr.config import Section, Share
-from keras_faceattr.deploy.benchmark import Row, file_names, slug
-from keras_faceattr.deploy.budget import Budget, speed_gates
-from keras_faceattr.deploy.devices import device_class, model_class
-from keras_faceattr.deploy.measured_file import MeasuredFile, model_file
-from keras_faceattr.deploy.sidecar import GateSpec
-from keras_faceattr.deploy.tflite_file import read_tflite
+from keras_faceattr.deploy.benchmark import slug
 from keras_faceattr.errors import BenchmarkError
-from keras_faceattr.storage import sha256, write_text
+from keras_faceattr.storage import write_text
 
 MAX_BYTES = 400_000
 """Of a posted result; the most rows with names of usual length take half of it."""
@@ -185,25 +179,6 @@ class BrowserResult(Section):
     rows: Annotated[tuple[BrowserMeasurement, ...], Field(min_length=1, max_length=200)]
 
 
-class BrowserRow(Row):
-    """A row whose times are those of the model alone in a browser; it has no ratios, nothing else ran beside it.
-
-    `title` says on what, `device_class` is the class of `export/devices` that the phone is of, `interval` the 95 %
-    interval of the median in ms, `parts` holds the times by part, `verdict` the limit of its class, where there is one.
-    """
-
-    title: str
-    device_class: str | None
-    build: str
-    isolated: bool
-    verified: bool
-    date: str
-    interval: tuple[float, float]
-    parts: dict[str, dict[str, Any] | None]
-    photo: str
-    verdict: dict[str, Any] | None
-
-
 def read_result(body: bytes, name: str) -> BrowserResult:
     """What a page posted or let somebody download.
 
@@ -253,115 +228,12 @@ def save_result(body: bytes, folder: Path) -> Path:
     device, when = result.device, result.date.strftime("%Y-%m-%dT%H%M%S")
     on_what = slug(device.model_name or "") or slug(device.system or "") or "unknown"
     path = folder / f"{when}_browser_{on_what}_{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-    if not path.is_file() and len(_saved(folder)) >= MAX_RESULTS:
+    if not path.is_file() and len(saved_results(folder)) >= MAX_RESULTS:
         raise BenchmarkError(f"{folder} holds {MAX_RESULTS} browser results: move some of them away")
     write_text(path, text)
     return path
 
 
-def browser_rows(
-    folder: Path, models: Sequence[Path], budget: Budget | None = None
-) -> tuple[list[BrowserRow], list[str]]:
-    """Saved results of these very files, by SHA-256; the newest of each device, file and number of threads.
-
-    Returns:
-        Rows by file, device and threads, and warnings: damaged results, and results of another file of the same name.
-
-    Raises:
-        ArtifactError: a model or its sidecar is damaged.
-    """
-    warnings, found = [], []
-    for path in _saved(folder):
-        try:
-            found.append(read_result(read_bytes(path), str(path)))
-        except BenchmarkError as error:
-            warnings.append(f"not shown: {error}")
-    found.sort(key=lambda result: result.date)
-    rows: list[BrowserRow] = []
-    for path, name in zip(models, file_names(models), strict=True):
-        file, digest = model_file(path, name), sha256(path)
-        newest = {
-            (result.device.model_dump_json(exclude={"battery", "screen", "isolated"}), row.threads): (result, row)
-            for result in found
-            for row in result.rows
-            if row.sha256 == digest
-        }
-        rows += sorted(
-            (_row(file, *pair, budget) for pair in newest.values()), key=lambda row: (row["title"], row["threads"])
-        )
-        others = sum(row.file == path.name and row.sha256 != digest for result in found for row in result.rows)
-        if others:
-            measured = f"{others} browser measurement{'s' * (others > 1)}"
-            warnings.append(f"not shown: {measured} of another {name} (another SHA-256)")
-    return rows, warnings
-
-
-def browser_gates(budget: Budget, rows: Sequence[BrowserRow]) -> list[GateSpec]:
-    """Verdicts on a file's time by what browsers measured, for each class of phones that the budget speaks of.
-
-    The budget means native time on one thread, and a browser is slower: a limit that is kept in the browser is kept,
-    and one that is not kept there is not measured, never failed. A row that is not verified says nothing.
-
-    Args:
-        rows: of one file.
-    """
-    gates = []
-    for device in budget.latency:
-        if device_class(device).kind != "android":
-            continue
-        times = [
-            row["p90_ms"] for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1
-        ]
-        least = min(times, default=None)
-        (gate,) = (g for g in speed_gates(budget, {}, {device: (None, least)}) if g.name == f"p90 on {device}")
-        gates.append(gate.model_copy(update={"name": f"{gate.name} (browser)"}))
-    return gates
-
-
-def _saved(folder: Path) -> list[Path]:
+def saved_results(folder: Path) -> list[Path]:
+    """Files of a folder that are named as `save_result` names them; none where there is no folder."""
     return sorted(path for path in folder.glob("*_browser_*.json") if SAVED_NAME.fullmatch(path.name))
-
-
-def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement, budget: Budget | None) -> BrowserRow:
-    times, device = measured.parts.model, result.device
-    row = BrowserRow(
-        name=file.name,
-        kind=file.kind,
-        precision=file.precision,
-        reference_precision=file.reference_precision,
-        side=file.side,
-        device="browser",
-        threads=measured.threads,
-        file_bytes=file.cost.file_bytes,
-        macs=file.cost.macs,
-        parameters=file.cost.parameters,
-        metrics=file.metrics,
-        p50_ms=times.p50_ms,
-        p90_ms=times.p90_ms,
-        images_per_s=1e3 * _batch(file.path) / times.p50_ms,
-        batch=_batch(file.path),
-        runs=times.runs,
-        spread=(times.p90_ms - times.p50_ms) / times.p50_ms,
-        busy=times.busy,
-        ratios={},
-        title=device.title,
-        device_class=model_class(device.model_name or ""),
-        build=result.runtime.build,
-        isolated=device.isolated,
-        verified=measured.verified,
-        date=result.date.isoformat(timespec="seconds"),
-        interval=(times.low_ms, times.high_ms),
-        parts=measured.parts.model_dump(),
-        photo=measured.photo,
-        verdict=None,
-    )
-    if budget and row["device_class"] in budget.latency:
-        (gate,) = (g for g in browser_gates(budget, [row]) if f" {row['device_class']} " in g.name)
-        row["verdict"] = gate.model_dump()
-    return row
-
-
-def _batch(path: Path) -> int:
-    file = read_tflite(path)
-    shape = file.tensors[file.inputs[0]].shape
-    return shape[0] if shape else 1

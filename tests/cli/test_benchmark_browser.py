@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in_phone import Phone
 
 from keras_faceattr.deploy.artifact import Artifact
 
@@ -111,6 +112,36 @@ def test_browsers_alone_need_no_measuring(benchmark, posted: Posted) -> None:
     assert "in browsers" in benchmark().out
 
 
+def test_a_result_is_a_row_beside_a_phones(benchmark, posted: Posted, phone: Phone, tmp_path: Path) -> None:
+    options = ("--benchmark-binary", phone.binary, "--budget", budget_file(tmp_path, 14))
+    done = benchmark("--import", posted(), *options, "--out", tmp_path / "out", "--json", device="android")
+    result = done.json()
+    own, browser = result["rows"]
+    assert done.code == 0 and result["browser"] == [browser] and "warnings" not in result
+    assert (own["model"], own["median_ms"]) == ("net.tflite", pytest.approx(5.29))
+    assert (browser["name"], browser["device"], browser["p50_ms"]) == ("net.tflite", "browser", 12.3)
+    # The phone's p90 lies below its p95 of 5.6 ms; the browser's of 14.5 ms proves nothing.
+    assert [(gate["name"], gate["met"]) for gate in result["verdicts"]["net.tflite"]] == [
+        ("p90 on pixel_4", True), ("p90 on pixel_4 (browser)", None)
+    ]  # fmt: skip
+    (written,) = (tmp_path / "out").iterdir()
+    assert json.loads(written.read_text(encoding="utf-8")) == {**own, "class": "pixel_4"}
+    shown = benchmark(*options, device="android").out
+    words = ["peak memory", "in browsers", "Chrome 141", "budget own", "p90 on pixel_4 ", "p90 on pixel_4 (browser)"]
+    places = [shown.index(text) for text in words]
+    assert places == sorted(places)
+
+
+def test_beside_a_phone_too_it_is_said_what_is_not_shown_or_judged(benchmark, posted: Posted, phone: Phone) -> None:
+    options = ("--benchmark-binary", phone.binary)
+    benchmark("--import", posted(sha256="ab" * 32), "--import", posted("b.json", verified=False), "--json")
+    other, unverified = benchmark(*options, "--json", device="android").json()["warnings"]
+    assert other == "not shown: 1 browser measurement of another net.tflite (another SHA-256)"
+    assert unverified.startswith("1 of 1 browser rows are unverified")
+    shown = " ".join(benchmark(*options, device="android").out.split())
+    assert f"warning: {other}" in shown and f"warning: {unverified}" in shown
+
+
 def test_hostile_names_are_shown_as_they_are_and_move_nothing(
     benchmark, posted: Posted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +216,13 @@ def test_a_result_of_another_file_is_not_shown_and_that_is_said(benchmark, poste
     host = benchmark(*ALONE, "--json", device="host").json()
     assert host["browser"] == [] and [row["device"] for row in host["rows"]] == ["host"]
     assert host["warnings"][1:] == ["not shown: 1 browser measurement of another net.tflite (another SHA-256)"]
+
+
+def test_a_damaged_model_is_told_before_what_browsers_did_not_measure(benchmark, model: Path) -> None:
+    model.write_bytes(model.read_bytes()[:-1000])
+    assert "net.tflite: the file is damaged" in benchmark().error
+    model.unlink()
+    assert "net.tflite: no such file" in benchmark().error
 
 
 def test_what_cannot_be_shown_is_one_line(cli: Cli, benchmark, posted: Posted, model: Path, tmp_path: Path) -> None:

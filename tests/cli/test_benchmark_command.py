@@ -168,6 +168,17 @@ def test_people_read_a_table_and_of_the_p90_that_it_was_not_measured(android) ->
     assert "p90 not measured" in text and "p95 5.60 ms" in text
 
 
+def test_without_results_of_browsers_nothing_stands_beside_the_phone(cli: Cli, phone: Phone, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    # Its bytes after the head are nothing: whether a file runs is the phone's to say.
+    options = ("--device", "android", "--benchmark-binary", phone.binary, "--results", tmp_path / "results")
+    result = cli("benchmark", phone.model, *options, "--json").json()
+    assert [row["model"] for row in result["rows"]] == ["tiny.tflite"]
+    assert {**result, "rows": []} == {"class": "pixel_4", "rows": [], "verdicts": {}, "browser": []}
+    shown = cli("benchmark", phone.model, *options)
+    assert shown.code == 0 and shown.out.strip().splitlines()[-1].split()[0] == "runtime"
+
+
 def printed(times: str) -> str:
     return PRINTED.replace("p5=5110 median=5290 p95=5600", times)
 

@@ -41,6 +41,7 @@ export class Benchmark {
         if (this.stopped) break;
         this.say(`Timing ${file.name} on ${threads} thread${threads > 1 ? 's' : ''} (${index + 1} of ${plan.length}) …`);
         const row = await app.engine.benchmark(file.number, threads, this.seconds ?? SECONDS);
+        if (rows.at(-1)?.sha256 !== row.sha256) body.append(titleRow(row.file));
         rows.push(row);
         body.append(tableRow(row));
       }
@@ -82,9 +83,15 @@ export function threadCounts({ build, cores }) {
 function tableRow(row) {
   const cells = PARTS.map((part) => {
     const times = row.parts[part];
-    return element('td', { textContent: times ? `${times.busy ? '! ' : ''}${times.p50_ms.toFixed(2)} (${times.p90_ms.toFixed(2)})` : '–' });
+    if (!times) return element('td', { textContent: '–' });
+    const text = `${times.busy ? '! ' : ''}${times.p50_ms.toFixed(2)} `;
+    return element('td', {}, text, element('small', { textContent: `(${times.p90_ms.toFixed(2)})` }));
   });
-  return element('tr', {}, element('td', { textContent: row.file }), element('td', { textContent: row.threads }), ...cells);
+  return element('tr', {}, element('td', { textContent: row.threads }), ...cells);
+}
+
+function titleRow(file) {
+  return element('tr', {}, element('th', { scope: 'rowgroup', colSpan: 1 + PARTS.length, textContent: file }));
 }
 
 async function result(app, rows) {

@@ -38,6 +38,12 @@ export class Live {
 
   async start() {
     this.say('');
+    this.byId('camera').disabled = true;
+    await this.open();
+    this.enable();
+  }
+
+  async open() {
     const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: this.facing };
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });

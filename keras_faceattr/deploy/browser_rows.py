@@ -1,0 +1,150 @@
+"""What browsers measured of files: rows beside those of a host or a phone, and what they say of a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_faceattr.deploy.benchmark import Row, file_names
+from keras_faceattr.deploy.browser_results import (
+    BrowserMeasurement,
+    BrowserResult,
+    read_bytes,
+    read_result,
+    saved_results,
+)
+from keras_faceattr.deploy.budget import Budget, speed_gates
+from keras_faceattr.deploy.devices import device_class, model_class
+from keras_faceattr.deploy.measured_file import MeasuredFile, model_file
+from keras_faceattr.deploy.sidecar import GateSpec
+from keras_faceattr.deploy.tflite_file import read_tflite
+from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.storage import sha256
+
+
+class BrowserRow(Row):
+    """A row whose times are those of the model alone in a browser; it has no ratios, nothing else ran beside it.
+
+    `title` says on what, `device_class` is the class of `export/devices` that the phone is of, `interval` the 95 %
+    interval of the median in ms, `parts` holds the times by part, `verdict` the limit of its class, where there is one.
+    """
+
+    title: str
+    device_class: str | None
+    build: str
+    isolated: bool
+    verified: bool
+    date: str
+    interval: tuple[float, float]
+    parts: dict[str, dict[str, Any] | None]
+    photo: str
+    verdict: dict[str, Any] | None
+
+
+def browser_rows(
+    folder: Path, models: Sequence[Path], budget: Budget | None = None
+) -> tuple[list[BrowserRow], list[str]]:
+    """Saved results of these very files, by SHA-256; the newest of each device, file and number of threads.
+
+    Returns:
+        Rows by file, device and threads, and warnings: damaged results, and results of another file of the same name.
+
+    Raises:
+        ArtifactError: a model that a browser measured is damaged, or its sidecar is.
+        OSError: a model cannot be read.
+    """
+    warnings, found = [], []
+    for path in saved_results(folder):
+        try:
+            found.append(read_result(read_bytes(path), str(path)))
+        except BenchmarkError as error:
+            warnings.append(f"not shown: {error}")
+    found.sort(key=lambda result: result.date)
+    rows: list[BrowserRow] = []
+    for path, name in zip(models, file_names(models), strict=True):
+        digest = sha256(path)
+        newest = {
+            (result.device.model_dump_json(exclude={"battery", "screen", "isolated"}), row.threads): (result, row)
+            for result in found
+            for row in result.rows
+            if row.sha256 == digest
+        }
+        # A file that no browser measured may hold what only its device can read.
+        if newest:
+            file = model_file(path, name)
+            rows += sorted(
+                (_row(file, *pair, budget) for pair in newest.values()), key=lambda row: (row["title"], row["threads"])
+            )
+        others = sum(row.file == path.name and row.sha256 != digest for result in found for row in result.rows)
+        if others:
+            measured = f"{others} browser measurement{'s' * (others > 1)}"
+            warnings.append(f"not shown: {measured} of another {name} (another SHA-256)")
+    return rows, warnings
+
+
+def browser_gates(budget: Budget, rows: Sequence[BrowserRow]) -> list[GateSpec]:
+    """Verdicts on a file's time by what browsers measured, for each class of phones that the budget speaks of.
+
+    The budget means native time on one thread, and a browser is slower: a limit that is kept in the browser is kept,
+    and one that is not kept there is not measured, never failed. A row that is not verified says nothing.
+
+    Args:
+        rows: of one file.
+    """
+    gates = []
+    for device in budget.latency:
+        if device_class(device).kind != "android":
+            continue
+        times = [
+            row["p90_ms"] for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1
+        ]
+        least = min(times, default=None)
+        (gate,) = (g for g in speed_gates(budget, {}, {device: (None, least)}) if g.name == f"p90 on {device}")
+        gates.append(gate.model_copy(update={"name": f"{gate.name} (browser)"}))
+    return gates
+
+
+def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement, budget: Budget | None) -> BrowserRow:
+    times, device = measured.parts.model, result.device
+    row = BrowserRow(
+        name=file.name,
+        kind=file.kind,
+        precision=file.precision,
+        reference_precision=file.reference_precision,
+        side=file.side,
+        device="browser",
+        threads=measured.threads,
+        file_bytes=file.cost.file_bytes,
+        macs=file.cost.macs,
+        parameters=file.cost.parameters,
+        metrics=file.metrics,
+        p50_ms=times.p50_ms,
+        p90_ms=times.p90_ms,
+        images_per_s=1e3 * _batch(file.path) / times.p50_ms,
+        batch=_batch(file.path),
+        runs=times.runs,
+        spread=(times.p90_ms - times.p50_ms) / times.p50_ms,
+        busy=times.busy,
+        ratios={},
+        title=device.title,
+        device_class=model_class(device.model_name or ""),
+        build=result.runtime.build,
+        isolated=device.isolated,
+        verified=measured.verified,
+        date=result.date.isoformat(timespec="seconds"),
+        interval=(times.low_ms, times.high_ms),
+        parts=measured.parts.model_dump(),
+        photo=measured.photo,
+        verdict=None,
+    )
+    if budget and row["device_class"] in budget.latency:
+        (gate,) = (g for g in browser_gates(budget, [row]) if f" {row['device_class']} " in g.name)
+        row["verdict"] = gate.model_dump()
+    return row
+
+
+def _batch(path: Path) -> int:
+    file = read_tflite(path)
+    shape = file.tensors[file.inputs[0]].shape
+    return shape[0] if shape else 1
