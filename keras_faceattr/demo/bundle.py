@@ -30,8 +30,11 @@ INDEX = "data/demo.json"
 WORKER = "sw.js"
 """The service worker, which a browser keeps by rules of its own."""
 
-SHAPES = {"live": ((320, 320), (16, 4)), "photo": ((640, 640), (32, 8))}
-"""Photo in pixels, and windows that R-Net and O-Net look at in one call, by use of a detector."""
+SHAPES = {"live": ((320, 320), (16, 4)), "photo": ((640, 640), (16, 4))}
+"""Photo in pixels, and windows that R-Net and O-Net look at in one call, by use of a detector.
+
+With the same windows these two nets are the same files, which the page fetches once.
+"""
 
 NO_PART_OF_THE_PAGE = re.compile(r"(^|/)(\.|__pycache__/)|\.pyc?$|^(android|vendor|data)/|^README")
 GOLDEN = re.compile(r"(photos/)?[0-9]+\.png|(expected|photos)\.json")

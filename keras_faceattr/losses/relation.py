@@ -88,8 +88,25 @@ def relation_loss(
     Source: OBRL, eq. 2 and 3.
     """
     known = defined > 0
-    pulled = ops.cast((relations >= positive) & known, probabilities.dtype)
-    pushed = ops.cast((relations <= negative) & known, probabilities.dtype)
-    apart = ops.square(ops.expand_dims(probabilities, 2) - ops.expand_dims(probabilities, 1))
-    pairs = pulled * apart + pushed * ops.square(1.0 - apart)
-    return ops.sum(pairs, axis=(1, 2)) / (2.0 * probabilities.shape[-1] ** 2)
+    pulled, pushed = (
+        _either_way(ops.cast(chosen & known, "float32")) for chosen in (relations >= positive, relations <= negative)
+    )
+    # The powers of pᵢ − pⱼ are multiplied out to products of matrices: M² numbers a photo would take far longer.
+    p = ops.cast(probabilities, "float32")
+    square, fourth, one = ops.square(p), ops.square(ops.square(p)), ops.ones_like(p)
+    together = 2 * (_form(square, pulled, one) - _form(p, pulled, p))
+    apart = 2 * (_form(square, pushed, one) - _form(p, pushed, p))
+    apart_squared = (
+        2 * _form(fourth, pushed, one) - 8 * _form(p * square, pushed, p) + 6 * _form(square, pushed, square)
+    )
+    return (together + ops.sum(pushed) - 2 * apart + apart_squared) / (2.0 * p.shape[-1] ** 2)
+
+
+def _either_way(pairs: Tensor) -> Tensor:
+    """A pair and its reverse add the same."""
+    return (pairs + ops.transpose(pairs)) / 2
+
+
+def _form(left: Tensor, pairs: Tensor, right: Tensor) -> Tensor:
+    """(batch,) leftᵀ · pairs · right, row by row."""
+    return ops.sum(left * ops.matmul(right, pairs), axis=-1)

@@ -30,5 +30,6 @@ export class Engine {
   start(base, site) { return this.call('start', [base, site]); }
   open(number) { return this.call('open', [number]); }
   look(number, bitmap, which) { return this.call('look', [number, bitmap, which], [bitmap]); }
+  needed() { return this.call('needed', []); }
   benchmark(number, threads, seconds) { return this.call('benchmark', [number, threads, seconds]); }
 }

@@ -114,11 +114,12 @@ async function keepOffline(app) {
     return;
   }
   const build = { threaded: 'litert_wasm_threaded', single: 'litert_wasm_internal', compat: 'litert_wasm_compat' }[app.runtime.build];
-  const urls = app.site.files.filter((url) => !url.includes('/wasm/') || url.includes(build));
+  const page = app.site.files.filter((url) => !url.startsWith('data/') && (!url.includes('/wasm/') || url.includes(build)));
+  const urls = [...page, ...(await app.engine.needed()), 'data/demo.json'];
   navigator.serviceWorker.addEventListener('message', ({ data }) => {
     if (data?.kept) document.documentElement.dataset.offline = 'ready';
   });
-  registration.active.postMessage({ call: 'keep', urls: [...urls, 'data/demo.json'] });
+  registration.active.postMessage({ call: 'keep', urls });
 }
 
 const app = new App();

@@ -121,7 +121,7 @@ def test_photos_become_rows_of_a_csv_that_agree_with_python(address: str, open_p
     photos = {f"{i}.png": draw_scene(555, i, 480, 560, faces=1 + i)[0] for i in range(2)}
     files = [photo_file(name, pixels) for name, pixels in photos.items()]
     page.set_input_files("#files", files)
-    until(page, "#photo-status", "2 of 2")
+    until(page, "#photo-status", "2 of 2 photos looked at")
     rows = saved_rows(page)
     model, cropper = face_file.model(), Cropper(face_file.sidecar.crop_spec(), "all")
     for name, pixels in photos.items():
@@ -146,7 +146,7 @@ def test_rubbish_among_photos_is_named_and_the_others_are_still_looked_at(addres
     good, _ = draw_scene(555, 0, 300, 400)
     rubbish = {"name": "a.heic", "mimeType": "image/heic", "buffer": b"no picture"}
     page.set_input_files("#files", [rubbish, photo_file(hostile, good), photo_file("=cmd.png", good[:40, :40])])
-    until(page, "#photo-status", "2 of 3")
+    until(page, "#photo-status", "2 of 3 photos looked at")
     assert "HEIC" in page.inner_text("#photos li:nth-child(1) .bad")
     assert page.inner_text("#photos li:nth-child(2) h2") == hostile
     assert page.title() == "Face attributes on this device"

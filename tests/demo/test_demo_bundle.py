@@ -70,8 +70,8 @@ def test_a_detector_is_built_once_for_each_spec_and_use(
     site = build_site(tmp_path / "site", models, post=True, say=said.append)
     build_site(tmp_path / "again", models, post=True, say=said.append)
     assert detectors == [
-        ((320, 320), DetectorSpec(20), (16, 4)), ((640, 640), DetectorSpec(20), (32, 8)),
-        ((320, 320), DetectorSpec(40), (16, 4)), ((640, 640), DetectorSpec(40), (32, 8)),
+        ((320, 320), DetectorSpec(20), (16, 4)), ((640, 640), DetectorSpec(20), (16, 4)),
+        ((320, 320), DetectorSpec(40), (16, 4)), ((640, 640), DetectorSpec(40), (16, 4)),
     ]  # fmt: skip
     assert len(said) == 4
     assert [row["detector"] for row in index_of(site.folder)["artifacts"]] == ["0", "0", "1"]

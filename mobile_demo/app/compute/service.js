@@ -13,6 +13,7 @@ export class Service {
   constructor() {
     this.entries = new Map();
     this.kept = new Map();
+    this.used = new Set();
     this.canvas = new OffscreenCanvas(1, 1);
     this.small = new OffscreenCanvas(1, 1);
   }
@@ -201,13 +202,23 @@ export class Service {
     const info = await this.json(`${folder}detector.json`);
     if (info.format !== 1) throw new Error(`detector.json of format ${info.format} is newer than this page`);
     const nets = {};
-    for (const [name, { file }] of Object.entries(info.nets)) {
-      nets[name] = await Net.load(await this.bytes(folder + file), threads);
+    for (const [name, { file, sha256 }] of Object.entries(info.nets)) {
+      // Detectors for photos of other sizes share two of their nets.
+      nets[name] = await this.once(`net ${sha256} ${threads}`, async () => Net.load(await this.bytes(folder + file), threads));
     }
     return new Detector(info, nets);
   }
 
+  // Addresses of all that this page needed, with both detectors: what it needs without the network.
+  async needed() {
+    for (const key of Object.keys(this.site.detectors)) {
+      for (const which of Object.keys(this.site.detectors[key])) await this.detector(key, which);
+    }
+    return [...this.used];
+  }
+
   async fetched(url) {
+    this.used.add(url);
     const response = await fetch(new URL(url, this.base));
     if (!response.ok) throw new Error(`${url} is missing (${response.status}): serve the whole folder of the demo`);
     return response;
