@@ -215,7 +215,10 @@ def test_a_result_of_another_file_is_not_shown_and_that_is_said(benchmark, poste
     assert "not shown: 1 browser measurement of another net.tflite (another SHA-256)" in told
     host = benchmark(*ALONE, "--json", device="host").json()
     assert host["browser"] == [] and [row["device"] for row in host["rows"]] == ["host"]
-    assert host["warnings"][1:] == ["not shown: 1 browser measurement of another net.tflite (another SHA-256)"]
+    # A busy machine is warned of too.
+    assert [line for line in host["warnings"] if "browser" in line] == [
+        "not shown: 1 browser measurement of another net.tflite (another SHA-256)"
+    ]
 
 
 def test_a_damaged_model_is_told_before_what_browsers_did_not_measure(benchmark, model: Path) -> None:
