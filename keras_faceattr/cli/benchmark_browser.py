@@ -122,4 +122,4 @@ def print_table(table: Table) -> None:
 
 def _warn(console: Console, lines: list[str]) -> None:
     for line in lines:
-        console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)
+        console.print(f"warning: {line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
