@@ -33,7 +33,7 @@ quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it
 test: $(STAMP)  ## Run all tests; those in a browser where Chromium is or can be installed
 	sh .ci/chromium.sh
 	$(BIN)/python -m keras_faceattr.demo.vendor
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
