@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,14 @@ def photo_recipes() -> list[str]:
     from keras_faceattr.recipes import experiment_kind, recipe_names
 
     return [name for name in recipe_names() if experiment_kind(name) == "photos"]
+
+
+def frameworks_after(code: str) -> str:
+    """What a child process that runs `code` prints, and last which frameworks it has imported by then."""
+    code = f"import sys; {code}\nprint(sorted({{'tensorflow', 'keras', 'jax'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 CommandLine = Callable[..., tuple[int, str, str]]

@@ -1,11 +1,10 @@
 """Imports point one way, from the command line down to the words that every part speaks."""
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from small import frameworks_after
 
 import keras_faceattr
 
@@ -88,12 +87,7 @@ def test_no_module_imports_legacy_keras_or_its_model_optimization() -> None:
 
 
 def test_help_and_reading_data_import_neither_tensorflow_nor_keras() -> None:
-    code = (
-        "import sys, keras_faceattr.cli.app, keras_faceattr.cli.inspect;"
-        "print(sorted({'tensorflow', 'keras', 'jax'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "[]"
+    assert frameworks_after("import keras_faceattr.cli.app, keras_faceattr.cli.inspect") == "[]"
 
 
 def test_no_module_is_a_drawer_for_leftovers() -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, split, whole_number
 from keras_faceattr.deploy.android import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
-from keras_faceattr.deploy.budget import Budget, speed_gates
+from keras_faceattr.deploy.budget import Budget, latency_gates
 from keras_faceattr.deploy.devices import class_of
 from keras_faceattr.deploy.sidecar import GateSpec
 from keras_faceattr.errors import BenchmarkError
@@ -78,5 +78,4 @@ def _gates(budget: Budget, measurement: AndroidMeasurement, found: str | None) -
     """Of the times on a phone. The budget speaks of one thread; a p90 that the binary does not print has bounds."""
     p90 = measurement.p90_ms
     bounds = (p90, p90) if p90 is not None else (measurement.median_ms, measurement.p95_ms)
-    gates = speed_gates(budget, {}, {found: bounds} if found and measurement.threads == 1 else {})
-    return [gate for gate in gates if gate.name.startswith("p90")]
+    return latency_gates(budget, {found: bounds} if found and measurement.threads == 1 else {})

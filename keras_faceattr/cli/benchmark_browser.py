@@ -11,6 +11,7 @@ from rich.text import Text
 
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdicts
 from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.results import print_table
 from keras_faceattr.deploy.browser_results import read_bytes, read_result, save_result
 from keras_faceattr.deploy.browser_rows import BrowserRow, browser_gates, browser_rows
 from keras_faceattr.deploy.budget import Budget
@@ -21,7 +22,6 @@ from keras_faceattr.storage import sha256
 
 BROWSER = "browser"
 """In place of a device: show what browsers measured, and measure nothing."""
-MAX_WIDTH = 1000
 
 
 def import_results(options: BenchmarkOptions) -> None:
@@ -113,11 +113,6 @@ def _print_browsers(rows: list[BrowserRow]) -> None:
             "yes" if row["verified"] else "NO",
         )
     print_table(table)
-
-
-def print_table(table: Table) -> None:
-    """Rather lines that the terminal breaks than numbers that are cut off."""
-    Console(width=max(Console().width, Console(width=MAX_WIDTH).measure(table).maximum)).print(table)
 
 
 def _warn(console: Console, lines: list[str]) -> None:

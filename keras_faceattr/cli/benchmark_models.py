@@ -16,10 +16,10 @@ from keras_faceattr.cli.benchmark_browser import (
     add_browsers,
     benchmark_browser,
     import_results,
-    print_table,
     show,
 )
 from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, split, whole_number
+from keras_faceattr.cli.results import print_table
 from keras_faceattr.deploy.artifact import load_artifact
 from keras_faceattr.deploy.benchmark import Row, benchmark_models, write_result
 from keras_faceattr.deploy.budget import Bounds, Budget, file_gates, load_budget, speed_gates

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.results import say
 from keras_faceattr.demo.address import is_local, network_address, qr_code, url_of
 from keras_faceattr.demo.bundle import Site, build_site
 from keras_faceattr.demo.certificate import certificate_file, fingerprint
@@ -46,15 +47,15 @@ def run_demo(options: DemoOptions) -> None:
     ):
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            site = build_site(Path(folder) / "site", options.artifacts, post=True, say=_say)
+            site = build_site(Path(folder) / "site", options.artifacts, post=True, say=say)
             _announce(options, site, server.port, network, certificate)
             server.serve(site.folder)
         except KeyboardInterrupt:
-            _say("stopped")
+            say("stopped")
 
 
 def _build(folder: Path, options: DemoOptions) -> None:
-    site = build_site(folder, options.artifacts, post=False, say=_say)
+    site = build_site(folder, options.artifacts, post=False, say=say)
     size = sum(path.stat().st_size for path in (folder / url for url in site.files))
     if options.json:
         print_json({"folder": str(folder), "version": site.version, "artifacts": site.names, "bytes": size})
@@ -121,7 +122,3 @@ def _interrupt(*_: object) -> None:
 
 def _print(line: str) -> None:
     print(line, flush=True)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -14,12 +14,18 @@ from keras_faceattr.tasks import Task
 
 WIDTH = 120
 """Of tables that do not go to a terminal."""
+MAX_WIDTH = 1000
 
 
 def wide_console(**options: Any) -> Console:
     """A console that is as wide as its terminal, or wide enough for tables with intervals where there is none."""
     console = Console(**options)
     return console if console.is_terminal else Console(width=WIDTH, **options)
+
+
+def print_table(table: Table) -> None:
+    """Rather lines that the terminal breaks than numbers that are cut off."""
+    Console(width=max(Console().width, Console(width=MAX_WIDTH).measure(table).maximum)).print(table)
 
 
 def say(line: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from keras_faceattr.demo.contents import TEXT, TYPES, Contents
+from keras_faceattr.deploy.browser_results import MAX_BYTES
 from keras_faceattr.errors import DemoError, FaceAttrError
 
 POLICY = (
@@ -41,7 +42,6 @@ HEADERS = {
 """Of every answer."""
 
 RESULTS = "/results"
-LARGEST_RESULT = 256 * 1024
 
 SILENT_S = 30
 """A client that says nothing for so long is let go."""
@@ -177,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self._length()
         if length is None:
             self._say(HTTPStatus.LENGTH_REQUIRED)
-        elif length > LARGEST_RESULT:
+        elif length > MAX_BYTES:
             self._say(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             self._take(self.rfile.read(length))
@@ -223,7 +223,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _drop_body(self) -> None:
         """Reads a small body away: closing on unread bytes could cost the client our answer."""
-        self.rfile.read(min(self._length() or 0, 4 * LARGEST_RESULT))
+        self.rfile.read(min(self._length() or 0, 4 * MAX_BYTES))
 
     def _length(self) -> int | None:
         """Of the body; None where the request does not say it."""

@@ -19,29 +19,50 @@ from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.storage import write_json
 
 
-class Row(TypedDict):
-    """A file on a number of threads.
-
-    `kind` is `model` or `reference`; `device` is `host`, or `browser` for a `browser_rows.BrowserRow`; `metrics` is
-    None where none was measured; `ratios` says by reference net how many times more images a second this file takes
-    than a net of `reference_precision` in the same run, on as many threads and at the same input side.
-    """
+class FileColumns(TypedDict):
+    """What a row says of its file; `kind` is `model` or `reference`, `metrics` None where none was measured."""
 
     name: str
     kind: str
     precision: str
     reference_precision: str
     side: int | None
-    device: str
-    threads: int
     file_bytes: int
     macs: int
     parameters: int
     metrics: list[Metric] | None
+    batch: int
+
+
+def file_columns(file: MeasuredFile) -> FileColumns:
+    """What a row says of its file."""
+    return FileColumns(
+        name=file.name,
+        kind=file.kind,
+        precision=file.precision,
+        reference_precision=file.reference_precision,
+        side=file.side,
+        file_bytes=file.cost.file_bytes,
+        macs=file.cost.macs,
+        parameters=file.cost.parameters,
+        metrics=file.metrics,
+        batch=file.batch,
+    )
+
+
+class Row(FileColumns):
+    """A file on a number of threads.
+
+    `device` is `host`, or `browser` for a `browser_rows.BrowserRow`; `ratios` says by reference net how many times more
+    images a second this file takes than a net of `reference_precision` in the same run, on as many threads and at the
+    same input side.
+    """
+
+    device: str
+    threads: int
     p50_ms: float
     p90_ms: float
     images_per_s: float
-    batch: int
     runs: int
     spread: float
     busy: bool
@@ -141,21 +162,12 @@ def _rows(entries: list[MeasuredFile], latencies: list[Latency], threads: int) -
         }
         rows.append(
             Row(
-                name=entry.name,
-                kind=entry.kind,
-                precision=entry.precision,
-                reference_precision=entry.reference_precision,
-                side=entry.side,
+                **file_columns(entry),
                 device="host",
                 threads=threads,
-                file_bytes=entry.cost.file_bytes,
-                macs=entry.cost.macs,
-                parameters=entry.cost.parameters,
-                metrics=entry.metrics,
                 p50_ms=latency.p50_ms,
                 p90_ms=latency.p90_ms,
                 images_per_s=latency.images_per_s,
-                batch=latency.batch,
                 runs=latency.runs,
                 spread=latency.spread,
                 busy=latency.busy,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_faceattr.deploy.benchmark import Row, file_names
+from keras_faceattr.deploy.benchmark import Row, file_columns, file_names
 from keras_faceattr.deploy.browser_results import (
     BrowserMeasurement,
     BrowserResult,
@@ -14,11 +14,10 @@ from keras_faceattr.deploy.browser_results import (
     read_result,
     saved_results,
 )
-from keras_faceattr.deploy.budget import Budget, speed_gates
+from keras_faceattr.deploy.budget import Budget, LatencyLimit, latency_gate
 from keras_faceattr.deploy.devices import device_class, model_class
 from keras_faceattr.deploy.measured_file import MeasuredFile, model_file
 from keras_faceattr.deploy.sidecar import GateSpec
-from keras_faceattr.deploy.tflite_file import read_tflite
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.storage import sha256
 
@@ -92,37 +91,26 @@ def browser_gates(budget: Budget, rows: Sequence[BrowserRow]) -> list[GateSpec]:
     Args:
         rows: of one file.
     """
-    gates = []
-    for device in budget.latency:
-        if device_class(device).kind != "android":
-            continue
-        times = [
-            row["p90_ms"] for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1
-        ]
-        least = min(times, default=None)
-        (gate,) = (g for g in speed_gates(budget, {}, {device: (None, least)}) if g.name == f"p90 on {device}")
-        gates.append(gate.model_copy(update={"name": f"{gate.name} (browser)"}))
-    return gates
+    return [
+        _gate(device, limit, rows) for device, limit in budget.latency.items() if device_class(device).kind == "android"
+    ]
+
+
+def _gate(device: str, limit: LatencyLimit, rows: Sequence[BrowserRow]) -> GateSpec:
+    times = [row["p90_ms"] for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1]
+    gate = latency_gate(device, limit, (None, min(times, default=None)))
+    return gate.model_copy(update={"name": f"{gate.name} (browser)"})
 
 
 def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement, budget: Budget | None) -> BrowserRow:
     times, device = measured.parts.model, result.device
     row = BrowserRow(
-        name=file.name,
-        kind=file.kind,
-        precision=file.precision,
-        reference_precision=file.reference_precision,
-        side=file.side,
+        **file_columns(file),
         device="browser",
         threads=measured.threads,
-        file_bytes=file.cost.file_bytes,
-        macs=file.cost.macs,
-        parameters=file.cost.parameters,
-        metrics=file.metrics,
         p50_ms=times.p50_ms,
         p90_ms=times.p90_ms,
-        images_per_s=1e3 * _batch(file.path) / times.p50_ms,
-        batch=_batch(file.path),
+        images_per_s=1e3 * file.batch / times.p50_ms,
         runs=times.runs,
         spread=(times.p90_ms - times.p50_ms) / times.p50_ms,
         busy=times.busy,
@@ -138,13 +126,7 @@ def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement
         photo=measured.photo,
         verdict=None,
     )
-    if budget and row["device_class"] in budget.latency:
-        (gate,) = (g for g in browser_gates(budget, [row]) if f" {row['device_class']} " in g.name)
-        row["verdict"] = gate.model_dump()
+    device_name = row["device_class"]
+    if budget and device_name in budget.latency:
+        row["verdict"] = _gate(device_name, budget.latency[device_name], [row]).model_dump()
     return row
-
-
-def _batch(path: Path) -> int:
-    file = read_tflite(path)
-    shape = file.tensors[file.inputs[0]].shape
-    return shape[0] if shape else 1

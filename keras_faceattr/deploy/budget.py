@@ -152,17 +152,23 @@ def speed_gates(budget: Budget, ratios: dict[str, float], p90_ms: dict[str, Boun
                 met=None if ratio is None else ratio >= speed_up.minimum,
             )
         )
-    for device, latency in budget.latency.items():
-        low, high = p90_ms.get(device, (None, None))
-        known = [f"{value:.1f} ms" for value in (low, high) if value is not None]
-        below = high is not None and high <= latency.max_p90_ms
-        above = low is not None and low > latency.max_p90_ms
-        gates.append(
-            GateSpec(
-                name=f"p90 on {device}",
-                limit=f"≤ {latency.max_p90_ms:g} ms",
-                measured=" to ".join(dict.fromkeys(known)) or NOT_MEASURED,
-                met=True if below else False if above else None,
-            )
-        )
-    return gates
+    return [*gates, *latency_gates(budget, p90_ms)]
+
+
+def latency_gates(budget: Budget, p90_ms: dict[str, Bounds]) -> list[GateSpec]:
+    """Verdicts on the time of one thread, by class of devices; see `speed_gates`."""
+    return [latency_gate(device, limit, p90_ms.get(device, (None, None))) for device, limit in budget.latency.items()]
+
+
+def latency_gate(device: str, limit: LatencyLimit, bounds: Bounds) -> GateSpec:
+    """Verdict on one class of devices."""
+    low, high = bounds
+    known = [f"{value:.1f} ms" for value in (low, high) if value is not None]
+    below = high is not None and high <= limit.max_p90_ms
+    above = low is not None and low > limit.max_p90_ms
+    return GateSpec(
+        name=f"p90 on {device}",
+        limit=f"≤ {limit.max_p90_ms:g} ms",
+        measured=" to ".join(dict.fromkeys(known)) or NOT_MEASURED,
+        met=True if below else False if above else None,
+    )

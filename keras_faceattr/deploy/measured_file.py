@@ -32,6 +32,7 @@ class MeasuredFile:
         kind: `model` or `reference`.
         precision: what most of it computes on; see `precision_of`.
         side: of its square RGB input in pixels; None where it takes something else.
+        batch: photos of one invocation.
         metrics: of the sidecar; None where it has none.
     """
 
@@ -40,6 +41,7 @@ class MeasuredFile:
     kind: str
     precision: str
     side: int | None
+    batch: int
     cost: Cost
     metrics: list[Metric] | None
 
@@ -71,7 +73,8 @@ def measured_file(path: Path, name: str, kind: str, metrics: list[Metric] | None
         raise ArtifactError(f"{path}: {error}") from error
     shape = file.tensors[file.inputs[0]].shape if file.inputs else ()
     square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
-    return MeasuredFile(path, name, kind, precision_of(file), shape[1] if square else None, cost, metrics)
+    side, batch = shape[1] if square else None, shape[0] if shape else 1
+    return MeasuredFile(path, name, kind, precision_of(file), side, batch, cost, metrics)
 
 
 def _sidecar_metrics(path: Path) -> list[Metric] | None:

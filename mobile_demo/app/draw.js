@@ -5,6 +5,8 @@ import { said } from './compute/outputs.js';
 const SVG = 'http://www.w3.org/2000/svg';
 const LINE = '#ffd166';
 
+export const byId = (id) => document.getElementById(id);
+
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
@@ -25,7 +27,7 @@ export function drawFaces(context, { width, height, faces, whole }, mirrored = f
     context.strokeRect(left, top, wide, high);
     context.setLineDash([]);
   }
-  faces.forEach(({ box: [left, top, right, bottom], points }, i) => {
+  faces.forEach(({ number, box: [left, top, right, bottom], points }) => {
     context.strokeStyle = context.fillStyle = LINE;
     const x = Math.min(across(left), across(right));
     context.strokeRect(x, top, right - left, bottom - top);
@@ -34,26 +36,26 @@ export function drawFaces(context, { width, height, faces, whole }, mirrored = f
       context.arc(across(u), v, 2 * unit, 0, 7);
       context.fill();
     }
-    if (faces.length > 1) context.fillText(String(i + 1), x + 3 * unit, top + 13 * unit);
+    if (faces.length > 1) context.fillText(String(number), x + 3 * unit, top + 13 * unit);
   });
 }
 
 // A card a face, or one of the whole picture.
 export function cards(seen) {
   const shown = seen.faces.filter((face) => face.readings);
-  const made = shown.map((face) => {
-    const title = shown.length > 1 ? `Face ${seen.faces.indexOf(face) + 1}` : 'Face';
-    return card(`${title} (${Math.round(100 * face.score)} %)`, face.readings);
+  const made = shown.map(({ number, score, readings }) => {
+    const title = shown.length > 1 ? `Face ${number}` : 'Face';
+    return card(`${title} (${Math.round(100 * score)} %)`, readings);
   });
   if (seen.whole) made.push(card('The dashed part of the picture', seen.whole.readings));
   return made;
 }
 
-export function card(title, readings) {
+function card(title, readings) {
   return element('article', { className: 'card' }, element('h2', { textContent: title }), list(readings));
 }
 
-export function list(readings) {
+function list(readings) {
   const rows = readings.flatMap((one) => {
     const value = element('dd', {}, said(one));
     value.dataset.task = one.task;

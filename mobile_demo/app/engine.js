@@ -30,6 +30,7 @@ export class Engine {
   start(base, site) { return this.call('start', [base, site]); }
   open(number) { return this.call('open', [number]); }
   look(number, bitmap, which) { return this.call('look', [number, bitmap, which], [bitmap]); }
+  checkDetector(key, which) { return this.call('checkDetector', [key, which]); }
   needed() { return this.call('needed', []); }
   benchmark(number, threads, seconds) { return this.call('benchmark', [number, threads, seconds]); }
 }

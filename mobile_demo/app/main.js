@@ -1,12 +1,10 @@
 // The page: opens the files that it was given, checks them, and hands them to the three views.
 
-import { element } from './draw.js';
+import { byId, element } from './draw.js';
 import { Engine } from './engine.js';
 import { Benchmark, device } from './views/benchmark.js';
 import { Live } from './views/live.js';
 import { Photo } from './views/photo.js';
-
-const byId = (id) => document.getElementById(id);
 
 class App {
   constructor() {
@@ -69,7 +67,7 @@ async function readSite() {
 }
 
 // A title and what was measured.
-export function verdictOf({ error, crops, photos }) {
+function verdictOf({ error, crops, photos }) {
   if (error) return ['Not opened', error];
   const refused = 'Not verified: it predicts nothing here';
   const size = Number.isFinite(crops.worst) ? `differ from Python by ${crops.worst.toPrecision(2)} of what is allowed` : 'give no number';
@@ -113,8 +111,7 @@ async function keepOffline(app) {
     location.reload();
     return;
   }
-  const build = { threaded: 'litert_wasm_threaded', single: 'litert_wasm_internal', compat: 'litert_wasm_compat' }[app.runtime.build];
-  const page = app.site.files.filter((url) => !url.startsWith('data/') && (!url.includes('/wasm/') || url.includes(build)));
+  const page = app.site.files.filter((url) => !url.startsWith('data/') && !url.includes('/wasm/'));
   const urls = [...page, ...(await app.engine.needed()), 'data/demo.json'];
   navigator.serviceWorker.addEventListener('message', ({ data }) => {
     if (data?.kept) document.documentElement.dataset.offline = 'ready';

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,19 +72,16 @@ def test_what_was_not_taken_is_said_and_can_be_saved(site: Path, open_page: Open
         save_result(body, folder)
         raise BenchmarkError("the folder is full")
 
-    index = site / "data" / "demo.json"
-    before = index.read_text(encoding="utf-8")
-    index.write_text(json.dumps({**json.loads(before), "post": True}), encoding="utf-8")
-    try:
-        with served(site, lambda body: refuse(body)) as url:
-            page = open_page(url)
-            run_benchmark(page)
-            page.click("#send")
-            assert "the folder is full" in page.locator("#benchmark-status", has_text="not sent").inner_text()
-            with page.expect_download() as download:
-                page.click("#save")
-            saved = Path(download.value.path()).read_bytes()
-    finally:
-        index.write_text(before, encoding="utf-8")
+    own = shutil.copytree(site, tmp_path / "site")
+    index = own / "data" / "demo.json"
+    index.write_text(json.dumps({**json.loads(index.read_text(encoding="utf-8")), "post": True}), encoding="utf-8")
+    with served(own, refuse) as url:
+        page = open_page(url)
+        run_benchmark(page)
+        page.click("#send")
+        assert "the folder is full" in page.locator("#benchmark-status", has_text="not sent").inner_text()
+        with page.expect_download() as download:
+            page.click("#save")
+        saved = Path(download.value.path()).read_bytes()
     assert len(read_result(saved, "saved").rows) >= 3
     assert len(list(folder.iterdir())) == 1

@@ -16,6 +16,7 @@ from small_site import write_files
 
 from keras_faceattr.demo.certificate import certificate_file
 from keras_faceattr.demo.server import DemoServer
+from keras_faceattr.deploy.browser_results import MAX_BYTES
 from keras_faceattr.errors import BenchmarkError, DemoError
 
 TYPES = {
@@ -188,7 +189,7 @@ def test_a_result_from_the_page_is_taken(client: Client) -> None:
         ({**JSON, "Origin": "http://127.0.0.1:1"}, b'{"a": 1}', 403),
         ({"Content-Type": "text/plain"}, b'{"a": 1}', 415),
         ({}, b'{"a": 1}', 415),
-        (JSON, b" " * (256 * 1024 + 1), 413),
+        (JSON, b" " * (MAX_BYTES + 1), 413),
         ({**JSON, "Content-Length": "9" * 5000}, b"x", 413),
         ({**JSON, "Content-Length": "-1"}, b"", 411),
         ({**JSON, "Content-Length": "٣"}, b"", 411),
@@ -205,7 +206,7 @@ def test_a_result_from_elsewhere_of_another_kind_or_too_large_is_not(
 
 
 def test_the_largest_result_is_taken(client: Client) -> None:
-    assert client.ask("POST", "/results", JSON, b" " * (256 * 1024))[0] == 201
+    assert client.ask("POST", "/results", JSON, b" " * MAX_BYTES)[0] == 201
 
 
 def test_what_is_no_result_gets_the_reason_in_one_line(client: Client) -> None:

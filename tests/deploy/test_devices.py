@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small import frameworks_after
 
 from keras_faceattr.deploy.android import AndroidDevice
 from keras_faceattr.deploy.devices import DEVICE_FOLDER, class_of, device_class, device_classes, read_device_class
@@ -110,9 +109,4 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_measuring_a_phone_imports_no_framework() -> None:
-    code = (
-        "import sys, keras_faceattr.deploy.devices, keras_faceattr.deploy.android;"
-        "print(sorted({'tensorflow', 'keras', 'jax'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "[]"
+    assert frameworks_after("import keras_faceattr.deploy.devices, keras_faceattr.deploy.android") == "[]"

@@ -6,7 +6,7 @@ import { area } from './boxes.js';
 import { cubicWeights, resize } from './resize.js';
 
 const OUTSIDE = 127;
-export const FACE_METHODS = ['five_points', 'face_box'];
+const FACE_METHODS = ['five_points', 'face_box'];
 const METHODS = [...FACE_METHODS, 'centre_square', 'whole_photo'];
 const INTERPOLATIONS = ['area', 'bilinear', 'cubic'];
 
@@ -53,13 +53,13 @@ export function seenPart(spec, { height, width }) {
   return { top: Math.floor((height - side) / 2), left: Math.floor((width - side) / 2), height: side, width: side };
 }
 
-export function squareMap(left, top, width, height, size) {
+function squareMap(left, top, width, height, size) {
   const [x, y] = [size / width, size / height];
   return [[x, 0, -left * x + x / 2 - 0.5], [0, y, -top * y + y / 2 - 0.5]];
 }
 
 // Turn, scale and shift that bring points nearest to targets by least squares; it never mirrors.
-export function similarity(points, targets) {
+function similarity(points, targets) {
   const mean = (list, axis) => list.reduce((sum, point) => sum + point[axis], 0) / list.length;
   const [px, py, qx, qy] = [mean(points, 0), mean(points, 1), mean(targets, 0), mean(targets, 1)];
   let [spread, along, turned] = [0, 0, 0];
@@ -84,7 +84,7 @@ export function cropPhoto(spec, pixels, face, template) {
 }
 
 // What a map shows of a photo; grey beyond. `area` averages whole blocks first where the map shrinks by two or more.
-export function warp(pixels, map, size, interpolation) {
+function warp(pixels, map, size, interpolation) {
   const determinant = map[0][0] * map[1][1] - map[0][1] * map[1][0];
   const block = interpolation === 'area' ? Math.floor(1 / Math.sqrt(Math.abs(determinant)) + 1e-6) : 1;
   if (block > 1) {

@@ -115,7 +115,7 @@ export class Detector {
 }
 
 // What a box shows, bilinear; grey outside the photo.
-export function drawWindow(photo, box, side, into) {
+function drawWindow(photo, box, side, into) {
   const { height, width, data } = photo;
   const edges = box.map((edge, i) => Math.fround(edge) * (i % 2 ? (height - 1) / height : (width - 1) / width));
   let to = 0;

@@ -1,17 +1,17 @@
 // Whether this browser says what Python says: golden crops (the model alone), golden photos (the whole way).
 
 import { overlap } from './boxes.js';
-import { cropMap, needsFace } from './crop.js';
+import { cropMap, inverse, needsFace, place } from './crop.js';
 import { numbers } from './outputs.js';
 
 // As in Python: floats within 1e-4 in the output's own unit, integers within a step.
 const TOLERANCE = 1e-4;
 // Of whole photos: pixels of photo and crop. Between equally sure proposals the order is not the same everywhere, and a
 // face then moves by a pixel or two; browsers also shrink photos by other rules than OpenCV.
-export const PHOTO_LIMITS = { iou: 0.85, points: 3, crop: 3, change: 0.05 };
+const PHOTO_LIMITS = { iou: 0.85, points: 3, crop: 3, change: 0.05 };
 
 // Largest difference in units of the tolerance; infinite for what is no number or has another length.
-export function difference(sidecar, raw, expected) {
+function difference(sidecar, raw, expected) {
   const found = numbers(sidecar, raw);
   let worst = 0;
   for (const [name, values] of Object.entries(expected)) {
@@ -26,7 +26,7 @@ export function difference(sidecar, raw, expected) {
   return worst;
 }
 
-// {verified, worst, crops, limit}: of every golden crop.
+// {verified, worst, crops}: of every golden crop; `worst` as of `difference`.
 export async function replayCrops(entry, readPicture) {
   const expected = await entry.json('expected.json');
   let worst = 0;
@@ -75,7 +75,7 @@ export async function replayPhotos(entry, readPicture, look) {
       result.points = Math.max(result.points, farthest(face.points, seen.face.points));
     }
     const own = cropMap(entry.sidecar.crop, pixels, seen.face, entry.template);
-    result.crop = Math.max(result.crop, shift(matrix, own, pixels, entry.sidecar.crop.size));
+    result.crop = Math.max(result.crop, shift(matrix, own, entry.sidecar.crop.size));
     result.change = Math.max(result.change, change(entry.sidecar, seen.raw, expected[crop]));
   }
   const { iou, points, crop, change: most } = PHOTO_LIMITS;
@@ -84,14 +84,11 @@ export async function replayPhotos(entry, readPicture, look) {
 }
 
 // Pixels of the crop between where two maps put the same place, at most, over the crop's corners.
-function shift(one, other, photo, size) {
-  const [a, b, c] = one[0];
-  const [d, e, f] = one[1];
-  const k = 1 / (a * e - b * d);
+function shift(one, other, size) {
+  const back = inverse(one);
   const corners = [[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1]];
   return Math.max(...corners.map(([x, y]) => {
-    const [u, v] = [((x - c) * e - b * (y - f)) * k, (a * (y - f) - d * (x - c)) * k];
-    const moved = other.map(([p, q, r]) => p * u + q * v + r);
+    const moved = place(other, ...place(back, x, y));
     return Math.hypot(moved[0] - x, moved[1] - y);
   }));
 }

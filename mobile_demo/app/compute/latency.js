@@ -25,7 +25,7 @@ export async function measure(call, seconds, clock = () => performance.now()) {
   return summary(times);
 }
 
-export function summary(times) {
+function summary(times) {
   const sorted = [...times].sort((a, b) => a - b);
   const p50 = quantile(sorted, 0.5);
   const p90 = quantile(sorted, 0.9);

@@ -2,13 +2,13 @@
 
 import * as litert from '../../vendor/litert/core.js';
 
-const SCRIPTS = {
-  threaded: 'litert_wasm_threaded_internal.js',
-  single: 'litert_wasm_internal.js',
-  compat: 'litert_wasm_compat_internal.js',
+const FILES = {
+  threaded: 'litert_wasm_threaded_internal',
+  single: 'litert_wasm_internal',
+  compat: 'litert_wasm_compat_internal',
 };
 
-// Loads the fastest build that this browser runs; returns its name.
+// Loads the fastest build that this browser runs: {build, files}.
 export async function loadRuntime(folder) {
   const simd = await litert.supportsFeature('relaxedSimd');
   const threads = simd && self.crossOriginIsolated && (await litert.supportsFeature('threads'));
@@ -16,12 +16,12 @@ export async function loadRuntime(folder) {
   // In a worker the script cannot tell where it came from: neither its wasm nor its threads would be found.
   self.Module = {
     locateFile: (name) => new URL(name, folder).href,
-    mainScriptUrlOrBlob: new URL(SCRIPTS[build], folder).href,
+    mainScriptUrlOrBlob: new URL(`${FILES[build]}.js`, folder).href,
     // The runtime tells its news as errors.
     printErr: (line) => (/^(INFO|WARNING|VERBOSE):/.test(line) ? console.debug(line) : console.error(line)),
   };
   await litert.loadLiteRt(folder.href, { threads });
-  return build;
+  return { build, files: [`${FILES[build]}.js`, `${FILES[build]}.wasm`] };
 }
 
 const ARRAYS = { uint8: Uint8Array, float32: Float32Array, int32: Int32Array };

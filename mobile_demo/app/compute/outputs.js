@@ -58,15 +58,23 @@ function pairs(labels, values, meaning) {
   return values.map((value, i) => [String(labels[i] ?? i), value]);
 }
 
-// Text for people: "31.4 years", "female (93 %)".
-export function said(one) {
-  if (one.kind === 'scalar') return `${one.value.toFixed(decimals(one))} ${one.unit}`.trim();
-  if (one.kind === 'classes') return `${one.said} (${Math.round(100 * one.probability)} %)`;
-  if (one.kind === 'attributes') {
-    const yes = one.probabilities.filter(([, share]) => share >= 0.5).map(([name]) => name.replaceAll('_', ' '));
+const SAID = {
+  scalar: (one) => `${one.value.toFixed(one.maximum - one.minimum > 20 ? 0 : 2)} ${one.unit}`.trim(),
+  classes: (one) => `${one.said} (${Math.round(100 * one.probability)} %)`,
+  attributes: ({ probabilities }) => {
+    const yes = probabilities.filter(([, share]) => share >= 0.5).map(([name]) => name.replaceAll('_', ' '));
     return yes.length ? yes.join(', ') : 'none above 50 %';
-  }
-  return one.text;
-}
+  },
+};
 
-export const decimals = ({ minimum, maximum }) => (maximum - minimum > 20 ? 0 : 2);
+// Text for people: "31.4 years", "female (93 %)".
+export const said = (one) => SAID[one.kind]?.(one) ?? one.text;
+
+const COLUMNS = {
+  scalar: ({ task, value }) => [[task, value.toFixed(4)]],
+  classes: ({ task, said: name, probability }) => [[task, name], [`${task}_probability`, probability.toFixed(4)]],
+  attributes: ({ probabilities }) => probabilities.map(([name, share]) => [name, share.toFixed(4)]),
+};
+
+// Names and values of the columns that a reading fills in a table.
+export const columns = (one) => COLUMNS[one.kind]?.(one) ?? [[one.task, one.text]];

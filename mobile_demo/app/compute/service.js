@@ -2,11 +2,12 @@
 
 import { checkSpec, chosen, cropPhoto, needsFace, seenPart } from './crop.js';
 import { Detector } from './detector.js';
-import { PHOTO_LIMITS, replayCrops, replayDetector, replayPhotos } from './golden.js';
+import { replayCrops, replayDetector, replayPhotos } from './golden.js';
 import { measure } from './latency.js';
 import { loadRuntime, Net } from './litert.js';
 import { decode } from './outputs.js';
 
+const RUNTIME = 'vendor/litert/wasm/';
 const THREADS_AT_MOST = 4;
 
 export class Service {
@@ -18,14 +19,15 @@ export class Service {
     this.small = new OffscreenCanvas(1, 1);
   }
 
-  // `base`: address of the page's folder. {build, cores}
+  // `base`: address of the page's folder. {build, cores, threads}
   async start(base, site) {
     this.base = base;
     this.site = site;
-    this.build = await loadRuntime(new URL('vendor/litert/wasm/', base));
+    const { build, files } = await loadRuntime(new URL(RUNTIME, base));
+    for (const name of files) this.used.add(RUNTIME + name);
     const cores = navigator.hardwareConcurrency || 1;
-    this.threads = this.build === 'threaded' ? Math.min(THREADS_AT_MOST, cores) : 1;
-    return { build: this.build, cores, threads: this.threads };
+    this.threads = build === 'threaded' ? Math.min(THREADS_AT_MOST, cores) : 1;
+    return { build, cores, threads: this.threads };
   }
 
   // Loads an artifact and replays its golden crops; then its golden photos. Nothing is predicted by one that fails.
@@ -43,15 +45,11 @@ export class Service {
     entry.template = detector.info.template;
     let photos = null;
     if (crops.verified) {
-      photos = await replayPhotos(entry, (url) => this.picture(url), (pixels) => this.choose(entry, detector, pixels));
+      photos = await replayPhotos(entry, (url) => this.picture(url), (pixels) => this.answer(entry, detector, pixels));
     }
     entry.verified = crops.verified && photos.verified;
     this.entries.set(number, entry);
-    const { name, recipe, file, crop, tasks, notices } = sidecar;
-    return {
-      number, name: about.name, title: name, recipe, file, crop, tasks, notices, crops, photos,
-      limits: PHOTO_LIMITS, verified: entry.verified,
-    };
+    return { number, name: about.name, notices: sidecar.notices, crops, photos, verified: entry.verified };
   }
 
   // How near the detector comes to Python's on its own golden photos.
@@ -61,18 +59,21 @@ export class Service {
     return replayDetector(detector, await this.json(`${folder}expected.json`), (name) => this.picture(folder + name));
   }
 
-  // The one face that training would choose, with what the file says: for golden photos.
+  // The one face that training would choose; null where the crop needs none, or there is none.
   async choose(entry, detector, pixels) {
     const { crop } = entry.sidecar;
-    let face = null;
-    if (needsFace(crop)) {
-      [face] = chosen(await this.faces(detector, pixels), pixels, crop.face);
-      if (!face) return null;
-    }
-    return { face, raw: await entry.net.run(cropPhoto(crop, pixels, face, entry.template).data) };
+    if (!needsFace(crop)) return null;
+    return chosen(await this.faces(detector, pixels), pixels, crop.face)[0] ?? null;
   }
 
-  // What an artifact says about a picture: {width, height, faces: [{box, score, points, readings}], whole, times}.
+  // That face with what the file says, for golden photos; null where it is missing.
+  async answer(entry, detector, pixels) {
+    const face = await this.choose(entry, detector, pixels);
+    if (needsFace(entry.sidecar.crop) && !face) return null;
+    return { face, raw: await entry.net.run(cropPhoto(entry.sidecar.crop, pixels, face, entry.template).data) };
+  }
+
+  // What an artifact says about a picture: {width, height, faces: [{number, box, score, points, readings}], whole, times}.
   // `whole`: {part, readings} of a crop that needs no face, or of the fallback where no face is found.
   async look(number, bitmap, which) {
     const entry = this.verifiedEntry(number);
@@ -81,7 +82,7 @@ export class Service {
     bitmap.close();
     const detector = await this.detector(entry.about.detector, which);
     const read = performance.now();
-    const faces = await this.faces(detector, pixels);
+    const faces = (await this.faces(detector, pixels)).map((face, i) => ({ ...face, number: i + 1 }));
     const times = { read: read - start, detection: performance.now() - read, crop: 0, model: 0 };
     const { crop } = entry.sidecar;
     const predict = async (spec, face) => {
@@ -111,7 +112,7 @@ export class Service {
     try {
       const pixels = this.read(bitmap);
       const { crop } = entry.sidecar;
-      const find = async () => (needsFace(crop) ? chosen(await this.faces(detector, pixels), pixels, crop.face)[0] : null);
+      const find = () => this.choose(entry, detector, pixels);
       const face = await find();
       if (needsFace(crop) && !face) throw new Error('the live detector finds no face in the golden photo');
       const make = () => cropPhoto(crop, pixels, face, entry.template);
@@ -122,7 +123,7 @@ export class Service {
         crop: await measure(make, seconds),
         end_to_end: await measure(async () => {
           const seen = this.read(bitmap);
-          const found = needsFace(crop) ? chosen(await this.faces(detector, seen), seen, crop.face)[0] : null;
+          const found = await this.choose(entry, detector, seen);
           decode(entry.sidecar, await net.run(cropPhoto(crop, seen, found, entry.template).data));
         }, seconds),
       };

@@ -1,6 +1,6 @@
 // Times of every file on this device, to be sent home or saved.
 
-import { element } from '../draw.js';
+import { byId, element } from '../draw.js';
 import { download } from './photo.js';
 
 const SECONDS = 4;
@@ -9,15 +9,14 @@ const PARTS = ['model', 'detection', 'crop', 'end_to_end'];
 export class Benchmark {
   constructor(app) {
     this.app = app;
-    this.byId = (id) => document.getElementById(id);
-    this.byId('run').onclick = () => (this.running ? this.stop() : this.run());
-    this.byId('send').onclick = () => this.send();
-    this.byId('save').onclick = () => download(JSON.stringify(this.result, null, 1), 'browser_result.json', 'application/json');
+    byId('run').onclick = () => (this.running ? this.stop() : this.run());
+    byId('send').onclick = () => this.send();
+    byId('save').onclick = () => download(JSON.stringify(this.result, null, 1), 'browser_result.json', 'application/json');
   }
 
   enable() {
-    this.byId('run').disabled = !this.app.opened.some((one) => one.verified);
-    this.byId('send').hidden = !this.app.site.post;
+    byId('run').disabled = !this.app.opened.some((one) => one.verified);
+    byId('send').hidden = !this.app.site.post;
   }
 
   stop() {
@@ -29,9 +28,9 @@ export class Benchmark {
     const { app } = this;
     this.running = true;
     this.stopped = false;
-    this.byId('run').textContent = 'Stop';
-    this.byId('send').disabled = this.byId('save').disabled = true;
-    const body = this.byId('times').tBodies[0];
+    byId('run').textContent = 'Stop';
+    byId('send').disabled = byId('save').disabled = true;
+    const body = byId('times').tBodies[0];
     body.replaceChildren();
     app.live.stop();
     const rows = [];
@@ -52,12 +51,12 @@ export class Benchmark {
       this.say(`It stopped: ${error.message}`);
     }
     this.running = false;
-    this.byId('run').textContent = 'Run';
-    this.byId('send').disabled = this.byId('save').disabled = !rows.length;
+    byId('run').textContent = 'Run';
+    byId('send').disabled = byId('save').disabled = !rows.length;
   }
 
   async send() {
-    this.byId('send').disabled = true;
+    byId('send').disabled = true;
     try {
       const headers = { 'Content-Type': 'application/json' };
       const response = await fetch('results', { method: 'POST', headers, body: JSON.stringify(this.result) });
@@ -66,18 +65,17 @@ export class Benchmark {
       this.say(`Sent: it lies there as ${answer.name}.`);
     } catch (error) {
       this.say(`It was not sent: ${error.message}. Save the results and import the file instead.`);
-      this.byId('send').disabled = false;
+      byId('send').disabled = false;
     }
   }
 
   say(text) {
-    this.byId('benchmark-status').textContent = text;
+    byId('benchmark-status').textContent = text;
   }
 }
 
-export function threadCounts({ build, cores }) {
-  const wanted = build === 'threaded' ? [1, 2, 4].filter((count) => count <= cores) : [1];
-  return wanted.length ? wanted : [1];
+function threadCounts({ build, cores }) {
+  return build === 'threaded' ? [1, 2, 4].filter((count) => count <= cores) : [1];
 }
 
 function tableRow(row) {

@@ -1,6 +1,6 @@
 // The camera: frames go to the worker one at a time, as fast as it answers.
 
-import { cards, drawFaces } from '../draw.js';
+import { byId, cards, drawFaces } from '../draw.js';
 
 const LONGER_SIDE = 640;
 const TEXT_EVERY_MS = 200;
@@ -16,20 +16,19 @@ const REFUSALS = {
 export class Live {
   constructor(app) {
     this.app = app;
-    this.byId = (id) => document.getElementById(id);
-    this.video = this.byId('video');
-    this.overlay = this.byId('overlay');
+    this.video = byId('video');
+    this.overlay = byId('overlay');
     this.facing = 'user';
     this.times = [];
-    this.byId('camera').onclick = () => (this.stream ? this.stop() : this.start());
-    this.byId('turn').onclick = () => this.turn();
-    this.byId('freeze').onclick = () => this.freeze(!this.frozen);
+    byId('camera').onclick = () => (this.stream ? this.stop() : this.start());
+    byId('turn').onclick = () => this.turn();
+    byId('freeze').onclick = () => this.freeze(!this.frozen);
   }
 
   enable() {
-    this.byId('camera').disabled = !this.app.current;
+    byId('camera').disabled = !this.app.current;
     if (!navigator.mediaDevices?.getUserMedia) {
-      this.byId('camera').disabled = true;
+      byId('camera').disabled = true;
       this.say(window.isSecureContext
         ? 'This browser offers no camera. Photo works without one.'
         : 'The camera needs https or localhost: serve with keras-faceattr demo --https. Photo works without.');
@@ -38,7 +37,7 @@ export class Live {
 
   async start() {
     this.say('');
-    this.byId('camera').disabled = true;
+    byId('camera').disabled = true;
     await this.open();
     this.enable();
   }
@@ -57,9 +56,9 @@ export class Live {
     this.video.classList.toggle('mirrored', this.mirrored);
     this.video.srcObject = this.stream;
     await this.video.play();
-    this.byId('stage-text').hidden = true;
-    this.byId('camera').textContent = 'Stop camera';
-    this.byId('turn').disabled = this.byId('freeze').disabled = false;
+    byId('stage-text').hidden = true;
+    byId('camera').textContent = 'Stop camera';
+    byId('turn').disabled = byId('freeze').disabled = false;
     this.freeze(false);
     this.loop();
   }
@@ -67,9 +66,9 @@ export class Live {
   stop() {
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = this.video.srcObject = null;
-    this.byId('stage-text').hidden = false;
-    this.byId('camera').textContent = 'Start camera';
-    this.byId('turn').disabled = this.byId('freeze').disabled = true;
+    byId('stage-text').hidden = false;
+    byId('camera').textContent = 'Start camera';
+    byId('turn').disabled = byId('freeze').disabled = true;
     this.clear();
   }
 
@@ -81,7 +80,7 @@ export class Live {
 
   freeze(frozen) {
     this.frozen = frozen;
-    const button = this.byId('freeze');
+    const button = byId('freeze');
     button.setAttribute('aria-pressed', String(frozen));
     if (!this.stream) return;
     if (!frozen) this.video.play();
@@ -96,7 +95,7 @@ export class Live {
   async loop() {
     const { stream } = this;
     while (this.stream === stream) {
-      if (this.frozen || document.hidden || !this.app.current || this.byId('live').hidden) {
+      if (this.frozen || document.hidden || !this.app.current || byId('live').hidden) {
         await pause(100);
         continue;
       }
@@ -114,17 +113,19 @@ export class Live {
 
   async frame(begin) {
     const { videoWidth: width, videoHeight: height } = this.video;
-    if (!width) return pause(30);
+    if (!width) {
+      await pause(30);
+      return;
+    }
     const scale = Math.min(1, LONGER_SIDE / Math.max(width, height));
     const size = { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) };
     const bitmap = await createImageBitmap(this.video, scale < 1 ? size : {});
     const grabbed = performance.now();
     const seen = await this.app.engine.look(this.app.current.number, bitmap, 'live');
     const answered = performance.now();
-    if (!this.stream || (this.frozen && !this.video.paused)) return undefined;
+    if (!this.stream) return;
     this.draw(seen);
     this.count({ ...seen.times, grab: grabbed - begin, draw: performance.now() - answered, frame: performance.now() - begin });
-    return undefined;
   }
 
   draw(seen) {
@@ -139,7 +140,7 @@ export class Live {
     const now = performance.now();
     if (!this.frozen && now - (this.written ?? 0) < TEXT_EVERY_MS) return;
     this.written = now;
-    this.byId('live-readings').replaceChildren(...cards(seen));
+    byId('live-readings').replaceChildren(...cards(seen));
     const faces = seen.faces.length;
     this.say(faces ? `${faces} face${faces > 1 ? 's' : ''}` : 'No face found.');
   }
@@ -152,21 +153,21 @@ export class Live {
     const speed = span > 0 ? (1000 * (this.times.length - 1)) / span : 0;
     const own = mean('grab') + mean('read') + mean('draw') + mean('crop');
     this.speed = { fps: speed, page_share: own / mean('frame') };
-    this.byId('live-times').textContent = `${speed.toFixed(0)} frames/s · detection ${mean('detection').toFixed(1)} ms · `
+    byId('live-times').textContent = `${speed.toFixed(0)} frames/s · detection ${mean('detection').toFixed(1)} ms · `
       + `crop ${mean('crop').toFixed(1)} ms · model ${mean('model').toFixed(1)} ms · reading and drawing `
       + `${(mean('grab') + mean('read') + mean('draw')).toFixed(1)} ms`;
   }
 
   clear() {
     this.times = [];
-    this.byId('live-readings').replaceChildren();
-    this.byId('live-times').textContent = '';
+    byId('live-readings').replaceChildren();
+    byId('live-times').textContent = '';
     this.overlay.getContext('2d').clearRect(0, 0, this.overlay.width, this.overlay.height);
     this.say('');
   }
 
   say(text) {
-    const line = this.byId('live-status');
+    const line = byId('live-status');
     if (line.textContent !== text) line.textContent = text;
   }
 }

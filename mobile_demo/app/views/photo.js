@@ -1,7 +1,7 @@
 // Photos from files: a card each, and all of them as CSV.
 
-import { cards, drawFaces, element } from '../draw.js';
-import { said } from '../compute/outputs.js';
+import { byId, cards, drawFaces, element } from '../draw.js';
+import { columns } from '../compute/outputs.js';
 
 const LONGER_SIDE = 2048;
 const MOST_BYTES = 64e6;
@@ -10,9 +10,8 @@ const PREVIEW = 480;
 export class Photo {
   constructor(app) {
     this.app = app;
-    this.byId = (id) => document.getElementById(id);
     this.rows = [];
-    const [input, drop] = [this.byId('files'), this.byId('drop')];
+    const [input, drop] = [byId('files'), byId('drop')];
     input.onchange = () => { this.add([...input.files]); input.value = ''; };
     drop.ondragover = (event) => { event.preventDefault(); drop.classList.add('over'); };
     drop.ondragleave = () => drop.classList.remove('over');
@@ -21,21 +20,21 @@ export class Photo {
       drop.classList.remove('over');
       if (this.app.current) this.add([...event.dataTransfer.files]);
     };
-    this.byId('csv').onclick = () => download(csv(this.rows), 'predictions.csv', 'text/csv');
-    this.byId('clear').onclick = () => this.clear();
+    byId('csv').onclick = () => download(csv(this.rows), 'predictions.csv', 'text/csv');
+    byId('clear').onclick = () => this.clear();
   }
 
   enable() {
-    this.byId('files').disabled = !this.app.current;
+    byId('files').disabled = !this.app.current;
   }
 
   async add(files) {
-    const status = this.byId('photo-status');
+    const status = byId('photo-status');
     let done = 0;
     for (const file of files) {
       status.textContent = `Looking at ${file.name} (${done + 1} of ${files.length}) …`;
       const item = element('li', { className: 'card' }, element('h2', { textContent: file.name }));
-      this.byId('photos').append(item);
+      byId('photos').append(item);
       try {
         await this.show(file, item);
         done += 1;
@@ -43,7 +42,7 @@ export class Photo {
         item.append(element('p', { className: 'bad', textContent: error.message }));
         this.rows.push({ photo: file.name, error: error.message });
       }
-      this.byId('csv').disabled = this.byId('clear').disabled = false;
+      byId('csv').disabled = byId('clear').disabled = false;
     }
     status.textContent = `${done} of ${files.length} photo${files.length > 1 ? 's' : ''} looked at.`;
   }
@@ -60,17 +59,17 @@ export class Photo {
     canvas.setAttribute('aria-label', `${file.name} with ${seen.faces.length} faces`);
     item.append(canvas, ...cards(seen));
     if (!seen.faces.length) item.append(element('p', { textContent: 'No face found.' }));
-    const faces = seen.faces.filter((face) => face.readings).map((face) => ({ ...face, face: seen.faces.indexOf(face) + 1 }));
-    const shown = seen.whole ? [...faces, { face: 'whole', readings: seen.whole.readings }] : faces;
+    const faces = seen.faces.filter((face) => face.readings);
+    const shown = seen.whole ? [...faces, { number: 'whole', readings: seen.whole.readings }] : faces;
     if (!shown.length) this.rows.push({ photo: file.name, file: name, error: 'no face found' });
     for (const one of shown) this.rows.push(row(file.name, name, one));
   }
 
   clear() {
     this.rows = [];
-    this.byId('photos').replaceChildren();
-    this.byId('photo-status').textContent = '';
-    this.byId('csv').disabled = this.byId('clear').disabled = true;
+    byId('photos').replaceChildren();
+    byId('photo-status').textContent = '';
+    byId('csv').disabled = byId('clear').disabled = true;
   }
 }
 
@@ -95,16 +94,13 @@ function preview(bitmap) {
   return canvas;
 }
 
-function row(photo, file, { face, box, score, readings }) {
+function row(photo, file, { number, box, score, readings }) {
   const edges = box ? Object.fromEntries(['left', 'top', 'right', 'bottom'].map((edge, i) => [edge, box[i].toFixed(1)])) : {};
-  const tasks = readings.flatMap((one) => (one.kind === 'attributes'
-    ? one.probabilities.map(([name, share]) => [name, share.toFixed(4)])
-    : [[one.task, one.kind === 'scalar' ? one.value.toFixed(4) : one.kind === 'classes' ? one.said : said(one)],
-      ...(one.kind === 'classes' ? [[`${one.task}_probability`, one.probability.toFixed(4)]] : [])]));
-  return { photo, file, face, ...edges, ...(score ? { score: score.toFixed(4) } : {}), ...Object.fromEntries(tasks) };
+  const tasks = readings.flatMap(columns);
+  return { photo, file, face: number, ...edges, ...(score ? { score: score.toFixed(4) } : {}), ...Object.fromEntries(tasks) };
 }
 
-export function csv(rows) {
+function csv(rows) {
   const last = (name) => (name === 'error' ? 1 : 0);
   const names = [...new Set(rows.flatMap(Object.keys))].sort((a, b) => last(a) - last(b));
   const cell = (value) => {
