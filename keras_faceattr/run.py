@@ -19,6 +19,9 @@ from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 PHOTOS = "photos"
 """The kind of a run whose configuration names none."""
 
+TABLE = "table"
+"""The kind of a run of regressors on a table."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -84,9 +87,9 @@ class Run:
     def provenance_path(self) -> Path:
         return self.folder / "provenance.json"
 
-    def write_config(self, experiment: Experiment, tasks: dict[str, Task]) -> None:
+    def write_config(self, section: Section, tasks: dict[str, Task]) -> None:
         """Records the resolved configuration and the tasks as the data defined them."""
-        self.write_section(experiment)
+        self.write_section(section)
         plain = {name: _plain(task_to_dict(task)) for name, task in tasks.items()}
         write_text(self.tasks_path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 

@@ -15,9 +15,10 @@ from keras_faceattr.deploy.artifact import is_artifact, load_artifact
 from keras_faceattr.deploy.sidecar import Sidecar
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
-from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_run, unique_names
+from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_entries, unique_names
 from keras_faceattr.evaluation.numbers import metric_title, number_text, signed_text
 from keras_faceattr.evaluation.tables import Row, open_table
+from keras_faceattr.run import TABLE, Run
 
 INTERVALS_SHOWN = 3
 """Metrics with an interval on the terminal; JSON and CSV have all."""
@@ -37,13 +38,20 @@ OWN_FLOAT_MODEL = "its float model"
 
 def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path | None, json: bool) -> None:
     """Prints runs and exported files side by side, with paired differences to the first."""
-    if len(paths) < 2:
-        raise ConfigError("compare takes two or more runs or exported files")
     for path in paths:
         if sum(path.resolve() == other.resolve() for other in paths) > 1:
             raise ConfigError(f"{path} is named twice: compare different runs")
-    names = unique_names(paths)
-    entries = [_artifact(p, n) if is_artifact(p) else read_run(p, n) for p, n in zip(paths, names, strict=True)]
+    named = dict(zip(unique_names(paths), paths, strict=True))
+    if paths and all(_is_table(path) for path in paths):
+        if tasks or by:
+            raise ConfigError("runs on tables have one target and no groups: leave out --task and --by")
+        from keras_faceattr.cli.compare_tables import run_compare_tables
+
+        run_compare_tables(named, out, json)
+        return
+    entries = [entry for name, path in named.items() for entry in _entries(path, name)]
+    if len(entries) < 2:
+        raise ConfigError("compare takes two or more runs or exported files")
     if by is not None:
         _check_group(by, entries)
     # Opened first, because a file of an unknown kind is refused before any work.
@@ -57,6 +65,16 @@ def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path |
     _print(compared, by)
     if out:
         print(f"\ntable    {out}")
+
+
+def _is_table(path: Path) -> bool:
+    return Run(path).config_path.is_file() and Run(path).kind() == TABLE
+
+
+def _entries(path: Path, name: str) -> list[Entry]:
+    if _is_table(path):
+        raise ConfigError(f"{path} is a run on a table: it is compared with its like alone, not with runs on photos")
+    return [_artifact(path, name)] if is_artifact(path) else read_entries(path, name)
 
 
 def _artifact(path: Path, name: str) -> Entry:

@@ -11,7 +11,7 @@ from rich.table import Table
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.results import say
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.evaluation.numbers import number_text
+from keras_faceattr.evaluation.numbers import difference_text, number_text
 from keras_faceattr.recipes import CONFIG_FOLDER, load_section
 from keras_faceattr.run import Run
 from keras_faceattr.tabular.experiment import TableExperiment
@@ -78,12 +78,5 @@ def print_comparison(results: dict[str, Any]) -> None:
         table.add_column(title, no_wrap=True)
     for name, row in results["regressors"].items():
         numbers = [f"{number_text(m, row[m]['mean'])} ± {number_text(m, row[m]['sigma'])}" for m in METRICS]
-        table.add_row(name, *numbers, _difference(row["mae"].get("difference")))
+        table.add_row(name, *numbers, difference_text("mae", row["mae"].get("difference")))
     console.print(table)
-
-
-def _difference(numbers: dict[str, float] | None) -> str:
-    if numbers is None:
-        return ""
-    mean, low, high = (f"{numbers[key]:+.4f}" for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,11 +127,11 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
         depths = [depth + (names.count(name) > 1) for name, depth in zip(names, depths, strict=True)]
 
 
-def read_run(folder: Path, name: str) -> Entry:
-    """Reads what a finished run left.
+def read_entries(folder: Path, name: str) -> list[Entry]:
+    """Reads what a finished run left: an entry, or one for each regressor of a run on features, `NAME:REGRESSOR`.
 
     Raises:
-        RunError: no run, one that never finished, one on tables, or one whose files are damaged.
+        RunError: no run, one that never finished, or one whose files are damaged.
     """
     run = Run(folder)
     if not run.metrics_path.is_file():
@@ -141,16 +142,28 @@ def read_run(folder: Path, name: str) -> Entry:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(plain, dict) and "regressors" in plain:
-            raise RunError(f"{folder} is a run of kind {run.kind()!r}: compare takes only runs on photos for now")
-        results = Results.model_validate(plain)
-        path = run.tasks_path
-        entry = Entry(name, folder, results, run.tasks())
-        path = run.predictions_path
-        return replace(entry, photos=_read_predictions(path, entry))
+            measured = {f"{name}:{regressor}": _as_net(plain, regressor) for regressor in plain["regressors"]}
+        else:
+            measured = {name: (plain, {})}
+        found = []
+        for title, (results, columns) in measured.items():
+            path = run.metrics_path
+            checked = Results.model_validate(results)
+            path = run.tasks_path
+            entry = Entry(title, folder, checked, run.tasks())
+            path = run.predictions_path
+            found.append(replace(entry, photos=_read_predictions(path, entry, columns)))
+        return found
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RunError(
             f"{path} is damaged: {_reason(error)}; write it again with keras-faceattr fit --resume {folder}"
         ) from None
+
+
+def _as_net(plain: dict[str, Any], regressor: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Results of a regressor as those of a net, and its column in the table of predictions as a net's."""
+    task = plain["task"]
+    return {**plain, "tasks": {task: plain["regressors"][regressor]}}, {regressor: f"{task}_predicted"}
 
 
 def _reason(error: Exception) -> str:
@@ -160,14 +173,17 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _read_predictions(path: Path, entry: Entry) -> dict[str, pd.DataFrame]:
+def _read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[str, pd.DataFrame]:
     """The labelled photos of each task.
+
+    Args:
+        columns: that have another name in the file.
 
     Raises:
         ValueError: it is no such table, or not the one that the metrics were computed from.
     """
     # As text: a photo may be called `NA`, or `007`.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8").rename(columns=columns)
     results, found = entry.results, {}
     paired = {name: result for name, result in results.tasks.items() if not isinstance(entry.tasks[name], VECTORS)}
     for column in ["source", "image", *(c for name in paired for c in columns_of(entry.tasks[name]))]:

@@ -34,6 +34,14 @@ def signed_text(name: str, value: float | None) -> str:
     return f"{'+' if value > 0 else '−' if value < 0 else '±'}{number_text(name, abs(value))}"
 
 
+def difference_text(name: str, numbers: dict[str, Any] | None) -> str:
+    """`−0.0074 (−0.0101 to −0.0047)`: a mean change of a metric and its interval; empty without numbers."""
+    if numbers is None:
+        return ""
+    mean, low, high = (signed_text(name, numbers[key]) for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
 def group_table(column: str, groups: dict[str, Any], task: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a task's metrics by the values of a group column."""
     metrics = list(task["metrics"])

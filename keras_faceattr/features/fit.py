@@ -64,7 +64,7 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
     # Opened before a folder is made, so that a wrong path leaves nothing behind.
     embed = embedder(experiment.features, experiment) if waiting else None
     run = resume or new_run(runs, experiment.name)
-    run.write_section(experiment)
+    run.write_config(experiment, data.tasks)
     write_json(run.provenance_path, provenance(experiment, data))
     manifest = data.manifest.split("test")
     if embed:

@@ -18,16 +18,17 @@ METRICS = ("mae", "rmse")
 REFERENCE = "mtb_dnn"
 
 
-def summarise(cells: pd.DataFrame, test_over_train: float) -> dict[str, Any]:
+def summarise(cells: pd.DataFrame, test_over_train: float, reference: str | None = REFERENCE) -> dict[str, Any]:
     """Adds up the cells by regressor.
 
     Args:
         cells: a row for each split and regressor, with `mae` and `rmse` in the target's unit.
         test_over_train: test rows for each row that is not in the test.
+        reference: the regressor that the others are compared with; None: they are not.
 
     Returns:
-        By regressor and metric: `mean`, `sigma` (sample deviation over the splits) and, for all but MTB-DNN,
-        `difference` to it with the ends `low` and `high` of its 95 % interval; positive where MTB-DNN is better.
+        By regressor and metric: `mean`, `sigma` (sample deviation over the splits) and, for all but the reference,
+        `difference` to it with the ends `low` and `high` of its 95 % interval; positive where the reference is better.
     """
     found: dict[str, Any] = {}
     for metric in METRICS:
@@ -35,8 +36,8 @@ def summarise(cells: pd.DataFrame, test_over_train: float) -> dict[str, Any]:
         for name in cells["regressor"].unique():
             values = table[name].to_numpy("float64")
             numbers: dict[str, Any] = {"mean": float(values.mean()), "sigma": float(values.std(ddof=1))}
-            if name != REFERENCE:
-                numbers["difference"] = paired_difference(values - table[REFERENCE].to_numpy(), test_over_train)
+            if reference and name != reference:
+                numbers["difference"] = paired_difference(values - table[reference].to_numpy(), test_over_train)
             found.setdefault(name, {})[metric] = numbers
     return found
 

@@ -168,22 +168,71 @@ def test_resuming_takes_the_runs_own_config(
 
 
 @pytest.mark.parametrize("kind", ["table", "features"])
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "compare"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
 def test_commands_on_nets_refuse_a_run_of_another_kind(
-    command_line: CommandLine, command: str, kind: str, table_run: Path, features_run: Path, small_run: Path,
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    command_line: CommandLine, command: str, kind: str, table_run: Path, features_run: Path, tmp_path: Path
+) -> None:
     run = {"table": table_run, "features": features_run}[kind]
     arguments = {
         "evaluate": [run],
         "predict": [run, tmp_path],
         "export": [run, "--tflite", "--out", tmp_path / "out"],
-        "compare": [small_run, run],
     }
     line = error(command_line(command, *arguments[command]))
     assert str(run) in line
-    assert "compare takes only runs on photos" in line if command == "compare" else f"run of kind {kind!r}" in line
+    assert f"run of kind {kind!r}" in line
     assert not list(tmp_path.iterdir())
+
+
+def test_regressors_on_features_are_compared_with_nets(
+    command_line: CommandLine, features_run: Path, small_run: Path
+) -> None:
+    code, out, shown = command_line("compare", small_run, features_run, "--json")
+    assert code == 0, shown
+    rows = {row["run"]: row for row in json.loads(out)["tasks"]["attractiveness"]["rows"]}
+    own = json.loads((features_run / "metrics.json").read_text())["regressors"]
+    assert list(rows) == [small_run.name, *(f"small_features:{name}" for name in own)]
+    for name, measured in own.items():
+        row = rows[f"small_features:{name}"]
+        assert row["metrics"]["mae"] == measured["metrics"]["mae"]
+        change = measured["metrics"]["mae"]["value"] - rows[small_run.name]["metrics"]["mae"]["value"]
+        assert row["differences"][0]["value"] == pytest.approx(change, abs=1e-4) and not row["apart"]
+
+
+def test_regressors_of_one_run_are_compared(command_line: CommandLine, features_run: Path) -> None:
+    code, out, shown = command_line("compare", features_run)
+    assert code == 0, shown
+    assert "small_features:linear" in out and "small_features:ridge" in out
+
+
+def test_a_damaged_run_on_features_is_one_line(
+    command_line: CommandLine, features_run: Path, small_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(features_run, run)
+    table = pd.read_csv(run / "predictions.csv")
+    table.drop(columns="ridge").to_csv(run / "predictions.csv", index=False)
+    line = error(command_line("compare", small_run, run))
+    assert "predictions.csv is damaged: no column 'attractiveness_predicted'" in line
+    (run / "metrics.json").write_text('{"regressors": 3, "task": "age"}')
+    assert "metrics.json is damaged" in error(command_line("compare", small_run, run))
+
+
+def test_runs_on_tables_are_compared_with_their_like_alone(
+    command_line: CommandLine, table_run: Path, small_run: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(table_run, other)
+    code, out, shown = command_line("compare", table_run, other, "--out", tmp_path / "table.csv")
+    assert code == 0, shown
+    assert "other" in out and "MAE − mtb_dnn:mtb_dnn" in " ".join(out.split())
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert len(table) == 8 and set(table["metric"]) == {"mae", "rmse"}
+    assert table.loc[(table["run"] == "other") & (table["regressor"] == "mtb_dnn"), "difference"].eq(0).all()
+    assert "run on a table" in error(command_line("compare", small_run, table_run))
+    assert "leave out --task and --by" in error(command_line("compare", table_run, other, "--task", "score"))
+    (other / "metrics.json").unlink()
+    assert f"fit --resume {other}" in error(command_line("compare", table_run, other))
 
 
 @pytest.mark.parametrize(

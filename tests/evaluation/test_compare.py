@@ -15,7 +15,7 @@ import yaml
 
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.evaluation.compare import compare, verdict
-from keras_faceattr.evaluation.entries import Entry, Results, read_run, unique_names
+from keras_faceattr.evaluation.entries import Entry, Results, read_entries, unique_names
 from keras_faceattr.tasks import ScalarTask, Task, task_from_dict
 
 AGE = {"kind": "scalar", "name": "age", "minimum": 0, "maximum": 100, "step": 1, "unit": "years", "tolerances": [5]}
@@ -88,7 +88,7 @@ def entry(tmp_path: Path) -> Write:
     """A run that was written and read again."""
 
     def make(name: str, table: pd.DataFrame, *tasks: dict[str, Any], tta: str = "flip") -> Entry:
-        return read_run(write_run(tmp_path / name, table, *(tasks or (AGE,)), tta=tta), name)
+        return read_entries(write_run(tmp_path / name, table, *(tasks or (AGE,)), tta=tta), name)[0]
 
     return make
 
@@ -259,7 +259,7 @@ def test_the_correlation_of_a_constant_is_not_measured_rather_than_compared(entr
     folder = write_run(tmp_path / "b", ages().assign(age_predicted=50.0), AGE)
     results = json.loads((folder / "metrics.json").read_text().replace("NaN", "null"))
     (folder / "metrics.json").write_text(json.dumps(results))
-    result = compare([entry("a", ages()), read_run(folder, "b")])
+    result = compare([entry("a", ages()), *read_entries(folder, "b")])
     assert difference(result, "b", "pc")["verdict"] == "not measured"
     assert difference(result, "b", "pc")["value"] is None and rows_of(result)["a"]["best"] == ["mae"]
 
@@ -359,7 +359,7 @@ def test_a_damaged_run_is_one_line_with_the_mend(tmp_path: Path, damage: str) ->
     change, words = DAMAGES[damage]
     change(folder)
     with pytest.raises(RunError) as caught:
-        read_run(folder, "run")
+        read_entries(folder, "run")
     assert words in str(caught.value)
     assert f"keras-faceattr fit --resume {folder}" in str(caught.value) or damage == "no tasks"
 
@@ -367,22 +367,19 @@ def test_a_damaged_run_is_one_line_with_the_mend(tmp_path: Path, damage: str) ->
 def test_a_class_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     table = photos(4).assign(mood="happy", mood_predicted=["happy", "sad", "sad", "gloomy"])
     with pytest.raises(RunError, match="a mood that is none of happy, sad"):
-        read_run(write_run(tmp_path / "run", table, MOOD), "run")
+        read_entries(write_run(tmp_path / "run", table, MOOD), "run")
 
 
 def test_what_is_no_finished_run_on_photos_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match="empty is not a run folder"):
-        read_run(tmp_path / "empty", "x")
+        read_entries(tmp_path / "empty", "x")
     with pytest.raises(RunError, match="nowhere is not a run folder"):
-        read_run(tmp_path / "nowhere", "x")
+        read_entries(tmp_path / "nowhere", "x")
     stopped = write_run(tmp_path / "stopped", ages(), AGE)
     (stopped / "metrics.json").unlink()
     with pytest.raises(RunError, match=f"never finished: go on with keras-faceattr fit --resume {stopped}"):
-        read_run(stopped, "x")
-    (stopped / "metrics.json").write_text('{"regressors": {}, "seed": 0}')
-    with pytest.raises(RunError, match="is a run of kind"):
-        read_run(stopped, "x")
+        read_entries(stopped, "x")
 
 
 def test_a_run_is_read_as_it_was_written(entry: Write) -> None:

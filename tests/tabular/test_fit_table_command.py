@@ -30,7 +30,8 @@ def test_the_table_the_folder_and_the_next_command_are_printed(
         row = next(line for line in printed.out.splitlines() if line.split()[:1] == [name])
         assert f"{numbers['mean']:.4f} ± {numbers['sigma']:.4f}" in row
     difference = results["regressors"]["ridge"]["mae"]["difference"]
-    assert f"{difference['mean']:+.4f} ({difference['low']:+.4f} to {difference['high']:+.4f})" in printed.out
+    mean, low, high = (f"{difference[key]:+.4f}".replace("-", "−") for key in ("mean", "low", "high"))
+    assert f"{mean} ({low} to {high})" in printed.out
     assert "made-up records" in printed.out
     (following,) = [line for line in printed.out.splitlines() if line.startswith("next")]
     assert following.split()[1:4] == ["keras-faceattr", "fit", "mtb_dnn"]
