@@ -151,7 +151,7 @@ def test_results_are_those_of_an_independent_computation(
 def test_a_finished_run_says_what_it_is(finished: tuple[Run, Say], small_run: Path) -> None:
     run, say = finished
     assert {path.name for path in run.folder.iterdir()} == {
-        "config.yaml", "provenance.json", "regressors.json", "predictions.csv", "metrics.json", "plots",
+        "config.yaml", "tasks.yaml", "provenance.json", "regressors.json", "predictions.csv", "metrics.json", "plots",
     }  # fmt: skip
     assert (run.kind(), read_feature_experiment(run)) == ("features", of_layers(small_run))
     results = json.loads(run.metrics_path.read_text())

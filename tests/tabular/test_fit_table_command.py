@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.cli.fit_table import run_fit_table
+from keras_faceattr.evaluation.numbers import difference_text
 from keras_faceattr.recipes import CONFIG_FOLDER, load_section
 from keras_faceattr.tabular.data import load_table
 from keras_faceattr.tabular.experiment import TableExperiment
@@ -30,8 +31,7 @@ def test_the_table_the_folder_and_the_next_command_are_printed(
         row = next(line for line in printed.out.splitlines() if line.split()[:1] == [name])
         assert f"{numbers['mean']:.4f} ± {numbers['sigma']:.4f}" in row
     difference = results["regressors"]["ridge"]["mae"]["difference"]
-    mean, low, high = (f"{difference[key]:+.4f}".replace("-", "−") for key in ("mean", "low", "high"))
-    assert f"{mean} ({low} to {high})" in printed.out
+    assert difference_text("mae", difference) in printed.out
     assert "made-up records" in printed.out
     (following,) = [line for line in printed.out.splitlines() if line.startswith("next")]
     assert following.split()[1:4] == ["keras-faceattr", "fit", "mtb_dnn"]
