@@ -5,8 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_faceattr.config import TrainingConfig
+
+WARM_UP = 9
+"""Steps; see `WarmAverage`."""
+
+
+class WarmAverage:
+    """An optimizer's average of the weights whose memory grows with the training, up to its momentum.
+
+    Of t steps it remembers about the last t / 9: with a constant decay, a short training would be judged by weights of
+    its beginning, which do not agree with the latest statistics of the batch norms. The decay of step t, counted from
+    0, is min(momentum, t / (t + 9)).
+    """
+
+    ema_momentum: float
+    iterations: Any
+    _model_variables_moving_average: list[Any]
+
+    def _update_model_variables_moving_average(self, trainable_variables: list[Any]) -> None:
+        steps = ops.cast(self.iterations, "float32")
+        decay = ops.minimum(self.ema_momentum, steps / (steps + WARM_UP))
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                average.assign(variable + ops.cast(decay, variable.dtype) * (average - variable))
+
+
+class Adam(WarmAverage, keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam with such an average."""
+
+
+class AdamW(WarmAverage, keras.optimizers.AdamW):  # type: ignore[misc]
+    """AdamW with such an average."""
 
 
 def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -21,14 +53,15 @@ def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.opti
         "beta_2": config.beta_2,
         "epsilon": config.epsilon,
         "global_clipnorm": config.clip_norm,
+        "name": config.name,
     }
     if training.weight_average:
         arguments |= {"use_ema": True, "ema_momentum": training.weight_average, "ema_overwrite_frequency": None}
     if config.name == "adamw":
-        optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **arguments)
+        optimizer = AdamW(weight_decay=config.weight_decay, **arguments)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "minimum", "maximum", "log_variance"])
         return optimizer
-    return keras.optimizers.Adam(weight_decay=config.weight_decay or None, **arguments)
+    return Adam(weight_decay=config.weight_decay or None, **arguments)
 
 
 def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:

@@ -62,3 +62,23 @@ def test_weight_decay_spares_biases_and_batch_norms() -> None:
     optimizer.apply([keras.ops.zeros_like(v) for v in model.trainable_variables])
     np.testing.assert_allclose(np.array(model.get_layer("a").kernel), kernel * (1 - 0.5 * 0.1), rtol=1e-5)
     np.testing.assert_allclose(np.array(model.get_layer("b").gamma), 3.0)
+
+
+def test_the_average_remembers_a_ninth_of_the_steps_and_at_most_its_momentum() -> None:
+    import keras
+
+    training = TrainingConfig(
+        weight_average=0.9,
+        optimizer=OptimizerConfig(learning_rate=0.1),
+        schedule=ScheduleConfig(name="constant"),
+    )
+    variable = keras.Variable(np.full(3, 5.0, "float32"))
+    optimizer = make_optimizer(training, 1)
+    optimizer.build([variable])
+    expected = np.zeros(3)
+    for step in range(200):
+        optimizer.apply([keras.ops.convert_to_tensor(np.sin(step + np.arange(3.0)).astype("float32"))])
+        decay = min(0.9, step / (step + 9))
+        expected = decay * expected + (1 - decay) * np.array(variable)
+        (average,) = (np.array(v) for v in optimizer._model_variables_moving_average)
+        np.testing.assert_allclose(average, expected, rtol=1e-4)
