@@ -21,11 +21,10 @@ def batch_correlation(labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     labelled = ops.logical_not(ops.isnan(labels))
     yes = ops.cast(ops.where(labelled, labels, 0.0), "float32")
-    labelled = ops.cast(labelled, "float32")
-    photos = ops.matmul(ops.transpose(labelled), labelled)
-    yes_of_row = ops.matmul(ops.transpose(yes), labelled)
-    yes_of_column = ops.transpose(yes_of_row)
-    yes_of_both = ops.matmul(ops.transpose(yes), yes)
+    both = ops.concatenate([ops.cast(labelled, "float32"), yes], axis=-1)
+    (photos, yes_of_column), (yes_of_row, yes_of_both) = (
+        ops.split(rows, 2, axis=-1) for rows in ops.split(ops.matmul(ops.transpose(both), both), 2)
+    )
     # As a product of counts, the variance of a constant attribute is exactly 0 and needs no threshold.
     variance = yes_of_row * (photos - yes_of_row)
     spread = ops.sqrt(ops.maximum(variance, 1.0))
@@ -93,20 +92,15 @@ def relation_loss(
     )
     # The powers of pᵢ − pⱼ are multiplied out to products of matrices: M² numbers a photo would take far longer.
     p = ops.cast(probabilities, "float32")
-    square, fourth, one = ops.square(p), ops.square(ops.square(p)), ops.ones_like(p)
-    together = 2 * (_form(square, pulled, one) - _form(p, pulled, p))
-    apart = 2 * (_form(square, pushed, one) - _form(p, pushed, p))
-    apart_squared = (
-        2 * _form(fourth, pushed, one) - 8 * _form(p * square, pushed, p) + 6 * _form(square, pushed, square)
-    )
-    return (together + ops.sum(pushed) - 2 * apart + apart_squared) / (2.0 * p.shape[-1] ** 2)
+    p2 = ops.square(p)
+    pulls, pushes = ops.sum(pulled, axis=0), ops.sum(pushed, axis=0)
+    of_pulled, of_pushed, of_pushed2 = ops.matmul(p, pulled), ops.matmul(p, pushed), ops.matmul(p2, pushed)
+    together = 2 * (p2 * pulls - p * of_pulled)
+    apart = 4 * (p * of_pushed - p2 * pushes)
+    apart_squared = 2 * p2 * p2 * pushes - 8 * p * p2 * of_pushed + 6 * p2 * of_pushed2
+    return (ops.sum(together + apart + apart_squared, axis=-1) + ops.sum(pushed)) / (2.0 * p.shape[-1] ** 2)
 
 
 def _either_way(pairs: Tensor) -> Tensor:
     """A pair and its reverse add the same."""
     return (pairs + ops.transpose(pairs)) / 2
-
-
-def _form(left: Tensor, pairs: Tensor, right: Tensor) -> Tensor:
-    """(batch,) leftᵀ · pairs · right, row by row."""
-    return ops.sum(left * ops.matmul(right, pairs), axis=-1)
