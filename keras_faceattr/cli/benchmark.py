@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -40,7 +42,12 @@ def run_benchmark_tasks(config: str, data: list[str], overrides: list[str], step
     result = benchmark_tasks(read_experiment(config, data, overrides), steps)
     if json:
         print_json(result)
-        return
+    else:
+        print_tasks(result)
+
+
+def print_tasks(result: dict[str, Any]) -> None:
+    """Prints a row a variant of the net, and the noise that tells which shares mean something."""
     console = Console()
     table = Table("training step", "ms (median)", "share of a step that it costs", box=None)
     for name, step_ms in result["step_ms"].items():
@@ -49,6 +56,7 @@ def run_benchmark_tasks(config: str, data: list[str], overrides: list[str], step
             name if share is None else f"without {name}", f"{step_ms:.1f}", "" if share is None else f"{share:.1%}"
         )
     console.print(table)
+    console.print(f"noise: {result['noise']:.1%}, between two nets that are built alike", highlight=False)
     if "images_per_s" in result:
         table = Table("training on", "images/s (median)", box=None)
         for name, speed in result["images_per_s"].items():
