@@ -141,7 +141,8 @@ def _group_changes(
         values = manifest.rows[column]
         rows = {
             str(value): np.flatnonzero((values == value).to_numpy(bool, na_value=False) & known)
-            for value in sorted(values.dropna().unique())
+            for value in sorted(values[known].dropna().unique())
         }
-        result["by"][column] = {value: change(found) for value, found in rows.items()}
+        if rows:
+            result["by"][column] = {value: change(found) for value, found in rows.items()}
     return result

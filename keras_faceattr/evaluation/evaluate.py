@@ -87,15 +87,13 @@ def _evaluate_task(
     for column in manifest.groups:
         if column == task.name or isinstance(task, IdentityTask):
             continue
-        values = rows[column]
-        result["groups"][column] = {
-            str(value): _group(
-                labels[(values == value).to_numpy(bool, na_value=False)],
-                predictions[(values == value).to_numpy(bool, na_value=False)],
-                metrics,
-            )
-            for value in sorted(values.dropna().unique())
-        }
+        groups = {}
+        for value in sorted(rows[column].dropna().unique()):
+            members = (rows[column] == value).to_numpy(bool, na_value=False)
+            groups[str(value)] = _group(labels[members], predictions[members], metrics)
+        # Of several data sets, some may not know the column.
+        if groups:
+            result["groups"][column] = groups
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from keras_faceattr.data.targets import labelled
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
@@ -41,7 +42,7 @@ def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
         for column in [c for c in columns if c.endswith("loss")]:
             axes.plot(history["epoch"], history[column], ".-", label=column)
         axes.set_ylabel("training loss")
-        axes.legend(frameon=False)
+        _legend_below(axes, axes.get_lines())
         rate = axes.twinx()
         rate.plot(history["epoch"], history["learning_rate"], color="grey", linestyle=":", label="learning rate")
         rate.set_ylabel("learning rate (dotted)")
@@ -70,8 +71,13 @@ def _validation(epochs: pd.Series, metrics: dict[str, pd.Series], axes: Axes) ->
     if errors:
         axes.set_ylabel(", ".join(errors))
     right.set_ylabel(", ".join(name for name in metrics if name not in ERRORS))
-    lines = [line for own in {axes, right} for line in own.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8)
+    _legend_below(axes, [line for own in dict.fromkeys((axes, right)) for line in own.get_lines()])
+
+
+def _legend_below(axes: Axes, lines: Sequence[Line2D]) -> None:
+    """Of curves that go everywhere."""
+    names = [str(line.get_label()) for line in lines]
+    axes.legend(lines, names, frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
 
 
 def plot_task(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> list[Path]:

@@ -59,8 +59,8 @@ def html_report(
     body += [
         "<h2>Provenance</h2>",
         f"<pre>{html.escape(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))}</pre>",
-        "<h2>Configuration</h2>",
-        f"<pre>{html.escape(yaml.safe_dump(experiment.model_dump(mode='json'), sort_keys=False))}</pre>",
+        "<details><summary>Configuration</summary>",
+        f"<pre>{html.escape(yaml.safe_dump(experiment.model_dump(mode='json'), sort_keys=False))}</pre></details>",
     ]
     return html_page(experiment.name, body)
 

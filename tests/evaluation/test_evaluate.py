@@ -49,6 +49,13 @@ def test_groups_are_measured_apart_and_small_ones_only_counted() -> None:
     assert groups["male"] == {"labelled": men}
 
 
+def test_a_group_column_that_no_labelled_photo_has_is_left_out() -> None:
+    """Of several data sets, one may know the age alone and another the gender alone."""
+    labels = manifest(age=[30.0, 40.0, np.nan], gender=[None, None, "male"])
+    result = evaluate(labels, {"age": AGE}, {"age": np.array([30.0, 40.0, 50.0])}, samples=0)["age"]
+    assert result["labelled"] == 2 and result["groups"] == {}
+
+
 def test_a_task_is_not_grouped_by_itself() -> None:
     gender = CategoricalTask("gender", ("female", "male"))
     labels = manifest(gender=["female", "male"])
