@@ -66,6 +66,8 @@ async function readSite() {
   return site;
 }
 
+const percent = (share) => `${(100 * share).toFixed(2)} %`;
+
 // A title and what was measured.
 function verdictOf({ error, crops, photos }) {
   if (error) return ['Not opened', error];
@@ -74,8 +76,9 @@ function verdictOf({ error, crops, photos }) {
   const alone = `The outputs of ${crops.crops} golden crops ${size}.`;
   if (!crops.verified) return [refused, alone];
   const whole = `${photos.found} of ${photos.photos} whole photos give the same face: boxes overlap by `
-    + `${(100 * photos.iou).toFixed(1)} % or more, points lie within ${photos.points.toFixed(2)} pixels, outputs within `
-    + `${(100 * photos.change).toFixed(2)} % of their range.`;
+    + `${(100 * photos.iou).toFixed(1)} % or more, points lie within ${photos.points.toFixed(2)} pixels, `
+    + `corners of crops within ${percent(photos.crop)} of the side. Cut where Python cut, outputs are within ${percent(photos.change)} of their range; where the face was found here, within `
+    + `${percent(photos.moved)}.`;
   return [photos.verified ? 'Verified: it says what Python says' : refused, `${alone} ${whole}`];
 }
 

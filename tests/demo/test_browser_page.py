@@ -62,6 +62,9 @@ def test_golden_crops_and_photos_give_what_python_says(address: str, open_page: 
     assert all(one["photos"]["found"] == one["photos"]["photos"] == 6 for one in files)
     # Without a face to find, only the shrinking can differ.
     assert files[FLOAT]["photos"]["change"] < 1e-3
+    # Cut where Python cut, too; where the face is found here, the net tells how much a pixel means.
+    faces = files[FACES]["photos"]
+    assert faces["change"] < 1e-2 and faces["change"] <= faces["moved"] < 0.3
     assert "Verified" in page.inner_text("#verdict")
 
 

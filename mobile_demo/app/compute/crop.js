@@ -78,10 +78,13 @@ function similarity(points, targets) {
 export function cropPhoto(spec, pixels, face, template) {
   if (needsFace(spec)) {
     const map = cropMap(spec, pixels, face, template);
-    return map && rounded(warp(pixels, map, spec.size, spec.interpolation));
+    return map && cropByMap(spec, pixels, map);
   }
   return rounded(resize(pixels, seenPart(spec, pixels), spec.size, spec.interpolation));
 }
+
+// The same, by a map that is known.
+export const cropByMap = (spec, pixels, map) => rounded(warp(pixels, map, spec.size, spec.interpolation));
 
 // What a map shows of a photo; grey beyond. `area` averages whole blocks first where the map shrinks by two or more.
 function warp(pixels, map, size, interpolation) {
