@@ -79,7 +79,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run, or an exported .tflite file.")],
     data: DataPaths = [],  # noqa: B006
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    tta: Annotated[str | None, typer.Option(help="none, or flip: average with the mirrored photo.")] = None,
+    tta: Annotated[
+        str | None, typer.Option(help="none, or flip: average with the mirrored photo; as the run's config without.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a row a photo to this CSV.")] = None,
     jitter: Annotated[
         bool, typer.Option("--jitter", help="Show instead how shifted, scaled and turned crops move predictions.")
@@ -99,11 +101,11 @@ def compare(
         list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs, or exported .tflite files.")
     ] = [],  # noqa: B006
     task: Annotated[list[str], typer.Option(metavar="NAME", help="Compare only this task, again for more.")] = [],  # noqa: B006
-    by: Annotated[str | None, typer.Option(help="Also a row a group: gender or race.")] = None,
+    by: Annotated[str | None, typer.Option(help="Also a row a group: gender, race or source.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a row a run, task and metric to this CSV.")] = None,
     json: Json = False,
 ) -> None:
-    """Put runs and exported files side by side, with paired differences to the first on the same photos."""
+    """Put runs and exported files side by side; runs with paired differences to the first on the same photos."""
     from keras_faceattr.cli.compare import run_compare
 
     run_compare(runs, task, by, out, json)
@@ -142,7 +144,8 @@ def align(
     margin: Annotated[float | None, typer.Option(help="Added on each side, as a share of the face; 0.2.")] = None,
     face: Annotated[str | None, typer.Option(help="largest, central or all.")] = None,
     fallback: Annotated[
-        str | None, typer.Option(help="centre_square or whole_photo, for photos without a face; left out without.")
+        str | None,
+        typer.Option(help="centre_square or whole_photo, for photos without a face, which are put aside otherwise."),
     ] = None,
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Another key of the crop, such as min_face=40.")
@@ -156,7 +159,9 @@ def align(
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster, ray://HOST:10001; without: this machine.")
     ] = None,
-    max_bad_share: Annotated[float, typer.Option(min=0, max=1, help="Of photos without a crop.")] = 0.5,
+    max_bad_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest share of photos without a crop; more is an error.")
+    ] = 0.5,
     preview: Annotated[bool, typer.Option("--preview", help="Also draw boxes and points beside crops.")] = False,
     json: Json = False,
 ) -> None:
@@ -188,13 +193,18 @@ def export(
     tflite: Annotated[bool, typer.Option("--tflite", help="Write LiteRT files; there is no other format.")] = True,
     recipe: Annotated[
         list[str],
-        typer.Option(metavar="NAME", help="Name or path, again for more; `all` for every one that is shipped."),
+        typer.Option(
+            metavar="NAME",
+            help="Name or path, again for more; `all` for all that the net can have; float32 and int8_qat without.",
+        ),
     ] = [],  # noqa: B006
     budget: Annotated[str | None, typer.Option(help="Name or path of the limits to judge by.")] = None,
     heads: Annotated[list[str], typer.Option(metavar="TASK", help="Ship only this task, again for more.")] = [],  # noqa: B006
     batch: Annotated[int, typer.Option(help="Fixed batch size of the files.")] = 1,
     engine: Annotated[str, typer.Option(help="native, converter or tfmot: what makes integers.")] = "native",
-    out: Annotated[Path | None, typer.Option(help="Folder of the files; RUN/export without.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the files; RUN/export without (RUN/export/detector, ./detector).")
+    ] = None,
     detector: Annotated[
         bool, typer.Option("--detector", help="Write the face detector instead, with a run's settings or its own.")
     ] = False,
@@ -245,6 +255,7 @@ def demo(
 @data_app.command("inspect")
 def data_inspect(
     source: Annotated[str, typer.Argument(help="Config (name or path), READER=PATH, or a CSV.")],
+    data: DataPaths = [],  # noqa: B006
     picture: Annotated[Path | None, typer.Option(help="Write label histograms and sample photos to this PNG.")] = None,
     set_: Set = [],  # noqa: B006
     json: Json = False,
@@ -252,7 +263,7 @@ def data_inspect(
     """Show counts, label histograms, missing labels, duplicates and bad files."""
     from keras_faceattr.cli.inspect import run_inspect
 
-    run_inspect(source, picture, set_, json)
+    run_inspect(source, data, picture, set_, json)
 
 
 @data_app.command("list")
@@ -272,7 +283,7 @@ def benchmark_models(
     ] = ["resnet50"],  # noqa: B006
     threads: Annotated[list[str], typer.Option(metavar="N,…", help="Numbers of threads.")] = ["1"],  # noqa: B006
     precision: Annotated[
-        list[str], typer.Option(metavar="P,…", help="Of the reference nets; each model's own without.")
+        list[str], typer.Option(metavar="P,…", help="float32 or int8, of the reference nets; each model's own without.")
     ] = [],  # noqa: B006
     side: Annotated[
         int | None, typer.Option(help="Input side of the reference nets; each model's own without.")

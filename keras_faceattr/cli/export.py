@@ -20,12 +20,14 @@ from keras_faceattr.deploy.latency import Latency, measure_latencies
 from keras_faceattr.deploy.page import write_page
 from keras_faceattr.deploy.recipe import ExportRecipe, export_recipe_names, load_recipe
 from keras_faceattr.deploy.source import read_source
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.errors import ConfigError, ModelError
 from keras_faceattr.evaluation.numbers import metric_title, number_text
 from keras_faceattr.run import Run
 from keras_faceattr.storage import write_json
 
 DEFAULT_RECIPES = ["float32", "int8_qat"]
+EVERY = "all"
+"""In place of a recipe: all that the net can have."""
 SECONDS_A_FILE = 2.0
 MOST_LISTED = 2
 """Files of which every gate is printed; of more, gates that are met are counted. The page has all."""
@@ -51,7 +53,7 @@ def run_export(options: ExportOptions) -> None:
     """Exports every recipe, prints what was proven, and exits 1 where a gate was not met."""
     if options.run is None:
         raise ConfigError("which run? give its folder, or --detector for the face detector")
-    recipes = _recipes(options)
+    recipes, every = _recipes(options), options.recipes == [EVERY]
     budget = load_budget(options.budget) if options.budget else None
     make = engine(options.engine)
     out = options.out or options.run / "export"
@@ -59,16 +61,27 @@ def run_export(options: ExportOptions) -> None:
     with FitProgress() as progress:
         heads = [name for value in options.heads for name in value.split(",") if name]
         source = read_source(Run(options.run), heads, data_paths(options.data), progress)
-        artifacts = []
+        artifacts, left_out = [], {}
         for recipe in recipes:
             folder = out / f"{recipe.name}{suffix if recipe.integer else ''}"
             progress.total_epochs = recipe.epochs
-            artifacts.append(export_recipe(source, recipe, folder, progress, budget, options.batch, make))
+            try:
+                artifacts.append(export_recipe(source, recipe, folder, progress, budget, options.batch, make))
+            except ModelError as error:
+                # Not every net can have every recipe.
+                if not every:
+                    raise
+                left_out[recipe.name] = str(error)
+                progress.say(f"{recipe.name} is left out: {error}")
         progress.say("timing the files in turn")
         latencies = _latencies(artifacts)
     page = out / "index.html"
     write_page(page, artifacts, latencies)
-    result = {"page": str(page), "artifacts": [_summary(artifact, latencies) for artifact in artifacts]}
+    result = {
+        "page": str(page),
+        "artifacts": [_summary(artifact, latencies) for artifact in artifacts],
+        "left_out": left_out,
+    }
     write_json(out / "export.json", result)
     if options.json:
         print_json(result)
@@ -84,7 +97,7 @@ def run_export(options: ExportOptions) -> None:
 
 def _recipes(options: ExportOptions) -> list[ExportRecipe]:
     names = [part for value in options.recipes for part in value.split(",") if part] or DEFAULT_RECIPES
-    names = export_recipe_names() if names == ["all"] else names
+    names = export_recipe_names() if names == [EVERY] else names
     recipes = [load_recipe(name, options.overrides if len(names) == 1 else None) for name in names]
     if options.overrides and len(names) != 1:
         raise ConfigError("--set changes one recipe: name it with --recipe")

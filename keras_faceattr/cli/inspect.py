@@ -17,9 +17,9 @@ from keras_faceattr.recipes import recipe_names
 SHOWN_BAD = 5
 
 
-def run_inspect(source: str, picture: Path | None, overrides: list[str], json: bool) -> None:
+def run_inspect(source: str, data: list[str], picture: Path | None, overrides: list[str], json: bool) -> None:
     """Prints what is in a data set and draws it."""
-    findings, manifest = inspect_manifest(read_named(source, [], overrides).manifest)
+    findings, manifest = inspect_manifest(read_named(source, data, overrides).manifest)
     if picture:
         draw_inspection(manifest, findings, picture)
     if json:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from small import UNTUNED, untrained_run
 
 from keras_faceattr.cli import export
@@ -235,3 +236,21 @@ def test_an_export_that_was_killed_goes_on(cli: Cli, race_run: Path, tmp_path: P
     assert list(pd.read_csv(run.history_path)["epoch"]) == list(range(1, 5))
     load_artifact(tmp_path / "int8_qat" / "own_int8_qat.tflite")
     assert not list(tmp_path.rglob(".writing-*.tflite"))
+
+
+def test_all_recipes_are_those_that_the_net_can_have(
+    cli: Cli, race_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(race_run, run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["tasks"]["score"]["method"] = "l1"
+    untrained_run(run, config)
+    monkeypatch.setattr(export, "export_recipe_names", lambda: ["float32", "int8_full"])
+    done = cli("export", run, "--tflite", "--recipe", "all", "--json")
+    assert done.code == 0 and "int8_full is left out: " in done.err
+    result = done.json()
+    assert [one["recipe"] for one in result["artifacts"]] == ["float32"]
+    assert list(result["left_out"]) == ["int8_full"] and "float" in result["left_out"]["int8_full"]
+    assert (run / "export" / "index.html").exists()
+    assert cli("export", run, "--tflite", "--recipe", "int8_full").code == 2
