@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+RunName = Annotated[str, Field(pattern=r"\w")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -150,6 +151,12 @@ class MethodSettings(Section):
     cosine_weight: NotNegative = 1.0
     l2_weight: NotNegative = 1.0
 
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        if self.negative_relation > self.positive_relation:
+            raise ValueError("negative_relation is above positive_relation: no pair can be asked for both")
+        return self
+
 
 class TeacherConfig(Section):
     """Another net, whose vectors are learned; see `features.embedders`.
@@ -266,7 +273,7 @@ class EvaluationConfig(Section):
 class PhotoExperiment(Section):
     """What every experiment on photos says: which photos, what is learned of them, how it is measured."""
 
-    name: str
+    name: RunName
     data: DataConfig
     tasks: Annotated[dict[str, TaskConfig], Field(min_length=1)]
     evaluation: EvaluationConfig = EvaluationConfig()

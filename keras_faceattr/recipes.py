@@ -226,7 +226,10 @@ def _first_line(error: ValidationError, kind: type[Section]) -> str:
     if first["type"] == "missing":
         return f"missing key {key!r}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{key or 'config'} = {first.get('input')!r}: {message[:1].lower()}{message[1:]}"
+    # A rule between keys is told the whole section, which its message has no need of.
+    given = first.get("input")
+    value = "" if given and isinstance(given, dict) else f" = {given!r}"
+    return f"{key or 'config'}{value}: {message[:1].lower()}{message[1:]}"
 
 
 def _keys_of(location: list[str], kind: type[Section]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a model predicts: scalar, binary, categorical and multilabel tasks."""
+"""What a model predicts: numbers, classes, attributes, and vectors of identities and teachers."""
 
 from __future__ import annotations
 

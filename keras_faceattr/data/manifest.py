@@ -14,7 +14,7 @@ import pandas as pd
 
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task, task_to_dict
 
 SPLITS = ("train", "val", "test")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
@@ -205,8 +205,14 @@ def _united(first: Task, second: Task) -> Task:
     if isinstance(first, CategoricalTask) and isinstance(second, CategoricalTask):
         return replace(first, classes=tuple(dict.fromkeys(first.classes + second.classes)))
     if first != second:
-        raise DataError(f"task {first.name!r} is defined differently by two sources: {first} and {second}")
+        raise DataError(f"task {first.name!r} is defined differently by two sources: {_differences(first, second)}")
     return first
+
+
+def _differences(first: Task, second: Task) -> str:
+    """By field, as both have it."""
+    one, two = task_to_dict(first), task_to_dict(second)
+    return "; ".join(f"{key} {one.get(key)} and {two.get(key)}" for key in one | two if one.get(key) != two.get(key))
 
 
 def _parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:

@@ -20,7 +20,7 @@ from keras_faceattr.data.splits import photo_hashes, split_manifest, without_cop
 from keras_faceattr.data.targets import label_array, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.tasks import EmbeddingTask, IdentityTask, Task, task_from_dict, task_to_dict
+from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, Task, task_from_dict, task_to_dict
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def read_manifest(experiment: PhotoExperiment) -> tuple[Manifest, dict[str, Task
         DataError: the data cannot be used.
     """
     manifest = read_sources(experiment)
+    for name in experiment.tasks:
+        _check_names(name, manifest)
     total = len(manifest) + len(manifest.quarantine)
     tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
     manifest = without_unfit(manifest, [task for name, task in tasks.items() if task != manifest.tasks.get(name)])
@@ -91,6 +93,21 @@ def read_manifest(experiment: PhotoExperiment) -> tuple[Manifest, dict[str, Task
         raise DataError(f"no photo is labelled with {', '.join(tasks)}")
     manifest = _split(manifest, tasks, experiment.data)
     return manifest, {name: _counted(task, manifest) for name, task in tasks.items()}
+
+
+def _check_names(name: str, manifest: Manifest) -> None:
+    """A column that one source has for its groups may be a task of another, by other names."""
+    task = manifest.tasks.get(name)
+    if not isinstance(task, CategoricalTask):
+        return
+    names = manifest.rows[name].dropna()
+    unknown = names[~names.isin(task.classes)]
+    if len(unknown):
+        source, found = manifest.rows.loc[unknown.index[0], "source"], ", ".join(sorted(map(str, unknown.unique()))[:5])
+        raise DataError(
+            f"{source}: {name} {found} is none of {', '.join(task.classes)}: rename it by data.sources.N.labels, "
+            "or drop it there by null"
+        )
 
 
 def _counted(task: Task, manifest: Manifest) -> Task:
@@ -127,13 +144,21 @@ def _photos(manifest: Manifest) -> Iterator[tuple[str, str]]:
     return zip(manifest.rows["source"], manifest.rows["image"], strict=True)
 
 
-def prepare(experiment: PhotoExperiment, splits: tuple[str, ...], progress: Progress | None = None) -> PreparedData:
+def prepare(
+    experiment: PhotoExperiment,
+    splits: tuple[str, ...],
+    progress: Progress | None = None,
+    read: tuple[Manifest, dict[str, Task]] | None = None,
+) -> PreparedData:
     """Reads, splits, decodes and labels what the named splits need.
+
+    Args:
+        read: of `read_manifest`, for a caller who looks at it before photos are decoded, which may take long.
 
     Raises:
         DataError: the data cannot be used, or the first of the splits has no rows.
     """
-    manifest, tasks = read_manifest(experiment)
+    manifest, tasks = read or read_manifest(experiment)
     wanted = manifest.select(manifest.rows["split"].isin(splits))
     if not (wanted.rows["split"] == splits[0]).any():
         aside = manifest.quarantine["reason"].value_counts()

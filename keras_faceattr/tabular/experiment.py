@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from keras_faceattr.config import Section, Seed, Share
+from keras_faceattr.config import RunName, Section, Seed, Share
 from keras_faceattr.models.tabular_dnn import BRANCH_UNITS, BRANCHES, SHARED_UNITS
 
 Units = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
@@ -81,7 +81,7 @@ class TableExperiment(Section):
     """
 
     kind: Literal["table"]
-    name: str
+    name: RunName
     table: TableSource = TableSource()
     model: MtbDnnConfig = MtbDnnConfig()
     training: TableTraining = TableTraining()

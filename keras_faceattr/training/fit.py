@@ -20,7 +20,7 @@ from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.data.pipeline import people_in_batches
-from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
+from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare, read_manifest
 from keras_faceattr.data.targets import labelled
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.evaluation.finish import write_results
@@ -79,11 +79,14 @@ def fit(
     """
     _check_backend(experiment)
     check_experiment(experiment, fresh=resume is None)
-    data = prepare(experiment, ("train", "val"), listener.decode_progress())
+    manifest, tasks = read_manifest(experiment)
+    for name, task in tasks.items():
+        check_settings(task, experiment.tasks[name].method, experiment.tasks[name].settings())
+    network = network_of(experiment, tasks, experiment.training.precision)
+    data = prepare(experiment, ("train", "val"), listener.decode_progress(), (manifest, tasks))
     _check_learnable(experiment, data)
     if resume:
         check_same_data(resume, data)
-    network = network_of(experiment, data.tasks, experiment.training.precision)
     fresh = resume is None or not resume.checkpoint_path.exists()
     init_from = experiment.model.init_from
     init = initialise(network.trainable, init_from) if init_from and fresh else None
@@ -285,7 +288,6 @@ def _check_learnable(experiment: Experiment, data: PreparedData) -> None:
     if len(part) < 2:
         raise DataError(f"only {len(part)} train photo: at least 2 are needed")
     for name, task in data.tasks.items():
-        check_settings(task, experiment.tasks[name].method, experiment.tasks[name].settings())
         labels = part.labels[name]
         if not labelled(task, labels).any():
             raise DataError(

@@ -41,6 +41,10 @@ class AdamW(WarmAverage, keras.optimizers.AdamW):  # type: ignore[misc]
     """AdamW with such an average."""
 
 
+UNDECAYED = ["bias", "gamma", "beta", "minimum", "maximum", "log_variance"]
+"""Parts of the names of biases, of batch norms' parameters, of learned ranges and of learned loss weights."""
+
+
 def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Adam or AdamW with its schedule; batch-norm parameters, biases and learned ranges are not decayed.
 
@@ -59,9 +63,10 @@ def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.opti
         arguments |= {"use_ema": True, "ema_momentum": training.weight_average, "ema_overwrite_frequency": None}
     if config.name == "adamw":
         optimizer = AdamW(weight_decay=config.weight_decay, **arguments)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "minimum", "maximum", "log_variance"])
-        return optimizer
-    return Adam(weight_decay=config.weight_decay or None, **arguments)
+    else:
+        optimizer = Adam(weight_decay=config.weight_decay or None, **arguments)
+    optimizer.exclude_from_weight_decay(var_names=UNDECAYED)
+    return optimizer
 
 
 def make_schedule(training: TrainingConfig, steps_per_epoch: int) -> Any:

@@ -169,7 +169,7 @@ def test_concatenation_unites_classes_in_the_order_of_the_sources(folder: Path) 
 def test_concatenation_refuses_different_ranges_and_equal_names(folder: Path) -> None:
     first = build(folder, [AGE], "first", image=["0.png"], age=[5])
     other = build(folder, [ScalarTask("age", 0.0, 80.0, 1.0, "years")], "second", image=["1.png"], age=[5])
-    with pytest.raises(DataError, match="task 'age' is defined differently"):
+    with pytest.raises(DataError, match="task 'age' is defined differently by two sources: maximum 100.0 and 80.0"):
         concatenate([first, other])
     with pytest.raises(DataError, match="two sources are called 'first'"):
         concatenate([first, first])

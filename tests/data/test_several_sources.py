@@ -49,6 +49,19 @@ def test_each_source_is_split_by_its_own_plan(own: dict[str, Any]) -> None:
     assert sizes == {"csv_file": [30, 0, 10], "synthetic": [28, 4, 8]}
 
 
+def test_names_of_a_group_that_another_sets_task_does_not_know_are_refused(tmp_path: Path, tiny_csv) -> None:
+    columns = {"beauty": range(8), "gender": ["F", "M"] * 4, "split": ["train", "test"] * 4}
+    csv = {"reader": "csv_file", "path": str(tiny_csv(tmp_path / "own", 8, **columns))}
+    with pytest.raises(DataError, match="csv_file: gender F, M is none of female, male: rename it by data.sources.N"):
+        read_manifest(experiment([csv, DRAWN], "beauty", "gender"))
+    # Where it is a group alone, its names are its own.
+    read_manifest(experiment([csv, DRAWN], "beauty", "age"))
+    renamed = {**csv, "labels": {"gender": {"F": "female", "M": None}}}
+    manifest, _ = read_manifest(experiment([renamed, DRAWN], "beauty", "gender"))
+    own = manifest.rows[manifest.rows["source"] == "csv_file"]
+    assert set(own["gender"].dropna()) == {"female"} and len(own) == 8
+
+
 def test_a_source_without_a_plan_follows_the_datas(own: dict[str, Any]) -> None:
     plan = {"method": "given"}
     manifest, _ = read_manifest(

@@ -16,7 +16,7 @@ from small import CommandLine, Quiet
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.prepare import prepare
-from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.errors import ConfigError, DataError, FaceAttrError
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.run import Run
@@ -130,6 +130,25 @@ def test_what_several_tasks_can_get_wrong_is_one_line_before_a_run_is_made(
     assert code == 2 and "Traceback" not in shown
     for word in words:
         assert word in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_does_not_fit_a_task_is_refused_before_photos_are_decoded(
+    tmp_path: Path, tiny_csv: TinyCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: Any) -> None:
+        raise AssertionError("photos were decoded")
+
+    monkeypatch.setattr("keras_faceattr.data.prepare.load_crops", decode)
+    csv = tiny_csv(tmp_path / "own", 8, beauty=range(8), split=["train", "test"] * 4)
+    scalar = {"kind": "scalar", "minimum": 0, "maximum": 7, "step": 1}
+    for tasks, changes, words in (
+        ({"beauty": scalar | {"method": "l1", "delta": 2}}, {}, "does not look at it"),
+        ({"beauty": scalar | {"method": "cross_entropy"}}, {}, "is not for scalar tasks"),
+        ({"beauty": scalar}, {"model": {"pooling": "mean"}}, "mean"),
+    ):
+        with pytest.raises(FaceAttrError, match=words):
+            fit(own(csv, tasks, **changes), tmp_path / "runs", Listening())
     assert not (tmp_path / "runs").exists()
 
 

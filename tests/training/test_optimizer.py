@@ -1,6 +1,7 @@
 """The learning rate at the steps where it should change."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,13 +47,14 @@ def test_the_papers_optimizer_has_its_betas_and_epsilon() -> None:
     assert not optimizer.use_ema
 
 
-def test_weight_decay_spares_biases_and_batch_norms() -> None:
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_weight_decay_spares_biases_and_batch_norms(name: Any) -> None:
     import keras
 
     layers = [keras.layers.Dense(2, name="a"), keras.layers.BatchNormalization(name="b")]
     model = keras.Sequential([keras.Input((3,)), *layers])
     training = TrainingConfig(
-        optimizer=OptimizerConfig(name="adamw", weight_decay=0.5, learning_rate=0.1),
+        optimizer=OptimizerConfig(name=name, weight_decay=0.5, learning_rate=0.1),
         schedule=ScheduleConfig(name="constant"),
     )
     optimizer = make_optimizer(training, 1)
