@@ -16,7 +16,8 @@ from keras_faceattr.data.datasets.tables import read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.data.prepare import read_sources, source_path
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import load_experiment, recipe_names
+from keras_faceattr.recipes import experiment_kind, load_experiment, recipe_names
+from keras_faceattr.run import PHOTOS
 
 CSV_READER = "csv_file"
 
@@ -65,6 +66,9 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
         return Named(build_manifest(Source("photos", folder), rows, []))
     if folder.is_dir():
         raise ConfigError(f"which data set is {source}? write READER={source}, with one of {', '.join(READERS)}")
+    kind = experiment_kind(source)
+    if kind != PHOTOS:
+        raise ConfigError(f"{source} is a config of kind {kind!r}: this command reads those that train a net on photos")
     experiment = load_experiment(source, overrides, data_paths(data))
     return Named(read_sources(experiment), experiment)
 

@@ -184,6 +184,11 @@ def test_commands_on_nets_refuse_a_run_of_another_kind(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("config", "kind"), [("mtb_dnn", "table"), ("bif_features", "features")])
+def test_data_of_a_config_of_another_kind_is_not_inspected(command_line: CommandLine, config: str, kind: str) -> None:
+    assert f"{config} is a config of kind {kind!r}" in error(command_line("data", "inspect", config))
+
+
 def test_regressors_on_features_are_compared_with_nets(
     command_line: CommandLine, features_run: Path, small_run: Path
 ) -> None:
