@@ -80,8 +80,8 @@ def test_a_command_that_needs_no_download_runs(folder: Path, cli: Cli, line: str
     if "csv_file=faces" in line:
         assert cli(*shlex.split(next(other for other in OTHERS if " align " in other))[1:]).code == 0
     done = cli(*small(line))
-    # A net of two epochs on sixty photos need not keep TinyAttNet's budget.
-    judged = "--budget" in line and "not met" in done.err
+    # A net of two epochs, judged on twelve photos, need not keep a budget or a tolerance.
+    judged = shlex.split(line)[1] in ("export", "benchmark") and "not met" in done.err
     assert done.code == (1 if judged else 0), done.err
 
 
