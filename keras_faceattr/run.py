@@ -131,8 +131,23 @@ class Run:
         return plain
 
     def results(self) -> dict[str, Any]:
-        """What `metrics.json` of a finished run holds."""
-        plain: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        """What `metrics.json` of a finished run holds.
+
+        Raises:
+            RunError: no run, one that never finished, or one whose file is damaged.
+        """
+        folder, again = self.folder, f"keras-faceattr fit --resume {self.folder}"
+        if not self.metrics_path.is_file():
+            if self.config_path.is_file():
+                raise RunError(f"{folder} never finished: go on with {again}")
+            raise RunError(f"{folder} is not a run folder: name a folder that fit made, or an exported .tflite file")
+        try:
+            plain = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise RunError(f"{self.metrics_path} is damaged: {reason}; write it again with {again}") from None
+        if not isinstance(plain, dict):
+            raise RunError(f"{self.metrics_path} is damaged: it is not a mapping; write it again with {again}")
         return plain
 
     def plain_config(self) -> dict[str, Any]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.cli.options import print_json
-from keras_faceattr.cli.results import wide_console
+from keras_faceattr.cli.results import tell, wide_console
 from keras_faceattr.deploy.artifact import is_artifact, load_artifact
 from keras_faceattr.deploy.sidecar import Sidecar
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
 from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_entries, unique_names
 from keras_faceattr.evaluation.numbers import metric_title, number_text, signed_text
-from keras_faceattr.evaluation.tables import Row, open_table
+from keras_faceattr.evaluation.tables import Row
 from keras_faceattr.run import TABLE, Run
 
 INTERVALS_SHOWN = 3
@@ -42,7 +41,12 @@ def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path |
         if sum(path.resolve() == other.resolve() for other in paths) > 1:
             raise ConfigError(f"{path} is named twice: compare different runs")
     named = dict(zip(unique_names(paths), paths, strict=True))
-    if paths and all(_is_table(path) for path in paths):
+    tables = [path for path in paths if Run(path).config_path.is_file() and Run(path).kind() == TABLE]
+    if tables and len(tables) < len(paths):
+        raise ConfigError(
+            f"{tables[0]} is a run on a table: it is compared with its like alone, not with runs on photos"
+        )
+    if tables:
         if tasks or by:
             raise ConfigError("runs on tables have one target and no groups: leave out --task and --by")
         from keras_faceattr.cli.compare_tables import run_compare_tables
@@ -54,26 +58,10 @@ def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path |
         raise ConfigError("compare takes two or more runs or exported files")
     if by is not None:
         _check_group(by, entries)
-    # Opened first, because a file of an unknown kind is refused before any work.
-    with open_table(out, "csv") if out else nullcontext() as table:
-        compared = compare(entries, tasks)
-        if table:
-            table.write(list(_flat(compared, by)))
-    if json:
-        print_json(compared)
-        return
-    _print(compared, by)
-    if out:
-        print(f"\ntable    {out}")
-
-
-def _is_table(path: Path) -> bool:
-    return Run(path).config_path.is_file() and Run(path).kind() == TABLE
+    tell(lambda: compare(entries, tasks), partial(_flat, by=by), partial(_print, by=by), out, json)
 
 
 def _entries(path: Path, name: str) -> list[Entry]:
-    if _is_table(path):
-        raise ConfigError(f"{path} is a run on a table: it is compared with its like alone, not with runs on photos")
     return [_artifact(path, name)] if is_artifact(path) else read_entries(path, name)
 
 

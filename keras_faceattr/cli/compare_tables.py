@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.cli.options import print_json
-from keras_faceattr.cli.results import wide_console
+from keras_faceattr.cli.results import tell, wide_console
 from keras_faceattr.evaluation.numbers import difference_text, number_text
-from keras_faceattr.evaluation.tables import Row, open_table
+from keras_faceattr.evaluation.tables import Row
 from keras_faceattr.run import Run
 from keras_faceattr.tabular.compare import compare_tables
 from keras_faceattr.tabular.results import METRICS
@@ -22,16 +20,13 @@ NOTE = "Means and σ over the splits; intervals: 95 %, corrected for the rows th
 
 def run_compare_tables(runs: dict[str, Path], out: Path | None, json: bool) -> None:
     """Prints the regressors of runs on tables side by side, with paired differences to MTB-DNN of the first."""
-    with open_table(out, "csv") if out else nullcontext() as table:
-        compared = compare_tables({name: Run(path) for name, path in runs.items()})
-        if table:
-            table.write(list(_flat(compared)))
-    if json:
-        print_json(compared)
-        return
-    _print(compared)
-    if out:
-        print(f"\ntable    {out}")
+    tell(lambda: compare_tables({name: Run(path) for name, path in runs.items()}), _flat, _print, out, json)
+
+
+def error_cells(row: dict[str, Any]) -> list[str]:
+    """Of a regressor: mean ± σ of each error, and the difference of the first one to the reference."""
+    numbers = [f"{number_text(m, row[m]['mean'])} ± {number_text(m, row[m]['sigma'])}" for m in METRICS]
+    return [*numbers, difference_text("mae", row["mae"].get("difference"))]
 
 
 def _flat(compared: dict[str, Any]) -> Iterator[Row]:
@@ -55,9 +50,7 @@ def _print(compared: dict[str, Any]) -> None:
     for title in ("run", "regressor", "splits", "MAE", "RMSE", f"MAE − {compared['against']} (95 %)"):
         table.add_column(title, overflow="fold")
     for row in compared["rows"]:
-        numbers = [f"{number_text(m, row[m]['mean'])} ± {number_text(m, row[m]['sigma'])}" for m in METRICS]
-        difference = difference_text("mae", row["mae"].get("difference"))
-        table.add_row(row["run"], row["regressor"], str(row["splits"]), *numbers, difference)
+        table.add_row(row["run"], row["regressor"], str(row["splits"]), *error_cells(row))
     console.print(table)
     for name, reason in {row["run"]: row["apart"] for row in compared["rows"] if row["apart"]}.items():
         console.print(f"{name} and {compared['against']} are not comparable: {reason}")

@@ -53,7 +53,9 @@ def run_export(options: ExportOptions) -> None:
     """Exports every recipe, prints what was proven, and exits 1 where a gate was not met."""
     if options.run is None:
         raise ConfigError("which run? give its folder, or --detector for the face detector")
-    recipes, every = _recipes(options), options.recipes == [EVERY]
+    names = [part for value in options.recipes for part in value.split(",") if part] or DEFAULT_RECIPES
+    every = names == [EVERY]
+    recipes = _recipes(export_recipe_names() if every else names, options)
     budget = load_budget(options.budget) if options.budget else None
     make = engine(options.engine)
     out = options.out or options.run / "export"
@@ -73,6 +75,8 @@ def run_export(options: ExportOptions) -> None:
                     raise
                 left_out[recipe.name] = str(error)
                 progress.say(f"{recipe.name} is left out: {error}")
+        if not artifacts:
+            raise ModelError(f"this net can have no recipe: {next(iter(left_out.values()))}")
         progress.say("timing the files in turn")
         latencies = _latencies(artifacts)
     page = out / "index.html"
@@ -95,9 +99,7 @@ def run_export(options: ExportOptions) -> None:
         raise typer.Exit(1)
 
 
-def _recipes(options: ExportOptions) -> list[ExportRecipe]:
-    names = [part for value in options.recipes for part in value.split(",") if part] or DEFAULT_RECIPES
-    names = export_recipe_names() if names == [EVERY] else names
+def _recipes(names: list[str], options: ExportOptions) -> list[ExportRecipe]:
     recipes = [load_recipe(name, options.overrides if len(names) == 1 else None) for name in names]
     if options.overrides and len(names) != 1:
         raise ConfigError("--set changes one recipe: name it with --recipe")

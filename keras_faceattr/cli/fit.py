@@ -11,7 +11,7 @@ from keras_faceattr.cli.results import print_results
 from keras_faceattr.config import Experiment
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.recipes import experiment_kind, with_paths
-from keras_faceattr.run import Run
+from keras_faceattr.run import TABLE, Run
 from keras_faceattr.training.fit import check_same_experiment, fit
 from keras_faceattr.training.tensorboard import TensorBoardListener
 
@@ -57,7 +57,7 @@ def run_fit(
 
 
 OTHER_KINDS = {
-    "table": ("keras_faceattr.cli.fit_table", "fit_table_config"),
+    TABLE: ("keras_faceattr.cli.fit_table", "fit_table_config"),
     "features": ("keras_faceattr.cli.fit_features", "fit_features_config"),
 }
 """What `fit` does with a config that is not about training on photos: module and function."""

@@ -8,15 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.cli.compare_tables import error_cells
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.results import say
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.evaluation.numbers import difference_text, number_text
 from keras_faceattr.recipes import CONFIG_FOLDER, load_section
 from keras_faceattr.run import Run
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.fit import fit_table, read_table_experiment
-from keras_faceattr.tabular.results import METRICS, REFERENCE
+from keras_faceattr.tabular.results import REFERENCE
 
 
 def fit_table_config(
@@ -77,6 +77,5 @@ def print_comparison(results: dict[str, Any]) -> None:
     for title in ("regressor", "MAE", "RMSE", f"MAE − {REFERENCE} (95 %)"):
         table.add_column(title, no_wrap=True)
     for name, row in results["regressors"].items():
-        numbers = [f"{number_text(m, row[m]['mean'])} ± {number_text(m, row[m]['sigma'])}" for m in METRICS]
-        table.add_row(name, *numbers, difference_text("mae", row["mae"].get("difference")))
+        table.add_row(name, *error_cells(row))
     console.print(table)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.cli.options import print_json
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title, number_text
+from keras_faceattr.evaluation.tables import Row, open_table
 from keras_faceattr.tasks import Task
 
 WIDTH = 120
@@ -26,6 +31,32 @@ def wide_console(**options: Any) -> Console:
 def print_table(table: Table) -> None:
     """Rather lines that the terminal breaks than numbers that are cut off."""
     Console(width=max(Console().width, Console(width=MAX_WIDTH).measure(table).maximum)).print(table)
+
+
+def tell(
+    measure: Callable[[], dict[str, Any]],
+    rows: Callable[[dict[str, Any]], Iterable[Row]],
+    show: Callable[[dict[str, Any]], None],
+    out: Path | None,
+    json: bool,
+) -> None:
+    """Measures, then tells it by JSON or for people, and in a CSV where one is asked for.
+
+    Args:
+        rows: of the CSV.
+        show: prints for people.
+    """
+    # Opened first, because a file of an unknown kind is refused before any work.
+    with open_table(out, "csv") if out else nullcontext() as table:
+        found = measure()
+        if table:
+            table.write(list(rows(found)))
+    if json:
+        print_json(found)
+        return
+    show(found)
+    if out:
+        print(f"\ntable    {out}")
 
 
 def say(line: str) -> None:

@@ -180,6 +180,12 @@ def concatenate(manifests: Sequence[Manifest]) -> Manifest:
     return Manifest(rows, tasks, sources, quarantine)
 
 
+def group_members(column: pd.Series) -> dict[str, np.ndarray]:
+    """By each value that stands in a group column: (rows,) whether a row has it."""
+    values = sorted(column.dropna().unique())
+    return {str(value): (column == value).to_numpy(bool, na_value=False) for value in values}
+
+
 def list_photos(root: Path) -> list[str]:
     """Paths of all photos below `root`, relative, sorted, `/` between folders.
 

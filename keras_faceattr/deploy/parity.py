@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.manifest import Manifest, group_members
 from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.deploy.budget import NOT_MEASURED
 from keras_faceattr.deploy.recipe import Tolerance
@@ -138,11 +138,7 @@ def _group_changes(
     for column in manifest.groups:
         if column == task.name:
             continue
-        values = manifest.rows[column]
-        rows = {
-            str(value): np.flatnonzero((values == value).to_numpy(bool, na_value=False) & known)
-            for value in sorted(values[known].dropna().unique())
-        }
-        if rows:
-            result["by"][column] = {value: change(found) for value, found in rows.items()}
+        members = group_members(manifest.rows[column][known])
+        if members:
+            result["by"][column] = {value: change(np.flatnonzero(known)[own]) for value, own in members.items()}
     return result

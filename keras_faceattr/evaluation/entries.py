@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -134,14 +133,9 @@ def read_entries(folder: Path, name: str) -> list[Entry]:
         RunError: no run, one that never finished, or one whose files are damaged.
     """
     run = Run(folder)
-    if not run.metrics_path.is_file():
-        if run.config_path.is_file():
-            raise RunError(f"{folder} never finished: go on with keras-faceattr fit --resume {folder}")
-        raise RunError(f"{folder} is not a run folder: name a folder that fit made, or an exported .tflite file")
-    path = run.metrics_path
+    plain, path = run.results(), run.metrics_path
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(plain, dict) and "regressors" in plain:
+        if "regressors" in plain:
             measured = {f"{name}:{regressor}": _as_net(plain, regressor) for regressor in plain["regressors"]}
         else:
             measured = {name: (plain, {})}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.manifest import Manifest, group_members
 from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
@@ -87,13 +87,12 @@ def _evaluate_task(
     for column in manifest.groups:
         if column == task.name or isinstance(task, IdentityTask):
             continue
-        groups = {}
-        for value in sorted(rows[column].dropna().unique()):
-            members = (rows[column] == value).to_numpy(bool, na_value=False)
-            groups[str(value)] = _group(labels[members], predictions[members], metrics)
+        members = group_members(rows[column])
         # Of several data sets, some may not know the column.
-        if groups:
-            result["groups"][column] = groups
+        if members:
+            result["groups"][column] = {
+                value: _group(labels[own], predictions[own], metrics) for value, own in members.items()
+            }
     return result
 
 

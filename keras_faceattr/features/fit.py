@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare
+from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare, read_manifest
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.plots import COLOUR, draw_picture
@@ -26,7 +26,7 @@ from keras_faceattr.features.regressors import fit_regressor, regressor
 from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
-from keras_faceattr.tasks import ScalarTask
+from keras_faceattr.tasks import ScalarTask, Task
 from keras_faceattr.training.fit import check_same_data, provenance
 
 Say = Callable[[str], None]
@@ -55,8 +55,9 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
     """
     for name in experiment.regressors:
         regressor(name)
-    data = prepare(experiment, SPLITS)
-    task = _only_scalar(data)
+    manifest, tasks = read_manifest(experiment)
+    task = _only_scalar(tasks)
+    data = prepare(experiment, SPLITS, read=(manifest, tasks))
     if resume:
         check_same_data(resume, data)
     results, predictions = _finished(resume) if resume else ({}, {})
@@ -150,10 +151,10 @@ def embedder(config: FeatureConfig, experiment: FeatureExperiment) -> Embedder:
     return keras_file_embedder(run.model_path, config.layers, config.grid)
 
 
-def _only_scalar(data: PreparedData) -> ScalarTask:
-    (task, *more) = data.tasks.values()
+def _only_scalar(tasks: dict[str, Task]) -> ScalarTask:
+    (task, *more) = tasks.values()
     if more or not isinstance(task, ScalarTask):
-        raise ConfigError(f"regressors learn one scalar task, not {', '.join(data.tasks)}: leave the others out")
+        raise ConfigError(f"regressors learn one scalar task, not {', '.join(tasks)}: leave the others out")
     return task
 
 

@@ -52,12 +52,10 @@ def compare_tables(runs: dict[str, Run]) -> dict[str, Any]:
 
 
 def _results(run: Run) -> dict[str, Any]:
+    results = run.results()
     try:
-        results = run.results()
         return {key: results[key] for key in ("target", "splits", "rows", "regressors")}
-    except OSError:
-        raise RunError(f"{run.folder} never finished: go on with keras-faceattr fit --resume {run.folder}") from None
-    except (ValueError, KeyError, TypeError):
+    except KeyError:
         raise RunError(
             f"{run.metrics_path} is damaged: write it again with keras-faceattr fit --resume {run.folder}"
         ) from None

@@ -77,8 +77,8 @@ function verdictOf({ error, crops, photos }) {
   if (!crops.verified) return [refused, alone];
   const whole = `${photos.found} of ${photos.photos} whole photos give the same face: boxes overlap by `
     + `${(100 * photos.iou).toFixed(1)} % or more, points lie within ${photos.points.toFixed(2)} pixels, `
-    + `corners of crops within ${percent(photos.crop)} of the side. Cut where Python cut, outputs are within ${percent(photos.change)} of their range; where the face was found here, within `
-    + `${percent(photos.moved)}.`;
+    + `corners of crops within ${percent(photos.crop)} of the side. Cut where Python cut, outputs are within `
+    + `${percent(photos.change)} of their range; where the face was found here, within ${percent(photos.moved)}.`;
   return [photos.verified ? 'Verified: it says what Python says' : refused, `${alone} ${whole}`];
 }
 

@@ -254,3 +254,6 @@ def test_all_recipes_are_those_that_the_net_can_have(
     assert list(result["left_out"]) == ["int8_full"] and "float" in result["left_out"]["int8_full"]
     assert (run / "export" / "index.html").exists()
     assert cli("export", run, "--tflite", "--recipe", "int8_full").code == 2
+    monkeypatch.setattr(export, "export_recipe_names", lambda: ["int8_full"])
+    none = cli("export", run, "--tflite", "--recipe", "all")
+    assert none.code == 2 and "this net can have no recipe: " in none.error

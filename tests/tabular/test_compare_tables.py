@@ -33,6 +33,7 @@ def written(folder: Path, errors: dict[str, list[float]], target: str = "score",
         "regressors": {name: {} for name in errors},
     }  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(results))
+    (folder / "config.yaml").write_text("kind: table\n")
     (folder / "provenance.json").write_text(json.dumps({"data_hash": "a", "split_hash": "b", **provenance}))
     return Run(folder)
 

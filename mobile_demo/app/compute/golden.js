@@ -6,9 +6,9 @@ import { numbers } from './outputs.js';
 
 // As in Python: floats within 1e-4 in the output's own unit, integers within a step.
 const TOLERANCE = 1e-4;
-// Of whole photos: pixels of a photo, shares of a crop's side and of an output's range. Between equally sure proposals the order is
-// not the same everywhere, and a face then moves by a pixel or two; browsers also shrink photos by other rules than
-// OpenCV. What a pixel or two do to an output is up to the net: the outputs are compared where Python cut.
+// Of whole photos: pixels of a photo, shares of a crop's side and of an output's range. Between equally sure proposals
+// the order is not the same everywhere, and a face then moves by a pixel or two; browsers also shrink photos by other
+// rules than OpenCV. What a pixel or two do to an output is up to the net: the outputs are compared where Python cut.
 const PHOTO_LIMITS = { iou: 0.85, points: 3, crop: 0.05, change: 0.05 };
 
 // Largest difference in units of the tolerance; infinite for what is no number or has another length.
