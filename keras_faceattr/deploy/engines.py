@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.deploy.convert import convert
 from keras_faceattr.deploy.native import Integer, calibration_batches, make_integer, start_run
 from keras_faceattr.deploy.recipe import ExportRecipe
@@ -26,7 +27,8 @@ def converter_integer(
     """
     assert recipe.integer is not None
     train, photos = source.data.parts.get("train"), recipe.integer.calibration.photos
-    batches = calibration_batches(train, photos, source.experiment.seed)
+    weights = source_weights(source.experiment.data.sources)
+    batches = calibration_batches(train, photos, source.experiment.seed, weights)
     listener.say(f"{recipe.name}: converting with {sum(map(len, batches))} photos")
     images = [image[None] for part in batches for image in part]
     content = convert(

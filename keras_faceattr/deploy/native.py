@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.data.mixing import mixed_order, source_weights
 from keras_faceattr.deploy.convert import convert
 from keras_faceattr.deploy.recipe import ExportRecipe, FineTuningConfig
 from keras_faceattr.deploy.source import ExportListener, Source
@@ -66,13 +67,13 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     quantized = quantize(source.folded, source.tasks, all_integer=settings.heads, learned_ranges=learned)
     run = Run(folder)
     finished = _open(run, source, recipe)
-    details = {"engine": "native", "calibration_photos": 0}
+    details: dict[str, Any] = {"engine": "native"}
+    seed, weights = source.experiment.seed, source_weights(source.experiment.data.sources)
     if finished is None:
-        train, photos = source.data.parts.get("train"), settings.calibration.photos
-        batches = calibration_batches(train, photos, source.experiment.seed)
-        listener.say(f"{recipe.name}: calibrating on {sum(map(len, batches))} photos")
-        calibrate(quantized, source.folded, batches, settings.calibration.observer)
-        details["calibration_photos"] = sum(map(len, batches))
+        drawn = draw(source.data.parts.get("train"), settings.calibration.photos, seed, weights)
+        listener.say(f"{recipe.name}: calibrating on {len(drawn)} photos")
+        calibrate(quantized, source.folded, batches(drawn), settings.calibration.observer)
+        details |= {"calibration_photos": len(drawn), "calibration_sources": _by_source(source, drawn)}
         if tuning:
             experiment = run.experiment()
             listener.say(f"{recipe.name}: fine-tuning for {tuning.epochs} epochs")
@@ -94,20 +95,46 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     listener.say(f"{recipe.name}: converting")
     content = convert(quantized.body, batch=batch, weights="int8", integer_input=True, integer_output=settings.heads)
     outputs = predict_split(keras_predictor(quantized.network.inference), source.held_out)
-    details = {**details, "layers": _noise(quantized, source)}
+    looked_at = draw(source.held_out, NOISE_PHOTOS, seed, weights)
+    details |= {"layers": _noise(quantized, source, looked_at), "noise_sources": _by_source(source, looked_at)}
     return Integer(content, outputs, quantized.plan.float_nodes, details)
 
 
-def calibration_batches(train: LabelledCrops | None, photos: int, seed: int) -> list[np.ndarray]:
-    """Training photos drawn at random, as evaluation sees them.
+def calibration_batches(
+    train: LabelledCrops | None, photos: int, seed: int, weights: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Training photos of `draw`, as evaluation sees them.
 
     Raises:
         DataError: there are none.
     """
-    if train is None:
+    return batches(draw(train, photos, seed, weights))
+
+
+def draw(part: LabelledCrops | None, photos: int, seed: int, weights: np.ndarray | None) -> LabelledCrops:
+    """Photos drawn at random, without their labels, mixed as training mixes its sources.
+
+    Args:
+        photos: there are fewer where a source has not as many as its share asks for.
+        weights: (sources,) of `source_weights`.
+
+    Raises:
+        DataError: there are none.
+    """
+    if part is None:
         raise DataError("no photos to calibrate with: the train split is empty")
-    drawn = np.random.default_rng(seed).permutation(len(train))[:photos]
-    pixels = train.crops.take(np.sort(train.rows[drawn])).astype("float32")
+    if weights is None or part.sources is None:
+        at = np.random.default_rng(seed).permutation(len(part))[:photos]
+    else:
+        order = mixed_order(part.sources, weights, photos, 1, seed, 0)
+        at = np.array(list(dict.fromkeys(order.tolist())))
+    sources = None if part.sources is None else part.sources[at]
+    return dataclasses.replace(part, labels={}, rows=part.rows[at], sources=sources)
+
+
+def batches(part: LabelledCrops) -> list[np.ndarray]:
+    """The photos of a part, (b, side, side, 3) from 0 to 255 each."""
+    pixels = part.crops.take(part.rows).astype("float32")
     return [pixels[start : start + CALIBRATION_BATCH] for start in range(0, len(pixels), CALIBRATION_BATCH)]
 
 
@@ -122,6 +149,8 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
         "heads": list(source.tasks),
         "integer": recipe.integer.model_dump(mode="json"),
         "labels": source.data.manifest.label_hash(),
+        "photos": source.data.manifest.photo_hash(),
+        "splits": source.data.manifest.split_hash(),
     }
     path = run.folder / IDENTITY
     try:
@@ -152,8 +181,11 @@ def start_run(folder: Path, source: Source, recipe: ExportRecipe) -> Run:
     return run
 
 
-def _noise(quantized: QuantizedNetwork, source: Source) -> list[dict[str, Any]]:
-    part = source.held_out
-    pixels = part.crops.take(part.rows[:NOISE_PHOTOS]).astype("float32")
-    batches = [pixels[start : start + CALIBRATION_BATCH] for start in range(0, len(pixels), CALIBRATION_BATCH)]
-    return [dataclasses.asdict(row) for row in layer_noise(quantized, source.folded, batches)]
+def _by_source(source: Source, part: LabelledCrops) -> dict[str, int]:
+    names = list(source.data.manifest.sources)
+    numbers = np.zeros(len(part), "int64") if part.sources is None else part.sources
+    return dict(zip(names, np.bincount(numbers, minlength=len(names)).tolist(), strict=True))
+
+
+def _noise(quantized: QuantizedNetwork, source: Source, part: LabelledCrops) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(row) for row in layer_noise(quantized, source.folded, batches(part))]

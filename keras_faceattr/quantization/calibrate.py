@@ -100,9 +100,6 @@ def calibrate(
     for name, values in observed.items():
         if ranges[name].fixed is None:
             ranges[name].set_range(*OBSERVERS[observer](values))
-    for name, (node, count) in quantized.plan.sums.items():
-        low, high = (float(limit) for limit in ranges[quantized.plan.ranges[node]].limits())
-        ranges[name].set_range(count * low, count * high)
 
 
 def observe(

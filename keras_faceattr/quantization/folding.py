@@ -1,4 +1,4 @@
-"""Folding batch norm into the layer before it: the same function with fewer operations."""
+"""Folding batch norm into the layer before it, and taking averages apart: the same function of integer kernels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     """The same function of the pixels at inference, without batch norms.
 
     A batch norm behind a linear convolution, depthwise convolution or dense layer that feeds nothing else becomes
-    part of its kernel and bias. Any other becomes a 1×1 depthwise convolution, which has an integer kernel.
+    part of its kernel and bias. Any other becomes a 1×1 depthwise convolution, which has an integer kernel. An average
+    of tensors has none: it becomes sums of two and a factor.
 
     Args:
         model: functional, with one input and outputs by name. It stays as it is.
@@ -38,6 +39,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     def make(node: Node, inputs: list[Tensor]) -> Tensor:
         if node.name in absorbed:
             return inputs[0]
+        if isinstance(node.layer, layers.Average):
+            return _averaged(node.name, inputs)
         layer, weights[node.name] = _replacement(node, norms.get(node.name))
         return node.call(layer, inputs)
 
@@ -76,6 +79,15 @@ def _replacement(node: Node, norm: layers.BatchNormalization | None) -> tuple[ke
     shape = kernel.shape[-2:] if isinstance(node.layer, layers.DepthwiseConv2D) else kernel.shape[-1:]
     values = [kernel * scale.reshape(shape), (bias[0] if bias else 0.0) * scale + shift]
     return type(node.layer).from_config(config), [value.astype("float32") for value in values]
+
+
+def _averaged(name: str, inputs: list[Tensor]) -> Tensor:
+    """A mean as sums of two and a factor; what is rounded in between are layers of their own."""
+    total = inputs[0]
+    for count, other in enumerate(inputs[1:], start=2):
+        number = count if count < len(inputs) else ""
+        total = layers.Add(name=f"{name}_sum{number}")([total, other])
+    return layers.Rescaling(1 / len(inputs), name=name)(total)
 
 
 def _scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:

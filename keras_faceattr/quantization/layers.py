@@ -18,6 +18,12 @@ SMALLEST_KERNEL_SHARE = 1e-3
 """A channel's largest weight counts as at least this share of the layer's largest: the scale of a dead channel would
 otherwise be so small that its bias overflows 32 bits."""
 
+SMALLEST_KERNEL = 1e-4
+"""And as at least this, where the whole layer is dead: steps of 8e-7."""
+
+SMALLEST_WIDTH = 1e-6
+"""A range narrower than this is of a dead tensor, and made 1 wide: a scale of 0 has no biases behind it."""
+
 
 def kernel_limit(kernel: Tensor, per_channel: bool) -> Tensor:
     """The magnitude that 127 stands for in a rounded kernel.
@@ -29,7 +35,8 @@ def kernel_limit(kernel: Tensor, per_channel: bool) -> Tensor:
         (channels,), or () for one of the whole kernel.
     """
     largest = ops.max(ops.abs(kernel), axis=list(range(len(kernel.shape) - 1)) if per_channel else None)
-    return ops.stop_gradient(ops.maximum(largest, SMALLEST_KERNEL_SHARE * ops.max(largest) + 1e-12))
+    smallest = ops.maximum(SMALLEST_KERNEL_SHARE * ops.max(largest), SMALLEST_KERNEL)
+    return ops.stop_gradient(ops.maximum(largest, smallest))
 
 
 def fake_quantize_kernel(kernel: Tensor, per_channel: bool = True) -> Tensor:
@@ -53,7 +60,7 @@ def fake_quantize_kernel(kernel: Tensor, per_channel: bool = True) -> Tensor:
 
 @keras.saving.register_keras_serializable("keras_faceattr")
 class FakeQuantize(layers.Layer):  # type: ignore[misc]
-    """Rounds activations to 8 bits in a range of the whole tensor, which always holds 0.
+    """Rounds activations to 8 bits in a range of the whole tensor, which always holds 0 and has a width.
 
     The range is a moving average of the minima and maxima of batches in training, or learned by gradient, or fixed.
 
@@ -80,13 +87,24 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
             self.rate = self.add_weight(shape=(), initializer="zeros", trainable=False, name="rate")
 
     def set_range(self, minimum: float, maximum: float) -> None:
-        """Sets the range, widened to hold 0."""
-        self.minimum.assign(min(float(minimum), 0.0))
-        self.maximum.assign(max(float(maximum), 0.0))
+        """Sets the range, widened as in `limits`."""
+        self.minimum.assign(minimum)
+        self.maximum.assign(maximum)
+        low, high = self.limits()
+        self.minimum.assign(low)
+        self.maximum.assign(high)
 
     def limits(self) -> tuple[float, float]:
-        """(minimum, maximum) as values are rounded: training may move the variables past 0, which is always held."""
-        return min(float(self.minimum), 0.0), max(float(self.maximum), 0.0)
+        """(minimum, maximum) as values are rounded: widened to hold 0, and to a width of 1 where there is none.
+
+        Training may move the variables past 0, or together.
+        """
+        low, high = self._limits()
+        return float(low), float(high)
+
+    def _limits(self) -> tuple[Tensor, Tensor]:
+        low, high = ops.minimum(self.minimum, 0.0), ops.maximum(self.maximum, 0.0)
+        return low, ops.where(high - low < SMALLEST_WIDTH, low + 1.0, high)
 
     def set_rate(self, rate: float) -> None:
         """How far the range moves towards each batch's in training, 0 to 1."""
@@ -97,7 +115,7 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         if training and self.fixed is None and not self.learned:
             for limit, found in ((self.minimum, ops.min(inputs)), (self.maximum, ops.max(inputs))):
                 limit.assign(limit + self.rate * (ops.stop_gradient(found) - limit))
-        low, high = ops.minimum(self.minimum, 0.0), ops.maximum(self.maximum, 0.0)
+        low, high = self._limits()
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=BITS)
 
     def get_config(self) -> dict[str, Any]:

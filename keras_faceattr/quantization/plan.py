@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from keras import activations, layers
 
 from keras_faceattr.errors import ModelError
@@ -28,7 +29,7 @@ SAME_RANGE = (layers.AveragePooling2D, layers.Concatenate, layers.Maximum, layer
 """Layers whose LiteRT kernel wants one range for all inputs and the output."""
 
 OWN_RANGE = (
-    layers.GlobalAveragePooling2D, layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.ReLU,
+    layers.GlobalAveragePooling2D, layers.Add, layers.Subtract, layers.Multiply, layers.Rescaling, layers.ReLU,
     layers.LeakyReLU, layers.PReLU,
 )  # fmt: skip
 """Layers with an integer kernel that rescales to a range of its own."""
@@ -53,13 +54,11 @@ class Plan:
         float_nodes: the head, which stays in float.
         ranges: range name of every node whose output is rounded; nodes of one name share one range.
         fixed: (minimum, maximum) by range name, where the specification fixes it.
-        sums: averaging node and number of its inputs, by the name of the range of each sum inside it.
     """
 
     float_nodes: frozenset[str]
     ranges: dict[str, str]
     fixed: dict[str, tuple[float, float]]
-    sums: dict[str, tuple[str, int]]
 
     def points(self) -> dict[str, list[str]]:
         """Nodes by range name; these are where calibration looks."""
@@ -98,7 +97,7 @@ def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
                 f"layer {node.name!r} joins pixels and features in one range: put a 1×1 convolution behind the pixels"
             )
     for node in body:
-        if isinstance(node.layer, (*SAME_VALUES, layers.Rescaling)):
+        if isinstance(node.layer, SAME_VALUES) or node.name in normalising:
             continue
         if not _fuses_with_consumer(node, graph, consumers):
             ranges[node.name] = f"{groups.name(node.name)}_range"
@@ -112,15 +111,7 @@ def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
                 f"layer {node.name!r} is joined with one whose range is fixed at {limits}: "
                 "put a 1×1 convolution behind that one"
             )
-    averages = [node for node in body if isinstance(node.layer, layers.Average)]
-    sums = {name: (node.name, len(node.inputs)) for node in averages for name in sum_ranges(node)}
-    return Plan(head, ranges, fixed, sums)
-
-
-def sum_ranges(average: Node) -> list[str]:
-    """Names of the ranges of the sums inside an averaging layer: of its first two inputs, of three, to that of all."""
-    partial = [f"{average.name}_sum{count}_range" for count in range(2, len(average.inputs))]
-    return [*partial, f"{average.name}_sum_range"]
+    return Plan(head, ranges, fixed)
 
 
 def is_relu(node: Node) -> bool:
@@ -181,7 +172,9 @@ def _check(node: Node, all_integer: bool) -> None:
             f"layer {node.name!r} merges {len(node.inputs)} tensors, its int8 kernel two: merge two at a time"
         )
     clips = isinstance(layer, layers.ReLU) and (layer.threshold or layer.max_value is not None)
-    allowed = (type(layer) in known and not clips) or (all_integer and isinstance(layer, INTEGER_DECODING))
+    uneven = isinstance(layer, layers.Rescaling) and (np.ndim(layer.scale) > 0 or np.any(layer.offset))
+    integer = type(layer) in known and not clips and not uneven
+    allowed = integer or (all_integer and isinstance(layer, INTEGER_DECODING))
     if not allowed and not is_relu(node) and _kind(node) not in FIXED_RANGE:
         hint = "; keep the heads in float (recipe int8_qat)" if isinstance(layer, DECODING) else ""
         raise ModelError(f"layer {node.name!r} ({type(layer).__name__}) has no int8 kernel{hint}")

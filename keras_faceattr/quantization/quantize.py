@@ -15,7 +15,7 @@ from keras_faceattr.models.layers import Expectation, Unproject
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph, rebuild
 from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize, QuantizedDense
-from keras_faceattr.quantization.plan import FIXED_RANGE, Plan, make_plan, sum_ranges
+from keras_faceattr.quantization.plan import FIXED_RANGE, Plan, make_plan
 
 IMAGE_RANGE = "image_range"
 
@@ -49,7 +49,7 @@ def quantize(
     """Puts fake quantization into a model without batch norms; its ranges are yet to be calibrated.
 
     Args:
-        folded: of `fold_batch_norm`. It stays as it is.
+        folded: of `fold_batch_norm`, which also takes averages apart. It stays as it is.
         tasks: names; each has a layer `<task>_raw`.
         all_integer: also the heads; distributions then have a resolution of 1/256.
         learned_ranges: by gradient instead of moving averages.
@@ -91,11 +91,6 @@ class _Builder:
             return self._copy(node, inputs, type(node.layer))
         if isinstance(node.layer, Expectation | Unproject):
             output = self._affine_decoding(node.layer, inputs[0])
-        elif isinstance(node.layer, layers.Average):
-            total = inputs[0]
-            for partial, other in zip(sum_ranges(node), inputs[1:], strict=True):
-                total = self._round(partial, layers.Add(name=partial.removesuffix("_range"))([total, other]))
-            output = layers.Rescaling(1 / len(inputs), name=node.name)(total)
         else:
             output = self._copy(node, inputs, QUANTIZED.get(type(node.layer), type(node.layer)))
         name = self.plan.ranges.get(node.name)

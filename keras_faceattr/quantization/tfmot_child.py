@@ -24,6 +24,7 @@ import tf_keras
 from keras import activations, layers
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.data.pipeline import epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.deploy.convert import convert
@@ -35,7 +36,7 @@ from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import is_worse
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
-from keras_faceattr.quantization.plan import Plan, is_relu, sum_ranges
+from keras_faceattr.quantization.plan import Plan, is_relu
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
 from keras_faceattr.quantization.tfmot import Job
 from keras_faceattr.run import Run
@@ -64,7 +65,7 @@ ARGUMENTS: dict[type, tuple[str, ...]] = {
     layers.GlobalMaxPooling2D: ("keepdims",),
     layers.Add: (),
     layers.Multiply: (),
-    layers.Average: (),
+    layers.Rescaling: ("scale", "offset"),
     layers.Concatenate: ("axis",),
     layers.Flatten: (),
     layers.Reshape: ("target_shape",),
@@ -129,7 +130,7 @@ class Rebuilding:
         plan: of the native engine.
 
     Attributes:
-        range_names: node or sum from which the native engine's plan takes the range of a layer's output.
+        range_names: node from which the native engine's plan takes the range of a layer's output.
     """
 
     def __init__(self, graph: Graph, plan: Plan) -> None:
@@ -173,17 +174,11 @@ class Rebuilding:
             raise ModelError(
                 f"layer {node.name!r} ({type(layer).__name__}) has no form in engine tfmot; use engine native"
             )
-        if isinstance(layer, layers.Average):
-            # A mean would be computed in floats; a rounded sum and a factor are what the native engine makes of it.
-            total = inputs[0]
-            for name, other in zip(sum_ranges(node), inputs[1:], strict=True):
-                total = self._call(node, tf_keras.layers.Add(name=name.removesuffix("_range")), [total, other], name)
-            factor = tf_keras.layers.Rescaling(1 / len(inputs), name=node.name)
-            return self._call(node, factor, [total], rounded=Rounded())
         if isinstance(layer, KERNELS):
             return self._with_kernel(node, inputs)
         # What is not in its registry TFMOT leaves alone, if nothing is rounded between it and its ReLU.
-        own = Rounded(output=node.name in self.plan.ranges) if isinstance(layer, layers.Multiply) else None
+        unknown = isinstance(layer, layers.Multiply | layers.Rescaling)
+        own = Rounded(output=node.name in self.plan.ranges) if unknown else None
         return self._call(node, _made(node), inputs, rounded=own)
 
     def _relu(self, node: Node, inputs: list[Tensor]) -> Tensor:
@@ -301,7 +296,7 @@ def build(folded: keras.Model, tasks: list[str], native: QuantizedNetwork) -> tu
     with tfmot.quantization.keras.quantize_scope({"Rounded": Rounded, "OwnReLU": OwnReLU}):
         annotated = rebuilding.build(tasks)
         body = tfmot.quantization.keras.quantize_apply(annotated, quantized_layer_name_prefix="")
-    ranges = {**native.plan.ranges, **{name: name for name in native.plan.sums}}
+    ranges = native.plan.ranges
     names = {layer: ranges[node] for layer, node in rebuilding.range_names.items() if node in ranges}
     names |= {layer.name: IMAGE_RANGE for layer in body.layers if type(layer).__name__ == "QuantizeLayer"}
     return TfmotModel(body, graph, tasks, native.ranges()[IMAGE_RANGE].limits()), names
@@ -447,10 +442,11 @@ def run_job(job: Job, say: Say) -> None:
     native = quantize(folded, tasks)
     keras.utils.set_random_seed(experiment.seed)
     model, names = build(folded, tasks, native)
-    data = prepare(experiment, ("train", "val", "test"))
+    data = prepare(experiment, ("train", "val", "test"), trained=run.tasks())
     if "test" not in data.parts:
         raise DataError("no test photos to compare the engines on")
-    batches = calibration_batches(data.parts["train"], job.calibration_photos, experiment.seed)
+    weights = source_weights(experiment.data.sources)
+    batches = calibration_batches(data.parts["train"], job.calibration_photos, experiment.seed, weights)
     say(f"engine tfmot: calibrating on {sum(map(len, batches))} photos")
     calibrate(native, folded, batches, job.observer)
     start_ranges(model, native, names, batches)

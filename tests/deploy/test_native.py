@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from small import Quiet
 
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.deploy import native
-from keras_faceattr.deploy.native import Integer, calibration_batches, make_integer
+from keras_faceattr.deploy.native import Integer, calibration_batches, draw, make_integer
 from keras_faceattr.deploy.recipe import ExportRecipe, load_recipe
 from keras_faceattr.deploy.source import Source
 from keras_faceattr.errors import DataError
@@ -168,6 +169,15 @@ def test_damaged_notes_of_an_earlier_export_start_it_anew(tiny: Source, tmp_path
     assert integer.details["calibration_photos"] == 8
 
 
+def test_the_details_count_the_photos_of_each_source(tiny: Source, tmp_path: Path) -> None:
+    integer, _ = made(
+        mixed(tiny, (3.0, 1.0)), load_recipe("int8_qat", [*TWO_EPOCHS, "integer.fine_tuning=null"]), tmp_path
+    )
+    assert integer.details["calibration_sources"] == {"many": 12, "few": 4}
+    # Of the eight held-out photos six and two are of each: all that there are.
+    assert integer.details["noise_sources"] == {"many": 6, "few": 2}
+
+
 def test_without_training_photos_it_cannot_be_calibrated(tiny: Source, tmp_path: Path) -> None:
     parts = {"test": tiny.held_out}
     untrainable = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, parts=parts))
@@ -185,3 +195,52 @@ def test_calibration_photos_are_drawn_from_the_training_photos_alone_and_by_the_
     assert all(photo.tobytes() in known for photo in drawn[0])
     assert len({photo.tobytes() for photo in drawn[0]}) == 13
     assert sum(map(len, calibration_batches(train, 10_000, 0))) == len(train)
+
+
+def mixed(source: Source, weights: tuple[float | None, float | None]) -> Source:
+    """The same photos as of two data sets, three in four of the first; they lie one set behind the other."""
+    parts = {
+        split: dataclasses.replace(part, sources=(np.arange(len(part)) >= 3 * len(part) // 4).astype("int64"))
+        for split, part in source.data.parts.items()
+    }
+    (own,), (config,) = source.data.manifest.sources.values(), source.experiment.data.sources
+    manifest = dataclasses.replace(source.data.manifest, sources={"many": own, "few": own})
+    sources = [
+        config.model_copy(update={"name": n, "weight": w}) for n, w in zip(("many", "few"), weights, strict=True)
+    ]
+    settings = source.experiment.data.model_copy(update={"sources": sources})
+    return dataclasses.replace(
+        source,
+        experiment=source.experiment.model_copy(update={"data": settings}),
+        data=dataclasses.replace(source.data, manifest=manifest, parts=parts),
+    )
+
+
+def test_photos_are_drawn_from_every_source_wherever_it_lies(tiny: Source) -> None:
+    train = mixed(tiny, (None, None)).data.parts["train"]
+    counts = [Counter(draw(train, 12, seed, None).sources.tolist()) for seed in range(20)]
+    assert all(count[0] + count[1] == 12 for count in counts)
+    # By chance: 12 photos of 28, of which 7 are of the second source, hold three of them on average.
+    assert 2 < np.mean([count[1] for count in counts]) < 4
+
+
+def test_photos_are_drawn_by_the_weights_of_their_sources(tiny: Source) -> None:
+    train = mixed(tiny, (None, None)).data.parts["train"]
+    drawn = draw(train, 12, 3, np.array([0.5, 0.5]))
+    assert Counter(drawn.sources.tolist()) == {0: 6, 1: 6}
+    assert len(set(drawn.rows.tolist())) == 12
+    place = {row: number for number, row in enumerate(train.rows.tolist())}
+    np.testing.assert_array_equal(train.sources[[place[row] for row in drawn.rows.tolist()]], drawn.sources)
+    # A moving range follows the batches, of which none must be of one source alone.
+    assert set(drawn.sources[:3].tolist()) == {0, 1}
+    np.testing.assert_array_equal(drawn.rows, draw(train, 12, 3, np.array([0.5, 0.5])).rows)
+    assert drawn.rows.tolist() != draw(train, 12, 4, np.array([0.5, 0.5])).rows.tolist()
+    pixels = np.concatenate(calibration_batches(train, 12, 3, np.array([0.5, 0.5])))
+    np.testing.assert_array_equal(pixels, train.crops.take(drawn.rows))
+
+
+def test_a_source_with_too_few_photos_gives_each_once(tiny: Source) -> None:
+    train = mixed(tiny, (None, None)).data.parts["train"]
+    drawn = draw(train, 20, 0, np.array([0.5, 0.5]))
+    assert Counter(drawn.sources.tolist()) == {0: 10, 1: 7}
+    assert len(set(drawn.rows.tolist())) == 17

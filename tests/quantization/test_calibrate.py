@@ -21,6 +21,7 @@ from keras_faceattr.quantization.calibrate import (
     observe,
     percentile,
 )  # fmt: skip
+from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
 
 
@@ -82,9 +83,10 @@ def net() -> tuple[QuantizedNetwork, keras.Model]:
     one = layers.ReLU(name="one_relu")(layers.Conv2D(4, 3, strides=2, name="one")(x))
     two = layers.Conv2D(4, 3, strides=2, name="two")(x)
     joined = layers.Concatenate(name="joined")([one, two])
-    average = layers.Average(name="average")([layers.Conv2D(4, 1, name="left")(joined), one])
+    left = layers.Conv2D(4, 1, name="left")(joined)
+    average = layers.Average(name="average")([left, one, left])
     raw = layers.Dense(3, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(average))
-    model = randomise(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net"))
+    model = fold_batch_norm(randomise(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net")))
     return quantize(model, ["t"], all_integer=True), model
 
 
@@ -102,9 +104,10 @@ def test_ranges_are_those_of_the_float_model() -> None:
     # One range for all that is joined: the smallest of `two`, the largest of either.
     joined = activations(model, "joined", photos)
     assert ranges[quantized.plan.ranges["two"]].limits() == pytest.approx((joined.min(), joined.max()), rel=1e-5)
-    # The sum inside an average of two is twice the average.
-    average = ranges[quantized.plan.ranges["average"]].limits()
-    assert ranges["average_sum_range"].limits() == pytest.approx((2 * average[0], 2 * average[1]), rel=1e-6)
+    # The sums inside an average are looked at too: of the first two tensors, and of all.
+    one = activations(model, "one_relu", photos)
+    for name, total in (("average_sum2", left + one), ("average_sum", left + one + left)):
+        assert ranges[quantized.plan.ranges[name]].limits() == pytest.approx((total.min(), total.max()), rel=1e-5)
 
 
 def test_fixed_ranges_and_the_pixels_stay() -> None:

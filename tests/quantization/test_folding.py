@@ -50,6 +50,21 @@ def factors(layer: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndar
     return scale, beta - mean * scale
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_an_average_becomes_sums_of_two_and_a_factor(count: int) -> None:
+    def body(x: KerasTensor) -> KerasTensor:
+        parts = [norm(layers.Conv2D(4, 1, name="part0")(x))]
+        parts += [layers.Conv2D(4, 1, name=f"part{i}")(x) for i in range(1, count)]
+        return layers.Average(name="average")(parts)
+
+    folded = check_same_function(model_of(body))
+    kinds = [type(layer) for layer in folded.layers]
+    assert layers.Average not in kinds
+    assert kinds.count(layers.Add) == count - 1
+    assert all(len(layer.input) == 2 for layer in folded.layers if isinstance(layer, layers.Add))
+    assert folded.get_layer("average").scale == pytest.approx(1 / count)
+
+
 def test_kernel_and_bias_of_a_convolution_are_scaled_by_channel() -> None:
     model = model_of(lambda x: norm(layers.Conv2D(6, 3, name="conv")(x), epsilon=0.1))
     scale, shift = factors(model.get_layer("norm"))

@@ -80,10 +80,9 @@ def test_all_parts_of_a_concatenation_share_a_range_through_pools_and_other_conc
     assert sorted(plan.points()[joined.pop()]) == ["inner", "mean", "one", "outer", "relu", "three"]
 
 
-def test_an_average_has_a_range_for_its_sum() -> None:
-    plan = plan_of(lambda x: layers.Average(name="average")([conv(x, "one"), conv(x, "two")]))
-    assert plan.sums == {"average_sum_range": ("average", 2)}
-    assert "average_sum_range" not in plan.ranges.values()
+def test_a_factor_has_a_range_of_its_own() -> None:
+    plan = plan_of(lambda x: layers.Rescaling(0.5, name="half")(conv(x, "conv")))
+    assert plan.ranges == {"conv": "conv_range", "half": "half_range"}
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ BODIES: dict[str, Body] = {
         [layers.ReLU(name=f"{name}_relu")(conv(x, name)) for name in ("left", "middle", "right")]
     ),
     "maximum": merge(layers.Maximum),
+    "factor": lambda x: layers.Rescaling(-0.3, name="scaled")(conv(x, "second")),
 }
 
 OWN_ROUNDING: dict[str, tuple[Body, float, int]] = {
@@ -241,6 +242,27 @@ def test_relu_is_fused_into_its_convolution_and_into_a_sum(exported_body: Callab
     assert "RELU" not in kinds
 
 
+def test_an_average_of_tensors_that_cancel_is_not_clipped(tmp_path: Path) -> None:
+    """Of w, w and −1.9w the first sum is 2w, and the mean w / 30: twenty times as narrow as three times that."""
+
+    def body(x: KerasTensor) -> KerasTensor:
+        return layers.Average(name="average")([conv(x, name) for name in ("one", "two", "three")])
+
+    model = build(body)
+    weights = model.get_layer("one").get_weights()
+    for name, factor in (("two", 1.0), ("three", -1.9)):
+        model.get_layer(name).set_weights([factor * value for value in weights])
+    exported, pixels = export(model, tmp_path), draw_photos(6, 9)
+    exact, fake = (np.asarray(net(pixels)["body"]) for net in (model, exported.quantized.network.inference))
+    # The tensors that are rounded on the way have steps of up to 1/127 of their largest value, 60 times the mean's.
+    assert np.abs(fake - exact).max() < 0.25 * np.abs(exact).max()
+    assert np.corrcoef(fake.ravel(), exact.ravel())[0, 1] > 0.99
+    steps = exported.steps_apart(pixels)["body"]
+    # Where the first sum falls to the other side of a tie, its step is some twenty of the mean's.
+    assert steps.max() <= 25
+    assert (steps > 0).mean() <= TIES
+
+
 def test_a_dead_channel_keeps_its_bias(tmp_path: Path) -> None:
     """Its bias is stored as a multiple of the kernel's scale: one of 1e-12 would overflow 32 bits."""
     model = build(lambda x: conv(x, "second"))
@@ -254,6 +276,26 @@ def test_a_dead_channel_keeps_its_bias(tmp_path: Path) -> None:
     step = exported.runtime.outputs["body"]["quantization"][0]
     np.testing.assert_allclose(got, 0.7, atol=step / 2 + 1e-6)
     assert exported.steps_apart(pixels)["body"].max() <= 1
+
+
+@pytest.mark.parametrize("dead", [("first",), ("second",), ("first", "second")])
+def test_behind_dead_layers_the_file_still_computes_the_biases(dead: tuple[str, ...], tmp_path: Path) -> None:
+    """The tensor behind `first` is all zero then: a range without a width has a scale of 0, and 0.7 / 0 no multiple."""
+    model = build(lambda x: conv(x, "second"))
+    model.get_layer("first_norm").beta.assign(np.full(8, -1.0))
+    model.get_layer("first_norm").moving_mean.assign(np.zeros(8))
+    for name in dead:
+        layer = model.get_layer(name)
+        layer.kernel.assign(np.zeros(layer.kernel.shape))
+    biases = np.linspace(-0.7, 1.4, 8)
+    model.get_layer("second").bias.assign(biases)
+    exported, pixels = export(model, tmp_path), draw_photos(2, 9)
+    if "first" in dead:
+        assert not np.asarray(keras.Model(model.input, model.get_layer("first_relu").output)(pixels)).any()
+    step = exported.runtime.outputs["body"]["quantization"][0]
+    got = exported.runtime.predict(pixels)["body"]
+    np.testing.assert_allclose(got, np.broadcast_to(biases, got.shape), atol=step / 2 + 1e-6)
+    assert all(steps.max() == 0 for steps in exported.steps_apart(pixels).values())
 
 
 def test_the_folded_model_stays_as_it_is() -> None:
@@ -299,7 +341,8 @@ def concatenate(*kinds: str) -> Body:
         (lambda x: layers.Activation("gelu", name="gelu")(x), r"'gelu' \(Activation\) has no int8 kernel"),
         (lambda x: layers.ReLU(3.0, name="relu3")(x), r"'relu3' \(ReLU\) has no int8 kernel"),
         (lambda x: layers.ReLU(threshold=1.0, name="late")(x), r"'late' \(ReLU\) has no int8 kernel"),
-        (lambda x: layers.Rescaling(0.5, name="halved")(x), r"'halved' \(Rescaling\) has no int8 kernel"),
+        (lambda x: layers.Rescaling(0.5, 1.0, name="shifted")(x), r"'shifted' \(Rescaling\) has no int8 kernel"),
+        (lambda x: layers.Rescaling(8 * [0.5], name="uneven")(x), r"'uneven' \(Rescaling\) has no int8 kernel"),
         (lambda x: conv(x, "swish", activation="swish"), r"'swish': put its activation 'silu' into its own layer"),
         (lambda x: layers.Dense(4, name="mapped")(x), r"'mapped' is dense on a map: use a 1×1 convolution"),
         (concatenate("sigmoid", "relu"), r"'as1' is joined with one whose range is fixed at \(0\.0, 0\.99"),

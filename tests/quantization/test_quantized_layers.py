@@ -12,7 +12,13 @@ import tensorflow as tf
 from keras import layers
 
 from keras_faceattr.models.loading import load_model
-from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize, QuantizedDepthwiseConv2D, fake_quantize_kernel
+from keras_faceattr.quantization.layers import (
+    QUANTIZED,
+    FakeQuantize,
+    QuantizedDepthwiseConv2D,
+    fake_quantize_kernel,
+    kernel_limit,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -62,6 +68,14 @@ def test_a_dead_channel_gets_a_scale_that_its_bias_can_be_stored_with() -> None:
     kernel = np.array([[1.0, 0.0, 3e-6, 5e-6], [0.5, 0.0, 0.0, 0.0]], "float32")
     got = np.asarray(fake_quantize_kernel(keras.ops.convert_to_tensor(kernel)))
     np.testing.assert_allclose(got[0], [1.0, 0.0, 0.0, 1e-3 / 127], rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_a_kernel_of_zeros_leaves_room_for_its_bias(per_channel: bool) -> None:
+    """A bias is a 32-bit multiple of this step times that of the input, 1 / 255 for pixels from 0 to 1."""
+    limit = np.asarray(kernel_limit(keras.ops.zeros((3, 3, 2, 4)), per_channel))
+    assert (limit / 127 / 255 * 2**31 > 5.0).all()
+    assert (limit / 127 < 1e-6).all()
 
 
 def test_a_kernel_of_zeros_stays_zero() -> None:
@@ -132,6 +146,25 @@ def test_a_range_that_training_moved_off_0_still_holds_it() -> None:
     layer(np.full((2, 4), 3.0, "float32"), training=True)
     assert (float(layer.minimum), layer.limits()) == (3.0, (0.0, 3.0))
     np.testing.assert_allclose(layer(np.array([[0.0, 1.0, 3.0, 9.0]], "float32")), [[0, 1, 3, 3]], atol=3 / 255)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_dead_tensor_has_a_range_all_the_same(learned: bool) -> None:
+    layer = ready(learned=learned)
+    layer.set_range(0.0, 0.0)
+    assert layer.limits() == (0.0, 1.0)
+    # What learns starts there too: no gradient would ever open a range without a width.
+    assert (float(layer.minimum), float(layer.maximum)) == (0.0, 1.0)
+    np.testing.assert_array_equal(layer(np.zeros((1, 4), "float32")), 0.0)
+
+
+def test_a_range_that_training_closed_still_has_a_width() -> None:
+    layer = ready()
+    layer.set_rate(1.0)
+    np.testing.assert_array_equal(layer(np.zeros((2, 4), "float32"), training=True), 0.0)
+    assert (float(layer.minimum), float(layer.maximum)) == (0.0, 0.0)
+    assert layer.limits() == (0.0, 1.0)
+    np.testing.assert_allclose(layer(np.array([[0.0, 0.5, 1.0, 2.0]], "float32")), [[0, 0.5, 1, 1]], atol=1 / 255)
 
 
 def test_a_range_moves_only_in_training_and_only_at_its_rate() -> None:

@@ -99,10 +99,10 @@ def make_case(folder: Path, tasks: list[str], net: Callable[[Task], keras.Model]
     }
     experiment = parse_experiment(given, "test")
     data = prepare(experiment, ("train",))
-    model = net(data.tasks[tasks[0]]) if net else fold_batch_norm(network_of(experiment, data.tasks).inference)
+    model = net(data.tasks[tasks[0]]) if net else network_of(experiment, data.tasks).inference
     run = Run(folder)
     run.write_config(experiment, data.tasks)
-    return Case(model, fine_tuning_experiment(experiment, "tuned", 1, 1e-4), run, data.tasks)
+    return Case(fold_batch_norm(model), fine_tuning_experiment(experiment, "tuned", 1, 1e-4), run, data.tasks)
 
 
 def finish(case: Case, folder: Path) -> Done:
