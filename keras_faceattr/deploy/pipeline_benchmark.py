@@ -8,7 +8,8 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -25,9 +26,13 @@ from keras_faceattr.training.loop import compile_model, make_losses, track
 from keras_faceattr.training.optimizer import make_optimizer
 
 WARMUP_STEPS = 5
-SETTLE_S = 0.3
+"""Of each round, before its clock runs; no more than are timed."""
+
 ROUNDS = 5
 """Each part is measured this often, in turn, so that a busy machine slows all of them alike."""
+
+Steps = Generator[object, None, None]
+"""Makes one step, or one batch, whenever it is asked for the next."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     """Measures the training step fed from memory, from the cache, and the data alone.
 
     Args:
-        steps: batches of each measurement, over all rounds.
+        steps: timed batches of each part, over all rounds.
 
     Returns:
         `images_per_s` by part (median, p10, p90), `ratios`, batch and crop size, device, peak memory.
@@ -62,26 +67,24 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     track(model, losses)
     compile_model(model, optimizer, experiment, losses, first_stage=False)
     decoded = dataclasses.replace(part, crops=dataclasses.replace(part.crops, pixels=None))
-    batches = endless_batches(experiment, part)
-    _, images, labels = next(batches)
+    _, images, labels = next(endless_batches(experiment, part, 0))
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
 
-    def bare(count: int) -> None:
-        for _ in range(count):
-            model.train_on_batch(images, labels, return_dict=True)
+    def bare(_: int) -> Steps:
+        while True:
+            yield model.train_on_batch(images, labels, return_dict=True)
 
-    def fit(count: int) -> None:
-        for _, x, y in islice(batches, count):
+    def fit(epoch: int) -> Steps:
+        for _, x, y in endless_batches(experiment, part, epoch):
             if keras.backend.backend() != "tensorflow":
                 x, y = np.asarray(x), {name: np.asarray(value) for name, value in y.items()}
-            model.train_on_batch(x, y, return_dict=True)
+            yield model.train_on_batch(x, y, return_dict=True)
 
-    parts: dict[str, Callable[[int], object]] = {
+    parts: dict[str, Callable[[int], Steps]] = {
         "bare training step": bare,
         "fit on cached crops": fit,
-        # Begun anew, so that no batch was made before the clock ran.
-        "cached crops and augmentation": lambda count: list(islice(endless_batches(experiment, part), count)),
-        "decoding and augmentation": lambda count: list(islice(endless_batches(experiment, decoded), count)),
+        "cached crops and augmentation": lambda epoch: endless_batches(experiment, part, epoch),
+        "decoding and augmentation": lambda epoch: endless_batches(experiment, decoded, epoch),
     }
     seconds = measure_parts(parts, steps)
     median = {name: float(np.median(times)) for name, times in seconds.items()}
@@ -98,33 +101,40 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
     }
 
 
-def endless_batches(experiment: Experiment, part: LabelledCrops) -> Iterator[Any]:
-    """Batches without end, as `fit` makes them."""
-    epoch = 0
+def endless_batches(experiment: Experiment, part: LabelledCrops, epoch: int) -> Generator[Any, None, None]:
+    """Batches from this epoch on and without end, as `fit` makes them."""
     while True:
         yield from epoch_batches(experiment, part, epoch)
         epoch += 1
 
 
-def measure_parts(parts: dict[str, Callable[[int], object]], steps: int) -> dict[str, list[float]]:
+def measure_parts(parts: dict[str, Callable[[int], Steps]], steps: int) -> dict[str, list[float]]:
     """Mean seconds of a step, per round and part; the parts take turns.
 
+    A part whose batches come more slowly than its steps go takes as long as its batches. Should they come faster at
+    first, those that lie ready when the clock starts hide a part of that: time many more than can lie ready.
+
     Args:
-        parts: each runs as many steps as it is told.
-        steps: of each part, over all rounds.
+        parts: each begins the steps of a round, whose number it gets, so that it can begin with other photos: those of
+            the round before are still in memory.
+        steps: timed ones of each part, over all rounds.
     """
     steps = max(1, steps // ROUNDS)
-    for run in parts.values():
-        run(WARMUP_STEPS)
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for _ in range(ROUNDS):
-        for name, run in parts.items():
-            # The part before has left prefetching behind, which must not run into this one's time.
-            time.sleep(SETTLE_S)
-            started = time.perf_counter()
-            run(steps)
-            seconds[name].append((time.perf_counter() - started) / steps)
+    for number in range(ROUNDS):
+        for name, begin in parts.items():
+            # Begun anew and ended: a feed kept would fill up in the others' time, and its next round time that stock.
+            with closing(begin(number)) as running:
+                _make(running, min(WARMUP_STEPS, steps))
+                started = time.perf_counter()
+                _make(running, steps)
+                seconds[name].append((time.perf_counter() - started) / steps)
     return seconds
+
+
+def _make(running: Steps, count: int) -> None:
+    for _ in islice(running, count):
+        pass
 
 
 def _peak_memory_mb() -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
+from functools import partial
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ import numpy as np
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.prepare import PreparedData, prepare
-from keras_faceattr.deploy.pipeline_benchmark import endless_batches, measure_parts
+from keras_faceattr.deploy.pipeline_benchmark import Steps, endless_batches, measure_parts
 from keras_faceattr.errors import ModelError
 from keras_faceattr.methods import DEFAULTS
 from keras_faceattr.methods.terms import TERMS
@@ -31,7 +31,7 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
     """Measures the training step with all tasks, without each of them, and without the memory of each loss.
 
     Args:
-        steps: batches of each measurement, over all rounds.
+        steps: timed batches of each variant and of each feed, over all rounds.
 
     Returns:
         `step_ms` by variant (median); `shares`: of a step's time, what a task with its head and loss costs, what the
@@ -40,7 +40,7 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
         each of them alone, and the ratio of the mixed one to the mean of the others.
     """
     data = prepare(experiment, ("train",))
-    _, images, labels = next(endless_batches(experiment, data.parts["train"]))
+    _, images, labels = next(endless_batches(experiment, data.parts["train"], 0))
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
     # The same net built twice takes other places in memory, which is worth a per cent or two on a CPU.
     parts = {name: _bare_steps(experiment, data, images, labels) for name in (WHOLE, AGAIN)}
@@ -83,14 +83,14 @@ def _without_memories(experiment: Experiment, data: PreparedData) -> dict[str, E
 
 def _bare_steps(
     experiment: Experiment, data: PreparedData, images: np.ndarray, labels: dict[str, np.ndarray]
-) -> Callable[[int], object]:
+) -> Callable[[int], Steps]:
     """Training steps on one batch in memory."""
     model = _compiled(experiment, data)
     own = {name: labels[name] for name in experiment.tasks}
 
-    def run(count: int) -> None:
-        for _ in range(count):
-            model.train_on_batch(images, own)
+    def run(_: int) -> Steps:
+        while True:
+            yield model.train_on_batch(images, own)
 
     return run
 
@@ -116,17 +116,14 @@ def _mixing(experiment: Experiment, data: PreparedData, steps: int) -> dict[str,
             )
         }
     )
-    feeds = {"mixed": endless_batches(experiment, part)}
-    feeds |= {name: endless_batches(unweighted, _of_source(part, i)) for i, name in enumerate(names)}
 
-    def train(batches: Iterator[Any]) -> Callable[[int], object]:
-        def run(count: int) -> None:
-            for _, images, labels in islice(batches, count):
-                model.train_on_batch(np.asarray(images), {name: np.asarray(value) for name, value in labels.items()})
+    def train(experiment: Experiment, part: LabelledCrops, epoch: int) -> Steps:
+        for _, images, labels in endless_batches(experiment, part, epoch):
+            yield model.train_on_batch(np.asarray(images), {name: np.asarray(value) for name, value in labels.items()})
 
-        return run
-
-    seconds = measure_parts({name: train(batches) for name, batches in feeds.items()}, steps)
+    feeds: dict[str, Callable[[int], Steps]] = {"mixed": partial(train, experiment, part)}
+    feeds |= {name: partial(train, unweighted, _of_source(part, i)) for i, name in enumerate(names)}
+    seconds = measure_parts(feeds, steps)
     alone = np.mean([seconds[name] for name in names], axis=0)
     size = experiment.training.batch_size
     return {
