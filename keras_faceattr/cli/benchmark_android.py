@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
-from keras_faceattr.cli.benchmark_options import BenchmarkOptions, split, whole_number
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, split, whole_number
 from keras_faceattr.deploy.android import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
-from keras_faceattr.deploy.budget import Budget, latency_gates
+from keras_faceattr.deploy.benchmark import file_names
+from keras_faceattr.deploy.budget import Bounds, Budget
 from keras_faceattr.deploy.devices import class_of
-from keras_faceattr.deploy.sidecar import GateSpec
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.storage import write_json
 
@@ -35,19 +35,19 @@ def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[
         raise BenchmarkError(
             f"the connected {device.model} ({device.soc}) is {own}, not {options.device!r}: use --device android"
         )
+    # Two files may have one name; a verdict belongs to one of them.
     measurements = [
-        measure(adb, device, path, _android_options(options, threads))
-        for threads in map(whole_number, split(options.threads))
-        for path in options.models
+        replace(measure(adb, device, path, _android_options(options, threads)), model=name)
+        for threads in dict.fromkeys(map(whole_number, split(options.threads)))
+        for path, name in zip(options.models, file_names(options.models), strict=True)
     ]
-    # One thread last: of several measurements of a file it is the one that the budget speaks of.
-    judged = sorted(measurements, key=lambda m: m.threads == 1)
-    verdicts = {m.model: [g.model_dump() for g in _gates(budget, m, found)] for m in judged} if budget else {}
+    bounds = {m.model: {found: _bounds(m)} for m in measurements if found and m.threads == 1}
+    verdicts = judge(options, budget, {}, bounds)
     result: dict[str, Any] = {"class": found, "rows": [asdict(m) for m in measurements], "verdicts": verdicts}
     if options.out:
         for m in measurements:
-            name = f"{m.date[:19].replace(':', '')}_android_{device.model}_{m.model}_{m.threads}.json".replace(" ", "-")
-            write_json(options.out / name, {**asdict(m), "class": found})
+            name = f"{m.date[:19].replace(':', '')}_android_{device.model}_{m.model}_{m.threads}.json"
+            write_json(options.out / name.replace(" ", "-").replace("/", "-"), {**asdict(m), "class": found})
     add_browsers(options, budget, result)
     show(options, budget, result, lambda: _print(measurements))
     return result
@@ -74,8 +74,7 @@ def _android_options(options: BenchmarkOptions, threads: int) -> AndroidOptions:
     )
 
 
-def _gates(budget: Budget, measurement: AndroidMeasurement, found: str | None) -> list[GateSpec]:
-    """Of the times on a phone. The budget speaks of one thread; a p90 that the binary does not print has bounds."""
+def _bounds(measurement: AndroidMeasurement) -> Bounds:
+    """Of the p90 on a phone, which the binary does not print."""
     p90 = measurement.p90_ms
-    bounds = (p90, p90) if p90 is not None else (measurement.median_ms, measurement.p95_ms)
-    return latency_gates(budget, {found: bounds} if found and measurement.threads == 1 else {})
+    return (p90, p90) if p90 is not None else (measurement.median_ms, measurement.p95_ms)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdicts
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, print_verdicts
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.results import print_table
 from keras_faceattr.deploy.browser_results import read_bytes, read_result, save_result
@@ -48,7 +48,8 @@ def benchmark_browser(options: BenchmarkOptions, budget: Budget | None) -> dict[
     # Nothing that measures them has refused damaged files before.
     for path in options.models:
         model_file(path, path.name)
-    result: dict[str, Any] = {"environment": None, "rows": [], "end_to_end": {}, "warnings": [], "verdicts": {}}
+    result: dict[str, Any] = {"environment": None, "rows": [], "end_to_end": {}, "warnings": []}
+    result["verdicts"] = judge(options, budget, {}, {})
     add_browsers(options, budget, result)
     if not result["browser"]:
         _warn(Console(stderr=True), result["warnings"])
@@ -71,7 +72,7 @@ def add_browsers(options: BenchmarkOptions, budget: Budget | None, result: dict[
     for name in dict.fromkeys(row["name"] for row in rows if budget):
         assert budget is not None
         gates = browser_gates(budget, [row for row in rows if row["name"] == name])
-        result["verdicts"].setdefault(name, []).extend(gate.model_dump() for gate in gates)
+        result["verdicts"][name] += [gate.model_dump() for gate in gates]
     result["browser"] = rows
     result["rows"] = [*result["rows"], *rows]
     if warnings:

@@ -18,16 +18,14 @@ from keras_faceattr.cli.benchmark_browser import (
     import_results,
     show,
 )
-from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, split, whole_number
+from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, split, whole_number
 from keras_faceattr.cli.results import print_table
 from keras_faceattr.deploy.artifact import load_artifact
-from keras_faceattr.deploy.benchmark import Row, benchmark_models, write_result
-from keras_faceattr.deploy.budget import Bounds, Budget, file_gates, load_budget, speed_gates
+from keras_faceattr.deploy.benchmark import Row, benchmark_models, file_names, write_result
+from keras_faceattr.deploy.budget import Bounds, Budget, load_budget
 from keras_faceattr.deploy.devices import device_class
 from keras_faceattr.deploy.end_to_end import measure_end_to_end
-from keras_faceattr.deploy.measured_file import measured_file
 from keras_faceattr.deploy.op_profile import op_profile
-from keras_faceattr.deploy.sidecar import CostSpec
 from keras_faceattr.errors import BenchmarkError
 
 NOTHING = "none"
@@ -70,8 +68,10 @@ def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]
     )
     result["end_to_end"] = _end_to_end(options, result["rows"])
     if options.ops:
-        result["ops"] = {path.name: [asdict(op) for op in op_profile(path, 1)] for path in options.models}
-    result["verdicts"] = _verdicts(options, result["rows"], budget) if budget else {}
+        names = file_names(options.models)
+        profiles = [op_profile(path, 1) for path in options.models]
+        result["ops"] = {name: [asdict(op) for op in ops] for name, ops in zip(names, profiles, strict=True)}
+    result["verdicts"] = _verdicts(options, result["rows"], budget)
     add_browsers(options, budget, result)
     path = write_result(result, options.out) if options.out else None
     show(options, budget, result, lambda: _print(result))
@@ -84,28 +84,24 @@ def _end_to_end(options: BenchmarkOptions, rows: list[Row]) -> dict[str, Any]:
     """From the bytes of a photo to a number, for every model of one photo whose sidecar tells its crop."""
     threads = min(row["threads"] for row in rows)
     found = {}
-    for path in options.models:
+    for path, name in zip(options.models, file_names(options.models), strict=True):
         if not path.with_suffix(".json").is_file():
             continue
         sidecar = load_artifact(path).sidecar
         # Of several photos at once none has a time of its own.
         if sidecar.input.shape[0] == 1:
-            found[path.name] = measure_end_to_end(path, sidecar.crop_spec(), threads)
+            found[name] = measure_end_to_end(path, sidecar.crop_spec(), threads)
     return found
 
 
-def _verdicts(options: BenchmarkOptions, rows: list[Row], budget: Budget) -> dict[str, list[dict[str, Any]]]:
-    """Limits of the file, and on one thread its speed and, for a class of hosts, its time."""
-    own = [row for row in rows if row["kind"] == "model"]
-    least = min(row["threads"] for row in own)
-    verdicts = {}
-    for path, row in zip(options.models, [row for row in own if row["threads"] == least], strict=True):
-        cost = CostSpec(**asdict(measured_file(path, row["name"], "model", None).cost))
-        gates = file_gates(budget, cost, row["precision"])
-        times: dict[str, Bounds] = {options.device: (row["p90_ms"], row["p90_ms"])} if least == 1 else {}
-        gates += speed_gates(budget, row["ratios"] if least == 1 else {}, times)
-        verdicts[row["name"]] = [gate.model_dump() for gate in gates]
-    return verdicts
+def _verdicts(options: BenchmarkOptions, rows: list[Row], budget: Budget | None) -> dict[str, list[dict[str, Any]]]:
+    """On one thread the speed is judged, too, and, for a class of hosts, the time."""
+    alone = {row["name"]: row for row in rows if row["kind"] == "model" and row["threads"] == 1}
+    ratios = {name: row["ratios"] for name, row in alone.items()}
+    times: dict[str, dict[str, Bounds]] = {
+        name: {options.device: (row["p90_ms"], row["p90_ms"])} for name, row in alone.items()
+    }
+    return judge(options, budget, ratios, times)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What `benchmark` was asked, and the verdicts that it prints."""
+"""What `benchmark` was asked, and the verdicts that it gives and prints."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keras_faceattr.deploy.budget import Budget, verdict_row
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.deploy.artifact import load_artifact
+from keras_faceattr.deploy.benchmark import file_names
+from keras_faceattr.deploy.budget import Bounds, Budget, verdict_row
+from keras_faceattr.deploy.gates import verdicts
+from keras_faceattr.deploy.measured_file import MeasuredFile, model_file
+from keras_faceattr.errors import ArtifactError, ConfigError
 
 RESULTS = Path("export/results")
 
@@ -60,6 +64,36 @@ def whole_number(value: str) -> int:
         return int(value)
     except ValueError:
         raise ConfigError(f"--threads {value!r}: write whole numbers, such as 1,2") from None
+
+
+def judge(
+    options: BenchmarkOptions,
+    budget: Budget | None,
+    ratios: dict[str, dict[str, float]],
+    bounds: dict[str, dict[str, Bounds]],
+) -> dict[str, list[dict[str, Any]]]:
+    """Verdicts of a budget by name of the file, as of `file_names`; nothing without a budget.
+
+    Args:
+        ratios: by name of the file, as of `gates.verdicts`; files without any are left out.
+        bounds: as `ratios`.
+    """
+    if budget is None:
+        return {}
+    found = {}
+    for path, name in zip(options.models, file_names(options.models), strict=True):
+        sidecar = load_artifact(path).sidecar if path.with_suffix(".json").is_file() else None
+        gates = verdicts(budget, _readable(path, name), sidecar, ratios.get(name, {}), bounds.get(name, {}))
+        found[name] = [gate.model_dump() for gate in gates]
+    return found
+
+
+def _readable(path: Path, name: str) -> MeasuredFile | None:
+    """A phone may run what nothing here can read."""
+    try:
+        return model_file(path, name)
+    except ArtifactError:
+        return None
 
 
 def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -128,9 +127,18 @@ def write_result(result: dict[str, Any], folder: Path) -> Path:
 
 
 def file_names(models: Sequence[Path]) -> list[str]:
-    """File names, with their folder where two are alike."""
-    counts = Counter(path.name for path in models)
-    return [path.name if counts[path.name] == 1 else f"{path.resolve().parent.name}/{path.name}" for path in models]
+    """A name for each file that no other has: its own, with as many folders as tell it from others; twice is numbered.
+
+    Runs of one experiment export files of the same name in folders of the same name.
+    """
+    paths = [(*path.parent.resolve().parts, path.name) for path in models]
+    names: list[str] = []
+    for place, path in enumerate(paths):
+        others = [other for other in paths if other != path]
+        depth = next(n for n in range(1, len(path) + 1) if all(other[-n:] != path[-n:] for other in others))
+        again = paths[:place].count(path)
+        names.append("/".join(path[-depth:]) + (f" ({again + 1})" if again else ""))
+    return names
 
 
 def _wanted_nets(

@@ -100,31 +100,34 @@ def load_budget(name: str) -> Budget:
     return budget
 
 
-def file_gates(budget: Budget, cost: CostSpec, precision: str) -> list[GateSpec]:
+def file_gates(budget: Budget, cost: CostSpec | None, precision: str | None) -> list[GateSpec]:
     """Verdicts on what the file itself is.
 
     Args:
+        cost: None where the file cannot be read: nothing is measured then.
         precision: `float32`, `float16`, `dynamic` or `int8`.
     """
-    limits = budget.file
-    max_bytes = limits.max_bytes.get(precision) if isinstance(limits.max_bytes, dict) else limits.max_bytes
+    limits, note = budget.file, ""
+    max_bytes = limits.max_bytes
+    if isinstance(max_bytes, dict):
+        # Where the precision is not known, all that holds for sure is the largest.
+        note = "" if precision else " or less, by precision"
+        max_bytes = max_bytes.get(precision) if precision else max(max_bytes.values(), default=None)
     rows = [
-        ("parameters", cost.parameters, limits.max_parameters, f"{cost.parameters:,}"),
-        ("MACs", cost.macs, limits.max_macs, f"{cost.macs / 1e9:.3f} G"),
-        ("file size", cost.file_bytes, max_bytes, f"{cost.file_bytes / 1e6:.3f} MB"),
-        ("peak activations", cost.peak_activation_bytes, limits.max_peak_activation_bytes,
-         f"{cost.peak_activation_bytes / 1e6:.2f} MB"),
+        ("parameters", limits.max_parameters, cost.parameters if cost else None, 1.0, ",.0f", ""),
+        ("MACs", limits.max_macs, cost.macs if cost else None, 1e9, ".3f", " G"),
+        ("file size", max_bytes, cost.file_bytes if cost else None, 1e6, ".3f", " MB"),
+        ("peak activations", limits.max_peak_activation_bytes, cost.peak_activation_bytes if cost else None, 1e6, ".2f",
+         " MB"),
     ]  # fmt: skip
-    units = {"parameters": 1.0, "MACs": 1e9, "file size": 1e6, "peak activations": 1e6}
-    suffixes = {"parameters": "", "MACs": " G", "file size": " MB", "peak activations": " MB"}
     return [
         GateSpec(
             name=name,
-            limit=f"≤ {limit / units[name]:,g}{suffixes[name]}",
-            measured=measured,
-            met=value <= limit,
+            limit=f"≤ {limit / unit:,g}{suffix}{note if name == 'file size' else ''}",
+            measured=NOT_MEASURED if value is None else f"{value / unit:{form}}{suffix}",
+            met=None if value is None else value <= limit,
         )
-        for name, value, limit, measured in rows
+        for name, limit, value, unit, form, suffix in rows
         if limit is not None
     ]
 
@@ -152,12 +155,8 @@ def speed_gates(budget: Budget, ratios: dict[str, float], p90_ms: dict[str, Boun
                 met=None if ratio is None else ratio >= speed_up.minimum,
             )
         )
-    return [*gates, *latency_gates(budget, p90_ms)]
-
-
-def latency_gates(budget: Budget, p90_ms: dict[str, Bounds]) -> list[GateSpec]:
-    """Verdicts on the time of one thread, by class of devices; see `speed_gates`."""
-    return [latency_gate(device, limit, p90_ms.get(device, (None, None))) for device, limit in budget.latency.items()]
+    limits = budget.latency.items()
+    return [*gates, *(latency_gate(device, limit, p90_ms.get(device, (None, None))) for device, limit in limits)]
 
 
 def latency_gate(device: str, limit: LatencyLimit, bounds: Bounds) -> GateSpec:

@@ -11,15 +11,16 @@ import numpy as np
 
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.deploy.artifact import Artifact, write_golden
-from keras_faceattr.deploy.budget import Budget, file_gates, speed_gates
+from keras_faceattr.deploy.budget import Budget
 from keras_faceattr.deploy.card import artifact_card
 from keras_faceattr.deploy.convert import INPUT, convert
 from keras_faceattr.deploy.cost import cost_of, op_counts
+from keras_faceattr.deploy.gates import budget_gates, proof_gates, status_of
 from keras_faceattr.deploy.inspection import check_operations
 from keras_faceattr.deploy.measured_file import precision_of
 from keras_faceattr.deploy.native import Integer, make_integer
 from keras_faceattr.deploy.page import plot_differences
-from keras_faceattr.deploy.parity import drop_gates, parity
+from keras_faceattr.deploy.parity import parity
 from keras_faceattr.deploy.recipe import ExportRecipe
 from keras_faceattr.deploy.runtime import LiteRTModel
 from keras_faceattr.deploy.sidecar import CostSpec, FileSpec, GateSpec, InputSpec, OutputSpec, Sidecar
@@ -27,6 +28,7 @@ from keras_faceattr.deploy.source import SPLIT, ExportListener, Source, task_of
 from keras_faceattr.deploy.tflite_file import TFLiteFile, read_tflite
 from keras_faceattr.evaluation.model_card import lawful_use_notices
 from keras_faceattr.evaluation.predictions import predict_split
+from keras_faceattr.run import safe_name
 from keras_faceattr.storage import replacing, sha256, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
 from keras_faceattr.training.fit import installed_versions
@@ -60,12 +62,12 @@ def export_recipe(
         make: how an integer model is made: natively, or by another engine.
 
     Returns:
-        The artifact, whose sidecar says whether all gates were met.
+        The artifact, whose sidecar says whether all gates were met and every task was judged.
 
     Raises:
         ModelError: a layer has no int8 kernel, or an operation is no builtin; it is named.
     """
-    name = f"{source.experiment.name}_{recipe.name}"
+    name = safe_name(f"{source.experiment.name}_{recipe.name}")
     outputs, float_layers, details, exact_heads = {"float": source.outputs}, None, {}, False
     if recipe.integer:
         integer = make(source, recipe, folder / "qat", listener, batch)
@@ -88,11 +90,9 @@ def export_recipe(
     samples, seed = evaluation.bootstrap_samples, source.experiment.seed
     compared = parity(manifest, source.tasks, outputs, samples, seed, source.held_out.labels)
     cost = CostSpec(**dataclasses.asdict(cost_of(file)))
-    gates = drop_gates(compared["drop"], compared["metrics"]["float"], recipe.tolerance, f"recipe {recipe.name}")
+    gates = proof_gates(source.tasks, compared, outputs["file"], recipe.tolerance, f"recipe {recipe.name}")
     if budget:
-        gates += file_gates(budget, cost, precision_of(file))
-        gates += drop_gates(compared["drop"], compared["metrics"]["float"], budget.drop, f"budget {budget.name}")
-        gates += speed_gates(budget, {}, {})
+        gates += budget_gates(budget, cost, precision_of(file), source.tasks, compared, {}, {})
     write_golden(folder / "golden", runtime, crop_spec(source.experiment))
     sidecar = _sidecar(source, recipe, path, file, runtime, cost, gates, compared, details)
     artifact = Artifact(path, sidecar)
@@ -132,7 +132,7 @@ def _sidecar(
     return Sidecar(
         name=path.stem,
         recipe=recipe.name,
-        status="failed" if any(gate.met is False for gate in gates) else "passed",
+        status=status_of(gates),
         gates=tuple(gates),
         file=FileSpec(name=path.name, bytes=path.stat().st_size, sha256=sha256(path)),
         model=experiment.model.name,
@@ -149,7 +149,8 @@ def _sidecar(
             "photos": compared["photos"],
             "tta": "none",
             "seed": experiment.seed,
-            "split_hash": source.data.manifest.split_hash(),
+            # Of these photos alone, as in a run's `metrics.json`.
+            "split_hash": source.data.manifest.split(SPLIT).split_hash(),
         },
         parity=compared,
         cost=cost,

@@ -191,10 +191,10 @@ def plot_differences(path: Path, differences: dict[str, np.ndarray]) -> Path:
 
     def histogram(axes: Axes) -> None:
         for number, (name, values) in enumerate(differences.items()):
-            limit = max(float(np.abs(values).max()), 1e-9)
-            axes.hist(
-                values.ravel() / limit, bins=41, histtype="step", color=f"C{number}", label=f"{name} (1 = {limit:.3g})"
-            )
+            # A gate tells of those that are no numbers.
+            numbers = values[np.isfinite(values)]
+            limit = max(float(np.abs(numbers).max(initial=0)), 1e-9)
+            axes.hist(numbers / limit, bins=41, histtype="step", color=f"C{number}", label=f"{name} (1 = {limit:.3g})")
         axes.set_ylabel("numbers")
         axes.legend(frameon=False)
 

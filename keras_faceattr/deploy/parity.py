@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from keras_faceattr.data.manifest import Manifest, group_members
 from keras_faceattr.data.targets import label_array, labelled
-from keras_faceattr.deploy.budget import NOT_MEASURED
-from keras_faceattr.deploy.recipe import Tolerance
-from keras_faceattr.deploy.sidecar import GateSpec
 from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, evaluate, primary_metric
-from keras_faceattr.evaluation.numbers import number_text
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
@@ -55,46 +50,6 @@ def parity(
             if set(task.columns) <= set(manifest.rows.columns) and not isinstance(task, VECTORS)
         },
     }
-
-
-def drop_gates(
-    drop: dict[str, dict[str, float]], metrics: dict[str, Any], tolerance: dict[str, Tolerance], whose: str
-) -> list[GateSpec]:
-    """Verdicts on how much worse than the float model the file is.
-
-    Args:
-        drop: of `parity`.
-        metrics: of the float model, by task.
-        tolerance: by metric.
-        whose: the recipe or the budget that sets the tolerance.
-    """
-    gates = []
-    for task, drops in drop.items():
-        for metric, limit in tolerance.items():
-            if metric not in drops:
-                continue
-            before = metrics[task]["metrics"][metric]["value"]
-            gate = _drop_gate(metric, limit, before, drops[metric])
-            gates.append(GateSpec(name=f"{task} {metric} ({whose})", **gate))
-    return gates
-
-
-def _drop_gate(metric: str, limit: Tolerance, before: float, drop: float) -> dict[str, Any]:
-    """A correlation of predictions that are all alike is no number: without one before, nothing can be lost."""
-    if math.isnan(before):
-        return {"limit": NOT_MEASURED, "measured": NOT_MEASURED, "met": None}
-    most = limit.limit(before)
-    shown = "no number" if math.isnan(drop) else _change(metric, drop)
-    return {"limit": f"at most {_size(metric, most)} worse", "measured": shown, "met": bool(drop <= most)}
-
-
-def _change(metric: str, drop: float) -> str:
-    return "the same" if not drop else f"{_size(metric, abs(drop))} {'worse' if drop > 0 else 'better'}"
-
-
-def _size(metric: str, value: float) -> str:
-    text = number_text(metric, value)
-    return f"{value:.5f}" if text.strip("0. %") == "" and value else text
 
 
 def _differences(one: Outputs, other: Outputs) -> dict[str, dict[str, float]]:

@@ -88,7 +88,7 @@ class Sidecar(Section):
     """Sidecar of format 1.
 
     Attributes:
-        status: `failed` where a gate was not met.
+        status: `failed` where a gate was not met, else `not proven` where no metric judges a task.
         quantization: recipe, engine, calibration and fine-tuning.
         metrics: by task, measured on this very file; as in a run's `metrics.json`.
         protocol: split, photos, test-time augmentation and split hash of the metrics.
@@ -103,7 +103,7 @@ class Sidecar(Section):
     format: Literal[1] = 1
     name: str
     recipe: str
-    status: Literal["passed", "failed"]
+    status: Literal["passed", "failed", "not proven"]
     gates: tuple[GateSpec, ...]
     file: FileSpec
     model: str

@@ -19,6 +19,7 @@ from keras_faceattr.recipes import with_paths
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
 from keras_faceattr.training.loop import Listener
+from keras_faceattr.training.start import check_unseen
 
 SPLIT = "test"
 """On which files are proven: no training, calibration or choice has seen it."""
@@ -76,7 +77,9 @@ def read_source(run: Run, heads: list[str], paths: dict[str, str], listener: Exp
     tasks = {name: task for name, task in tasks.items() if not heads or name in heads}
     model = _with_heads(load_model(run.model_path), tasks)
     listener.say(f"reading the data of {run.folder}")
-    data = _with_tasks(prepare(experiment, (SPLIT, "train", "val"), listener.decode_progress()), tasks)
+    prepared = prepare(experiment, (SPLIT, "train", "val"), listener.decode_progress(), trained=run.tasks())
+    check_unseen(run, prepared.manifest, SPLIT)
+    data = _with_tasks(prepared, tasks)
     outputs = predict_split(keras_predictor(model), data.parts[SPLIT])
     return Source(run, experiment, tasks, model, fold_batch_norm(model), data, outputs)
 

@@ -122,7 +122,7 @@ def test_a_result_is_a_row_beside_a_phones(benchmark, posted: Posted, phone: Pho
     assert (browser["name"], browser["device"], browser["p50_ms"]) == ("net.tflite", "browser", 12.3)
     # The phone's p90 lies below its p95 of 5.6 ms; the browser's of 14.5 ms proves nothing.
     assert [(gate["name"], gate["met"]) for gate in result["verdicts"]["net.tflite"]] == [
-        ("p90 on pixel_4", True), ("p90 on pixel_4 (browser)", None)
+        ("p90 on pixel_4", True), ("gates of the export", None), ("p90 on pixel_4 (browser)", None)
     ]  # fmt: skip
     (written,) = (tmp_path / "out").iterdir()
     assert json.loads(written.read_text(encoding="utf-8")) == {**own, "class": "pixel_4"}
@@ -157,9 +157,10 @@ def test_hostile_names_are_shown_as_they_are_and_move_nothing(
 
 def test_what_is_not_verified_is_marked_and_not_judged(benchmark, posted: Posted, tmp_path: Path) -> None:
     budget = ("--budget", budget_file(tmp_path, 100))
-    assert benchmark("--import", posted(verified=False), "--json", *budget).json()["verdicts"]["net.tflite"] == [
-        {"name": "p90 on pixel_4 (browser)", "limit": "≤ 100 ms", "measured": "not measured", "met": None}
-    ]
+    gates = benchmark("--import", posted(verified=False), "--json", *budget).json()["verdicts"]["net.tflite"]
+    assert gates[-1] == {
+        "name": "p90 on pixel_4 (browser)", "limit": "≤ 100 ms", "measured": "not measured", "met": None
+    }  # fmt: skip
     done = benchmark(*budget)
     (line,) = (line for line in done.out.splitlines() if "Pixel 4" in line)
     assert line.split()[-1] == "NO"
@@ -174,12 +175,27 @@ def test_a_limit_is_met_in_a_browser_or_left_open(
     alone = benchmark(*options, "--json")
     beside = benchmark(*options, *ALONE, "--json", device="host")
     gate = {"name": "p90 on pixel_4 (browser)", "limit": f"≤ {limit} ms", "measured": "14.5 ms", "met": met}
-    assert alone.json()["verdicts"] == {"net.tflite": [gate]} and alone.json()["browser"][0]["verdict"] == gate
-    assert beside.json()["verdicts"]["net.tflite"][1:] == [gate]
-    native = beside.json()["verdicts"]["net.tflite"][0]
-    assert (native["name"], native["met"]) == ("p90 on pixel_4", None)
-    assert (alone.code, beside.code) == (0, 0)
-    assert ("not measured" in benchmark(*options).out) == (met is None)
+    assert alone.json()["browser"][0]["verdict"] == gate
+    for done in (alone, beside):
+        native, export, browser = done.json()["verdicts"]["net.tflite"]
+        assert (native["name"], native["met"], browser) == ("p90 on pixel_4", None, gate)
+        assert (export["name"], export["met"], done.code) == ("gates of the export", None, 0)
+
+
+def test_with_browsers_alone_the_file_and_its_sidecar_are_judged_too(
+    cli: Cli, benchmark, posted: Posted, model: Path, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    budget = tmp_path / "own.yaml"
+    budget.write_text("name: own\nfile: {max_bytes: 10, max_parameters: 3.0e+6}\n", encoding="utf-8")
+    done = benchmark("--import", posted(), "--budget", budget, "--json")
+    assert (done.code, done.err.splitlines()[-1]) == (1, "limit not met: file size")
+    assert {g["name"]: g["met"] for g in done.json()["verdicts"]["net.tflite"]} == {
+        "parameters": True, "file size": False, "gates of the export": None
+    }  # fmt: skip
+    sidecar = json.loads(exported["int8_qat"].path.with_suffix(".json").read_text(encoding="utf-8"))
+    model.with_suffix(".json").write_text(json.dumps({**sidecar, "status": "failed"}), encoding="utf-8")
+    budget.write_text("name: own\n", encoding="utf-8")
+    assert benchmark("--budget", budget).err.splitlines()[-1] == "limit not met: gates of the export"
 
 
 def test_rubbish_is_refused_before_anything_is_kept_or_measured(benchmark, posted: Posted, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stand_in_phone import PRINTED, Phone, elf
@@ -84,7 +86,9 @@ def test_a_budget_that_is_kept_exits_0_and_what_was_not_measured_is_said(
     done = cli("benchmark", exported["float32"].path, *ALONE, "--budget", budget_file(tmp_path, text), "--json")
     assert done.code == 0
     verdicts = {gate["name"]: gate["met"] for gate in done.json()["verdicts"]["quickstart_float32.tflite"]}
-    assert verdicts == {"file size": True, "speed against resnet50": None, "p90 on pixel_4": None}
+    assert verdicts == {
+        "file size": True, "speed against resnet50": None, "p90 on pixel_4": None, "gates of the export": True
+    }  # fmt: skip
 
 
 def test_a_budget_that_is_not_kept_exits_1_and_names_the_limit(
@@ -95,6 +99,57 @@ def test_a_budget_that_is_not_kept_exits_1_and_names_the_limit(
     assert done.code == 1
     assert done.err.splitlines()[-1] == "limit not met: file size"
     assert "not met" in done.out and "Too small for anything." in done.out
+
+
+def copied(artifact: Artifact, folder: Path, status: str = "passed", **parity: Any) -> Path:
+    """The file and its sidecar elsewhere, with another status and another comparison with the float model."""
+    folder.mkdir(parents=True)
+    path = Path(shutil.copyfile(artifact.path, folder / artifact.path.name))
+    sidecar = json.loads(artifact.path.with_suffix(".json").read_text(encoding="utf-8"))
+    sidecar |= {"status": status, "parity": sidecar["parity"] | parity}
+    path.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
+    return path
+
+
+def test_what_the_sidecar_says_of_the_accuracy_is_part_of_the_verdict(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    text = "drop: {mae: {absolute: 0.5}, auc: {absolute: 0.1}}"
+    drop = {"age": {"mae": 0.6}, "attractiveness": {"mae": 0.4}, "gender": {}}
+    worse = copied(exported["float32"], tmp_path / "worse", drop=drop)
+    done = cli("benchmark", worse, *ALONE, "--budget", budget_file(tmp_path, text), "--json")
+    assert (done.code, done.err.splitlines()[-1]) == (1, "limit not met: age mae (budget own)")
+    assert {gate["name"]: gate["met"] for gate in done.json()["verdicts"][worse.name]} == {
+        "attractiveness mae (budget own)": True, "age mae (budget own)": False, "auc (budget own)": None,
+        "gates of the export": True,
+    }  # fmt: skip
+    worse.with_suffix(".json").unlink()
+    done = cli("benchmark", worse, *ALONE, "--budget", budget_file(tmp_path, text), "--json")
+    assert done.code == 0 and {gate["met"] for gate in done.json()["verdicts"][worse.name]} == {None}
+
+
+def test_a_file_whose_export_failed_keeps_no_budget(cli: Cli, exported: dict[str, Artifact], tmp_path: Path) -> None:
+    failed = copied(exported["float32"], tmp_path / "failed", status="failed")
+    assert cli("benchmark", failed, *ALONE).code == 0
+    done = cli("benchmark", failed, *ALONE, "--budget", budget_file(tmp_path, "file: {max_bytes: 5.0e+6}"))
+    assert (done.code, done.err.splitlines()[-1]) == (1, "limit not met: gates of the export")
+    assert "gates of the export" in done.out and "not met" in done.out
+
+
+def test_files_of_one_name_in_folders_of_one_name_are_told_apart(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    failed = copied(exported["float32"], tmp_path / "quickstart" / "export" / "float32", status="failed")
+    passed = copied(exported["float32"], tmp_path / "quickstart-2" / "export" / "float32")
+    budget = budget_file(tmp_path, "file: {max_bytes: 5.0e+6}")
+    done = cli("benchmark", failed, passed, *ALONE, "--ops", "--budget", budget, "--json")
+    names = [f"quickstart{run}/export/float32/quickstart_float32.tflite" for run in ("", "-2")]
+    result = done.json()
+    assert done.code == 1
+    assert [row["name"] for row in result["rows"]] == names
+    for part in ("verdicts", "ops", "end_to_end"):
+        assert list(result[part]) == names, part
+    assert [result["verdicts"][name][-1]["met"] for name in names] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -135,11 +190,13 @@ def test_a_damaged_file_without_a_sidecar_is_one_line(
 
 @pytest.fixture
 def android(cli: Cli, phone: Phone, exported: dict[str, Artifact], tmp_path: Path):
-    """`benchmark` of the exported file on the stand-in phone, a Pixel 4 without its connection to the world."""
+    """`benchmark` of the exported file alone on the stand-in phone, a Pixel 4 without its connection to the world."""
+    (tmp_path / "alone").mkdir()
+    alone = shutil.copy(exported["int8_qat"].path, tmp_path / "alone")
 
-    def run(*options: object, device: str = "android"):
+    def run(*options: object, device: str = "android", models: Sequence[Path] = ()):
         binary = ("--benchmark-binary", phone.binary)
-        return cli("benchmark", exported["int8_qat"].path, "--device", device, *binary, *options)
+        return cli("benchmark", *(models or [alone]), "--device", device, *binary, *options)
 
     return run
 
@@ -199,9 +256,9 @@ def test_a_p90_is_judged_only_by_what_the_binary_printed(
     android, phone: Phone, tmp_path: Path, times: str, code: int, met: bool | None
 ) -> None:
     phone.print(printed(times))
-    budget = budget_file(tmp_path, f"{LIMIT}\nfile: {{max_bytes: 1}}\nspeed_up: {{resnet50: {{minimum: 99}}}}")
+    budget = budget_file(tmp_path, LIMIT)
     done = android("--budget", budget, "--json")
-    (gate,) = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
+    gate, _ = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
     assert (gate["name"], gate["met"], done.code) == ("p90 on pixel_4", met, code)
     shown = android("--budget", budget)
     assert ("met" in shown.out.replace("not met", "")) == (met is True)
@@ -223,8 +280,42 @@ def test_another_class_of_phones_is_not_judged(android, phone: Phone, tmp_path: 
     phone.print(printed("p5=5110 median=5600 p95=5900"))
     done = android("--budget", budget_file(tmp_path, LIMIT), "--json")
     assert done.code == 0 and done.json()["class"] is None
-    (gate,) = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
-    assert (gate["met"], gate["measured"]) == (None, "not measured")
+    gate, _ = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
+    assert (gate["name"], gate["met"], gate["measured"]) == ("p90 on pixel_4", None, "not measured")
+
+
+def test_on_a_phone_too_every_limit_is_judged_or_not_measured(
+    android, phone: Phone, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    text = f"{LIMIT}\nfile: {{max_bytes: 1}}\nspeed_up: {{resnet50: {{minimum: 99}}}}\ndrop: {{mae: {{absolute: 9}}}}"
+    options = ("--budget", budget_file(tmp_path, text), "--json")
+    path = copied(exported["float32"], tmp_path / "copied")
+    done = android(*options, models=[path])
+    assert done.code == 1
+    assert {gate["name"]: gate["met"] for gate in done.json()["verdicts"][path.name]} == {
+        "file size": False, "attractiveness mae (budget own)": True, "age mae (budget own)": True,
+        "speed against resnet50": None, "p90 on pixel_4": None, "gates of the export": True,
+    }  # fmt: skip
+    # What only the phone can read is timed, and nothing else is known of it.
+    unheard = android(*options, models=[phone.model]).json()["verdicts"]["tiny.tflite"]
+    assert {gate["met"] for gate in unheard} == {None} and len(unheard) == 5
+
+
+def test_of_two_files_of_one_name_each_has_its_own_verdict_and_result(
+    android, phone: Phone, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    paths = [copied(exported["float32"], tmp_path / run / "export" / "float32") for run in ("one", "other")]
+    (phone.folder / "slow").write_text(printed("p5=5110 median=5600 p95=5900"))
+    (phone.folder / "fast").write_text(printed("p5=5110 median=5290 p95=5400"))
+    # The first file is too slow, the second is not.
+    phone.play(f'cd "{phone.folder}"; cat slow; cp fast slow')
+    done = android("--budget", budget_file(tmp_path, LIMIT), "--json", "--out", tmp_path / "out", models=paths)
+    names = [f"{run}/export/float32/quickstart_float32.tflite" for run in ("one", "other")]
+    result = done.json()
+    assert [row["model"] for row in result["rows"]] == names == list(result["verdicts"])
+    assert [result["verdicts"][name][0]["met"] for name in names] == [False, True]
+    assert (done.code, done.err.splitlines()[-1]) == (1, "limit not met: p90 on pixel_4")
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_a_phone_of_another_class_than_the_named_is_refused_before_it_is_touched(android, phone: Phone) -> None:

@@ -13,7 +13,7 @@ import pytest
 from keras_faceattr.cli.benchmark_models import run_benchmark_models, split
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions
 from keras_faceattr.deploy import benchmark
-from keras_faceattr.deploy.benchmark import benchmark_models, write_result
+from keras_faceattr.deploy.benchmark import benchmark_models, file_names, write_result
 from keras_faceattr.deploy.latency import Latency
 from keras_faceattr.deploy.measured_file import model_file
 from keras_faceattr.errors import ArtifactError, BenchmarkError, ConfigError
@@ -177,6 +177,17 @@ def test_two_files_of_one_name_keep_their_folder(nets: Path, tmp_path: Path, tim
     (tmp_path / "other" / "int8.tflite").write_bytes((nets / "int8.tflite").read_bytes())
     rows = benchmark_models([nets / "int8.tflite", tmp_path / "other" / "int8.tflite"], [], [1])["rows"]
     assert [row["name"] for row in rows] == [f"{nets.name}/int8.tflite", "other/int8.tflite"]
+
+
+def test_every_file_has_a_name_of_its_own() -> None:
+    one, other = (Path(f"/runs/{run}/export/int8_qat/quickstart.tflite") for run in ("quickstart", "quickstart-2"))
+    alone = Path("/runs/else.tflite")
+    assert file_names([one, alone, other]) == [
+        "quickstart/export/int8_qat/quickstart.tflite", "else.tflite", "quickstart-2/export/int8_qat/quickstart.tflite"
+    ]  # fmt: skip
+    assert file_names([alone, alone.parent / "x" / ".." / alone.name, alone]) == [
+        "else.tflite", "else.tflite (2)", "else.tflite (3)"
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is_built(nets: Path, tmp_path: Path, monkeypatch) -> None:

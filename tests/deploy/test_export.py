@@ -14,9 +14,11 @@ from keras_faceattr.deploy import export
 from keras_faceattr.deploy.artifact import Artifact, load_artifact, replay_golden
 from keras_faceattr.deploy.budget import Budget
 from keras_faceattr.deploy.export import export_recipe
+from keras_faceattr.deploy.page import write_page
 from keras_faceattr.deploy.recipe import load_recipe
 from keras_faceattr.deploy.source import Source
 from keras_faceattr.errors import RunError
+from keras_faceattr.evaluation.predictions import predict_split
 
 BUDGET = Budget.model_validate(
     {
@@ -65,6 +67,54 @@ def test_what_fails_its_budget_is_written_and_marked(judged: Artifact) -> None:
     assert "| p90 on pixel_4 | ≤ 33 ms | not measured | not measured |" in card
 
 
+@pytest.fixture
+def without_ages(source: Source) -> Source:
+    """The small run, of whose test photos none is labelled with an age."""
+    part, rows = source.held_out, source.data.manifest.rows.copy()
+    rows.loc[rows["split"] == "test", "age"] = np.nan
+    blank = dataclasses.replace(part, labels={**part.labels, "age": np.full_like(part.labels["age"], np.nan)})
+    manifest = dataclasses.replace(source.data.manifest, rows=rows)
+    data = dataclasses.replace(source.data, manifest=manifest, parts={**source.data.parts, "test": blank})
+    return dataclasses.replace(source, data=data)
+
+
+def test_a_task_that_no_photo_judges_is_not_proven_and_the_file_is_written(
+    without_ages: Source, tmp_path: Path
+) -> None:
+    budget = BUDGET.model_copy(update={"file": BUDGET.file.model_copy(update={"max_bytes": None})})
+    artifact = export_recipe(without_ages, load_recipe("float32"), tmp_path, Quiet(), budget)
+    gates = {gate.name: (gate.met, gate.measured) for gate in artifact.sidecar.gates}
+    assert artifact.sidecar.status == load_artifact(artifact.path).sidecar.status == "not proven"
+    assert gates["age (recipe float32)"] == (None, "not judged: no labelled test photos")
+    assert gates["age mae (budget own)"] == (None, "not measured")
+    assert gates["finite outputs"] == (True, "on every photo")
+    card = artifact.model_card_path.read_text(encoding="utf-8")
+    assert "gates not proven" in card and "| not judged: no labelled test photos | not measured |" in card
+    write_page(tmp_path / "index.html", [artifact], {})
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "float32: not proven" in page and "not judged: no labelled test photos" in page
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_file_whose_outputs_are_no_numbers_fails_and_is_told_of(
+    source: Source, without_ages: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled: bool
+) -> None:
+    def broken(predictor: object, data: object) -> dict[str, np.ndarray]:
+        outputs = predict_split(predictor, data)
+        return {name: np.full_like(v, np.nan) if name.startswith("age") else v for name, v in outputs.items()}
+
+    monkeypatch.setattr(export, "predict_split", broken)
+    artifact = export_recipe(source if labelled else without_ages, load_recipe("float32"), tmp_path, Quiet())
+    gates = {gate.name: gate for gate in artifact.sidecar.gates}
+    assert load_artifact(artifact.path).sidecar.status == "failed"
+    assert gates["finite outputs"].met is False
+    assert gates["finite outputs"].measured == "age not on 12 photos, age_distribution not on 12 photos"
+    assert gates["age mae (recipe float32)" if labelled else "age (recipe float32)"].met is (
+        False if labelled else None
+    )
+    write_page(tmp_path / "index.html", [artifact], {})
+
+
 def test_a_file_for_more_photos_at_once_gives_the_same_numbers(judged: Artifact, exported: dict[str, Artifact]) -> None:
     assert judged.sidecar.input.shape == (2, 32, 32, 3)
     assert max(replay_golden(judged).values()) <= 1
@@ -95,6 +145,15 @@ def test_the_card_tells_only_of_heads_that_are_shipped_and_no_path(source: Sourc
     assert "tasks: age;" in card
     for text in (card, artifact.path.with_suffix(".json").read_text(encoding="utf-8")):
         assert "/home/somebody" not in text and "model.keras" in text
+
+
+def test_a_runs_name_never_leads_out_of_the_folder_of_its_export(source: Source, tmp_path: Path) -> None:
+    named = dataclasses.replace(source, experiment=source.experiment.model_copy(update={"name": "../../evil/x"}))
+    folder = tmp_path / "a" / "b" / "float32"
+    artifact = export_recipe(named, load_recipe("float32"), folder, Quiet())
+    assert artifact.path == folder / "..-..-evil-x_float32.tflite"
+    assert {path.name for path in tmp_path.rglob("*.tflite")} == {artifact.path.name}
+    assert max(replay_golden(load_artifact(artifact.path)).values()) <= 1
 
 
 def _only_age(source: Source):

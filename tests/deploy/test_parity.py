@@ -1,4 +1,4 @@
-"""Parity: differences, drops, gates and changes by group, against NumPy on outputs made by hand."""
+"""Parity: differences, drops and changes by group, against NumPy on outputs made by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.deploy.parity import drop_gates, parity
-from keras_faceattr.deploy.recipe import Tolerance
+from keras_faceattr.deploy.parity import parity
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
 
 SCORE = ScalarTask("score", 0.0, 10.0, 1.0, tolerances=(1.0,))
@@ -156,49 +155,3 @@ def test_a_task_without_labels_here_has_no_metrics_drop_or_groups() -> None:
     assert found["drop"]["smile"] == {}
     assert "smile" not in found["groups"] and "smile" not in found["metrics"]["file"]
     assert found["differences"]["float_to_file"]["smile"]["largest"] == 0
-
-
-METRICS = {"score": {"metrics": {"mae": {"value": 0.5}, "pc": {"value": 0.8}}}}
-
-
-@pytest.mark.parametrize(
-    ("drop", "tolerance", "met"),
-    [
-        (0.05, {"relative": 0.1}, True),
-        (0.0501, {"relative": 0.1}, False),
-        (0.05, {"absolute": 0.05}, True),
-        (0.051, {"absolute": 0.05}, False),
-        (-1.0, {"absolute": 0.0}, True),
-        (0.0, {"relative": 0.0}, True),
-    ],
-)
-def test_a_drop_up_to_the_tolerance_is_met(drop: float, tolerance: dict, met: bool) -> None:
-    (gate,) = drop_gates({"score": {"mae": drop}}, METRICS, {"mae": Tolerance(**tolerance)}, "recipe x")
-    assert (gate.name, gate.met) == ("score mae (recipe x)", met)
-
-
-def test_a_gate_says_how_much_and_which_way() -> None:
-    tolerance = {"mae": Tolerance(relative=0.02), "pc": Tolerance(absolute=0.002), "accuracy": Tolerance(absolute=0.01)}
-    gates = drop_gates({"score": {"mae": 0.03, "pc": -0.00001}}, METRICS, tolerance, "budget b")
-    assert [(g.limit, g.measured) for g in gates] == [
-        ("at most 0.0100 worse", "0.0300 worse"),
-        # A difference too small for the metric's places is still not shown as none.
-        ("at most 0.0020 worse", "0.00001 better"),
-    ]
-
-
-def test_a_drop_that_is_no_number_was_not_measured() -> None:
-    # A correlation of constant predictions does not exist: the gate is neither met nor missed.
-    labels = np.arange(12) % 10
-    constant = np.full(12, 4.0)
-    found = compare(manifest(SCORE, {"score": labels}), SCORE, constant, constant)
-    assert np.isnan(found["drop"]["score"]["pc"])
-    (gate,) = drop_gates(found["drop"], found["metrics"]["float"], {"pc": Tolerance(absolute=0.1)}, "recipe x")
-    assert (gate.met, gate.measured) == (None, "not measured")
-
-
-def test_a_correlation_that_the_file_lost_is_not_met() -> None:
-    labels = np.arange(12) % 10
-    found = compare(manifest(SCORE, {"score": labels}), SCORE, labels + 0.5, np.full(12, 4.0))
-    (gate,) = drop_gates(found["drop"], found["metrics"]["float"], {"pc": Tolerance(absolute=0.1)}, "recipe x")
-    assert gate.met is False

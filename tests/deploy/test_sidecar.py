@@ -152,6 +152,13 @@ def test_metrics_are_those_of_this_very_file(artifact: Artifact, source: Source)
     assert (protocol["split"], protocol["photos"], protocol["tta"]) == ("test", 12, "none")
 
 
+def test_the_split_hash_is_that_of_the_test_photos_as_a_run_has_it(artifact: Artifact, small_run: Path) -> None:
+    measured = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    assert measured["split"] == "test"
+    assert artifact.sidecar.protocol["split_hash"] == measured["split_hash"]
+    assert artifact.sidecar.training["split_hash"] != measured["split_hash"]
+
+
 def test_the_status_follows_from_the_gates(artifact: Artifact) -> None:
     failed = [gate for gate in artifact.sidecar.gates if gate.met is False]
     assert artifact.sidecar.status == ("failed" if failed else "passed")
