@@ -26,8 +26,8 @@ LONGEST_NAME, WIDEST_VALUE = 30, 10
 """On a line; longer ones are folded."""
 
 NOTE = (
-    "* best of those on the same photos as the first. Intervals: 95 %, bootstrap over photos; they do not hold the "
-    "variation between seeds."
+    "* best of those on the same photos as the first. Intervals: 95 %, bootstrap over photos (`identity`: over "
+    "people); they do not hold the variation between seeds."
 )
 
 DIFFERENCE_COLUMNS = {"difference": "value", "difference_low": "low", "difference_high": "high"}

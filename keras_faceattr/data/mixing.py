@@ -59,9 +59,11 @@ def mixed_order(
 
 
 def people_order(people: np.ndarray, photos: int, batch_size: int, batches: int, seed: int, epoch: int) -> np.ndarray:
-    """Which photos an epoch visits, in which order: every batch holds several photos of each of its people.
+    """Which photos an epoch visits, in which order: a batch holds `photos` of each of its people.
 
-    Someone with fewer photos than that is shown with one of them twice.
+    Of the last person it holds what is left, one photo alone if need be, where `photos` does not divide `batch_size`:
+    3, 3, 3 and 1 of 10. Someone with fewer photos than that is shown with some of them again. Where the data has too
+    few people for a batch, one may be drawn twice.
 
     Args:
         people: (n,) number of each photo's person; NaN for nobody known, who is left out.

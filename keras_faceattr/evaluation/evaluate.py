@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_faceattr.data.manifest import Manifest, group_members
 from keras_faceattr.data.targets import label_array, labelled
+from keras_faceattr.errors import ModelError
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
@@ -33,6 +34,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measures every task that has labels.
 
+    Intervals are of drawing the photos again, each on its own, also where a person has several; of a task of identity,
+    of drawing the people again, as `bootstrap_interval` says.
+
     Args:
         manifest: the photos, row by row as in `outputs`.
         outputs: of the inference model, by name.
@@ -52,6 +56,27 @@ def evaluate(
     }
 
 
+def check_finite(tasks: dict[str, Task], outputs: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
+    """Refuses predictions that are no numbers, which some metrics would count as answers.
+
+    Args:
+        labels: by task, as of `label_array`.
+
+    Raises:
+        ModelError: of a labelled photo, a prediction is NaN or infinite.
+    """
+    for name, task in tasks.items():
+        if name not in labels:
+            continue
+        predictions = outputs[name][labelled(task, labels[name])]
+        finite = np.isfinite(predictions).all(axis=tuple(range(1, predictions.ndim)))
+        if not finite.all():
+            raise ModelError(
+                f"{name}: the predictions of {int((~finite).sum())} of {len(finite)} labelled photos are not finite "
+                "numbers: train the model again with a lower training.optimizer.learning_rate, or export it again"
+            )
+
+
 def _evaluate_task(
     manifest: Manifest, task: Task, labels: np.ndarray, predictions: np.ndarray, samples: int, seed: int
 ) -> dict[str, Any]:
@@ -68,14 +93,16 @@ def _evaluate_task(
     rows, labels, predictions = manifest.rows[known], labels[known], predictions[known]
     if isinstance(task, IdentityTask) and not can_pair(labels):
         return result
+    people = None
     if isinstance(task, IdentityTask):
         labels, predictions = pairs_of(labels, predictions)
+        people = labels[:, 2:]
         result["pairs"] = len(labels)
     std = f"{task.name}_std"
     has_std = std in rows and bool(rows[std].notna().all())
     metrics = {n: m for n, m in metrics_of(task).items() if has_std or not m.needs_std}
     for name, metric in metrics.items():
-        low, high = bootstrap_interval(metric.function, labels, predictions, samples, seed)
+        low, high = bootstrap_interval(metric.function, labels, predictions, samples, seed, people=people)
         value = metric.function(labels, predictions)
         result["metrics"][name] = {"value": value, "low": low, "high": high}
     if isinstance(task, CategoricalTask):

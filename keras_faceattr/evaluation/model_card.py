@@ -52,7 +52,8 @@ def model_card(experiment: Experiment, results: dict[str, Any], provenance: dict
         f"Measured on {results['photos']} photos of the split `{results['split']}` "
         f"(split hash `{results['split_hash'][:16]}`, `data.split`: {experiment.data.split.model_dump()}), "
         f"test-time augmentation: {results['tta']}, seed {results['seed']}. "
-        "Intervals: 95 %, bootstrap over photos; they do not hold the variation between seeds.",
+        "Intervals: 95 %, bootstrap over photos (`identity`: over people); they do not hold the variation between "
+        "seeds.",
         "",
         "## Results",
         "",

@@ -81,9 +81,10 @@ def html_page(title: str, body: list[str]) -> str:
 
 def _task(name: str, task: dict[str, Any]) -> str:
     metrics = [(metric_title(m, task["unit"]), metric_text(m, numbers)) for m, numbers in task["metrics"].items()]
+    drawn = "people" if task["kind"] == "identity" else "photos"
     parts = [
         f"<h2>{html.escape(name.capitalize())}</h2><p>{task['labelled']} labelled photos; "
-        '<span class="note">value and 95 % bootstrap interval over photos</span></p>',
+        f'<span class="note">value and 95 % bootstrap interval over {drawn}</span></p>',
         html_table(["metric", "value"], metrics),
     ]
     for column, groups in task["groups"].items():

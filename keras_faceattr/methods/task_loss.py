@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_faceattr.config import MethodSettings
+from keras_faceattr.errors import TrainingError
 from keras_faceattr.methods import DEFAULTS, method_of
 from keras_faceattr.methods.terms import TERMS
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
@@ -59,8 +60,13 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
         Args:
             y_true: (batch, label_width), NaN where a photo is not labelled.
             y_pred: (batch, units) raw outputs of the head.
-            sample_weight: (batch,), optional.
+            sample_weight: None; Keras passes it, but the terms that remember earlier batches know no weights.
+
+        Raises:
+            TrainingError: photos are given weights.
         """
+        if sample_weight is not None:
+            raise TrainingError(f"{self.name} does not weigh photos: leave out sample_weight")
         y_true = ops.cast(y_true, "float32")
         y_pred = ops.cast(y_pred, "float32")
         labelled = ops.logical_not(ops.isnan(y_true))
@@ -68,8 +74,6 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
         per_label = self.row.loss(labels, y_pred, self.task, self.settings)
         # A scalar's σ is never missing: its first column says whether it is labelled.
         mask = ops.cast(labelled if per_label.shape[-1] == y_true.shape[-1] else labelled[:, :1], "float32")
-        if sample_weight is not None:
-            mask = mask * ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
         total = ops.sum(per_label * mask) / ops.maximum(ops.sum(mask), 1e-6)
         if self.term:
             total = total + self.term(y_true, y_pred, self.settings)

@@ -1,7 +1,9 @@
 """Metrics of vectors: whether photos of one person point the same way, and whether they point where the teacher's do.
 
-Those of identities take pairs of photos: labels (pairs, 1), 1 for one person and 0 for two; and predictions (pairs, 2),
-the cosine of the two vectors, and 1 where a threshold that was chosen on other pairs judges rightly.
+Those of identities take pairs of photos: labels (pairs, 4), 1 for one person and 0 for two, the pair's fold, and the
+numbers of the people on both photos; and predictions (pairs, 1), the cosine of the two vectors. A pair may be there
+several times: its fold goes with it, so that no threshold is chosen on a pair that it judges. They are NaN where a
+cosine is, or where a kind of pair is missing.
 """
 
 from __future__ import annotations
@@ -28,35 +30,40 @@ def pairs_of(people: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.nd
         vectors: (n, d).
 
     Returns:
-        (pairs, 1) labels and (pairs, 2) predictions; the second is NaN where there are too few pairs for the folds.
+        (pairs, 4) labels and (pairs, 1) predictions; the fold is NaN where there are too few pairs for the folds.
 
     Raises:
         DataError: one person only, or nobody with two photos.
     """
     left, right, same = verification.verification_pairs(people[:, 0], PAIRS, SEED)
-    return judged_pairs(same, verification.similarities(vectors, left, right))
-
-
-def judged_pairs(same: np.ndarray, cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions as the metrics take them, of (pairs,) bool and (pairs,) cosines."""
     enough = min(int(same.sum()), int((~same).sum())) >= FOLDS
-    judged = verification.judged(cosines, same, FOLDS) if enough else np.full(len(same), np.nan)
-    return same.astype("float32")[:, None], np.stack([cosines, judged], axis=1)
+    fold = verification.folds_of(same, FOLDS) if enough else np.full(len(same), np.nan)
+    labels = np.stack([same, fold, people[left, 0], people[right, 0]], axis=1)
+    return labels.astype("float32"), verification.similarities(vectors, left, right)[:, None]
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Share of pairs told right, each by a threshold chosen on the other folds."""
-    return float(predictions[:, 1].mean())
+    same, fold = labels[:, 0] == 1, labels[:, 1]
+    # Without any one fold, the others must still hold pairs of both kinds.
+    enough = not np.isnan(fold).any() and all(len(np.unique(fold[same == kind])) > 1 for kind in (True, False))
+    if not enough or np.isnan(predictions).any():
+        return float("nan")
+    return float(verification.judged(predictions[:, 0], same, fold).mean())
 
 
 def area_under_roc(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Chance that a pair of one person is more alike than a pair of two."""
-    return float(verification.area_under_roc(predictions[:, 0], labels[:, 0] == 1)) if _both(labels) else float("nan")
+    if not _comparable(labels, predictions):
+        return float("nan")
+    return float(verification.area_under_roc(predictions[:, 0], labels[:, 0] == 1))
 
 
 def tar_at_far(labels: np.ndarray, predictions: np.ndarray, far: float) -> float:
     """Share of pairs of one person accepted where a share `far` of pairs of two is accepted."""
-    return float(verification.tar_at_far(predictions[:, 0], labels[:, 0] == 1, far)) if _both(labels) else float("nan")
+    if not _comparable(labels, predictions):
+        return float("nan")
+    return float(verification.tar_at_far(predictions[:, 0], labels[:, 0] == 1, far))
 
 
 def mean_cosine(targets: np.ndarray, vectors: np.ndarray) -> float:
@@ -65,6 +72,6 @@ def mean_cosine(targets: np.ndarray, vectors: np.ndarray) -> float:
     return float(((targets * vectors).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
 
 
-def _both(labels: np.ndarray) -> bool:
-    """Whether a draw holds pairs of both kinds."""
-    return 0 < int((labels[:, 0] == 1).sum()) < len(labels)
+def _comparable(labels: np.ndarray, predictions: np.ndarray) -> bool:
+    """Whether a draw holds pairs of both kinds, and numbers alone."""
+    return 0 < int((labels[:, 0] == 1).sum()) < len(labels) and not bool(np.isnan(predictions).any())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,5 +122,7 @@ class _Dropout:
 
     def _drop(self, tensor: Any, name: str) -> Any:
         if id(tensor) not in self.done:
-            self.done[id(tensor)] = layers.Dropout(self.rate, name=name, seed=self.seed)(tensor)
+            # With one seed for all, every task would lose the same places of its features.
+            seed = None if self.seed is None else zlib.crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF
+            self.done[id(tensor)] = layers.Dropout(self.rate, name=name, seed=seed)(tensor)
         return self.done[id(tensor)]

@@ -16,6 +16,7 @@ import pandas as pd
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.pipeline import epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData
+from keras_faceattr.data.targets import labelled
 from keras_faceattr.errors import TrainingError
 from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
 from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
@@ -90,6 +91,7 @@ def train(
     state = LoopState()
     if resume and run.checkpoint_path.exists():
         state = LoopState(**load_checkpoint(run.checkpoint_path, model))
+        write_history(run, state.history)
     average = keras.callbacks.SwapEMAWeights() if training.weight_average else None
     if average:
         average.set_model(model)
@@ -170,12 +172,18 @@ def compile_model(
 def _train_epoch(
     experiment: Experiment, data: PreparedData, model: keras.Model, epoch: int, listener: Listener
 ) -> dict[str, Any]:
-    """One pass over the training photos; returns the epoch's row of the history."""
+    """One pass over the training photos; returns the epoch's row of the history.
+
+    `loss` is what was minimised, to which a batch adds nothing for a task that it has no label of; the loss of a task
+    is its mean over the photos that are labelled for it, NaN where there was none.
+    """
     part = data.parts["train"]
     steps = steps_per_epoch(experiment, len(part))
     batches = iterate(epoch_batches(experiment, part, epoch))
     started, waited, photos = time.perf_counter(), 0.0, 0
+    owners = {f"{name}_loss": task for name, task in data.tasks.items()}
     sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
     learning_rate = float(model.optimizer.learning_rate)
     for step in range(steps):
         asked = time.perf_counter()
@@ -186,7 +194,10 @@ def _train_epoch(
         logs = model.train_on_batch(images, labels, return_dict=True)
         photos += len(rows)
         for name, value in logs.items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
+            task = owners.get(name)
+            count = int(labelled(task, np.asarray(labels[task.name])).sum()) if task else len(rows)
+            sums[name] = sums.get(name, 0.0) + float(value) * count
+            counts[name] = counts.get(name, 0) + count
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             raise TrainingError(_not_a_number(data, np.asarray(rows), epoch, step, loss))
@@ -196,7 +207,7 @@ def _train_epoch(
     return {
         "epoch": epoch + 1,
         "learning_rate": learning_rate,
-        **{name: value / photos for name, value in sums.items()},
+        **{name: value / counts[name] if counts[name] else math.nan for name, value in sums.items()},
         "images_per_s": round(photos / seconds, 2),
         "wait_share": round(waited / seconds, 4),
         "seconds": round(seconds, 2),
@@ -207,13 +218,14 @@ def validation_score(experiment: Experiment, data: PreparedData, network: Networ
     """Adds the validation metrics to a row; returns the score to minimise: the tasks' primary metrics, summed.
 
     A scalar's MAE counts as a share of its range, so that years do not outweigh points. What cannot be measured does
-    not count; infinity where nothing can.
+    not count; infinity where nothing can, or where the net says what is no number.
     """
     if "val" not in data.parts:
         return math.inf
     part = data.parts["val"]
     outputs = predict_split(keras_predictor(network.inference), part)
     results = evaluate(data.manifest.split("val"), data.tasks, outputs, samples=0, labels=part.labels)
+    finite = all(np.isfinite(values).all() for values in outputs.values())
     scores = []
     for name, result in results.items():
         for metric, numbers in result["metrics"].items():
@@ -225,7 +237,7 @@ def validation_score(experiment: Experiment, data: PreparedData, network: Networ
         worse = 1 - value if metrics_of(task)[primary].higher_is_better else value
         if not math.isnan(worse):
             scores.append(worse / (task.maximum - task.minimum) if isinstance(task, ScalarTask) else worse)
-    return sum(scores) if scores else math.inf
+    return sum(scores) if scores and finite else math.inf
 
 
 def _not_a_number(data: PreparedData, rows: np.ndarray, epoch: int, step: int, loss: float) -> str:

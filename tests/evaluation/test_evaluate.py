@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.data.manifest import Manifest, Source
-from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, evaluate, primary_metric
+from keras_faceattr.errors import ModelError
+from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, check_finite, evaluate, primary_metric
+from keras_faceattr.evaluation.measure import measure
+from keras_faceattr.recipes import load_experiment
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask
 
 AGE = ScalarTask("age", 0, 100, 1, "years", default_std=2.0, tolerances=(5.0,))
@@ -100,3 +103,27 @@ def test_intervals_enclose_the_value() -> None:
 
 def test_the_first_metric_is_the_one_that_chooses_the_best_epoch() -> None:
     assert [primary_metric(t) for t in (AGE, MOOD, HATS)] == ["mae", "accuracy", "accuracy"]
+
+
+def test_predictions_of_labelled_photos_that_are_no_numbers_are_refused_and_counted() -> None:
+    tasks = {"age": AGE, "hats": HATS}
+    labels = {
+        "age": np.array([[10, 2], [20, 2], [np.nan, 2]]),
+        "hats": np.array([[1, np.nan], [np.nan, 0], [np.nan, np.nan]]),
+    }
+    hats = np.full((3, 2), 0.5)
+    check_finite(tasks, {"age": np.array([1, 2, np.nan]), "hats": hats}, labels)
+    check_finite(tasks, {"age": np.ones(3), "hats": hats}, {"age": np.full((3, 2), np.nan)})
+    with pytest.raises(ModelError, match="^age: the predictions of 1 of 2 labelled photos are not finite numbers: "):
+        check_finite(tasks, {"age": np.array([1, np.inf, 2]), "hats": hats}, labels)
+    with pytest.raises(ModelError, match="^hats: the predictions of 2 of 2 labelled photos are not finite numbers: "):
+        check_finite(tasks, {"age": np.ones(3), "hats": hats * [1, np.nan]}, labels)
+
+
+def test_a_model_that_answers_no_numbers_is_not_measured_as_if_it_had_answered() -> None:
+    experiment = load_experiment("quickstart", [
+        "data.sources.0.options.count=40", "data.sources.0.options.size=40", "data.crop.size=32", "tasks={gender: {}}",
+    ])  # fmt: skip
+    tasks = {"gender": CategoricalTask("gender", ("female", "male"))}
+    with pytest.raises(ModelError, match="^gender: the predictions of 8 of 8 labelled photos are not finite"):
+        measure(lambda images: {"gender": np.full((len(images), 2), np.nan)}, experiment, tasks)

@@ -71,6 +71,20 @@ def test_the_interval_of_the_accuracy_encloses_it() -> None:
     assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
 
 
+def test_the_interval_draws_people_so_that_more_photos_of_the_same_ones_narrow_it_little() -> None:
+    rng = np.random.default_rng(2)
+    centres, noise = rng.normal(size=(PEOPLE, 4)), rng.uniform(0.2, 1.5, PEOPLE)
+    widths = {}
+    for photos in (6, 24):
+        who = np.tile(np.arange(PEOPLE), photos)
+        vectors = centres[who] + noise[who, None] * rng.normal(size=(len(who), 4))
+        measured = evaluate(manifest(identity=[f"p{i}" for i in who]), {"who": WHO}, {"who": vectors}, samples=150)
+        widths[photos] = {name: n["high"] - n["low"] for name, n in measured["who"]["metrics"].items()}
+    # Ten times as many pairs would seem to tell three times as well.
+    for metric in ("accuracy", "auc"):
+        assert widths[24][metric] > 0.6 * widths[6][metric]
+
+
 def test_photos_of_nobody_known_make_no_pairs() -> None:
     vectors = np.concatenate([perfect(), guessed(30)])
     result = evaluate(crowd(30), {"who": WHO}, {"who": vectors}, samples=0)["who"]

@@ -13,7 +13,7 @@ import scipy.stats
 from keras import ops
 
 from keras_faceattr.config import MethodSettings
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.errors import ConfigError, TrainingError
 from keras_faceattr.methods import METHODS, methods_for
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.tasks import (
@@ -109,21 +109,10 @@ def test_multilabel_skips_single_missing_attributes() -> None:
     assert float(loss(np.array(labels), np.array(raw))) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_sample_weights_give_the_weighted_mean(name: str) -> None:
-    loss, labels, raw = case(name)
-    weights = np.array([1.0, 0.0, 3.0, 0.5])
-    alone = [float(loss(labels[i : i + 1], raw[i : i + 1])) for i in range(4)]
-    got = float(loss(labels, raw, sample_weight=weights))
-    assert got == pytest.approx(np.average(alone, weights=weights), rel=1e-5)
-
-
-def test_a_weight_on_an_unlabelled_photo_counts_for_nothing() -> None:
+def test_weights_of_photos_are_refused_rather_than_given_to_half_of_the_loss() -> None:
     loss, labels, raw = case("binary")
-    labels[0] = NAN
-    got = float(loss(labels, raw, sample_weight=np.array([100.0, 1.0, 1.0, 2.0])))
-    alone = [float(loss(labels[i : i + 1], raw[i : i + 1])) for i in (1, 2, 3)]
-    assert got == pytest.approx(np.average(alone, weights=[1, 1, 2]), rel=1e-5)
+    with pytest.raises(TrainingError, match="^smile_loss does not weigh photos: leave out sample_weight$"):
+        loss(labels, raw, sample_weight=np.ones(4))
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 0.3])

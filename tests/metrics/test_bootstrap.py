@@ -82,3 +82,40 @@ def test_what_has_no_interval_is_nan_without_measuring(count: int, samples: int)
 
 def test_a_metric_without_any_value_has_a_nan_interval() -> None:
     assert np.isnan(bootstrap_interval(lambda *_: float("nan"), ZEROS, ZEROS, samples=10)).all()
+
+
+# Pairs of people 7, 8 and 9: each with themselves, and each with each.
+PAIRS = np.array([[7, 7], [8, 8], [9, 9], [7, 8], [9, 8], [7, 9]], "float32")
+
+
+def test_people_are_drawn_and_a_pair_of_two_counts_as_often_as_both() -> None:
+    seen: list[list[int]] = []
+
+    def record(_: np.ndarray, predictions: np.ndarray) -> float:
+        seen.append(np.bincount(predictions.astype(int), minlength=6).tolist())
+        return 0.0
+
+    bootstrap_interval(record, np.zeros(6), np.arange(6.0), samples=200, people=PAIRS)
+    for a, b, c, ab, bc, ac in seen:
+        assert a + b + c == 3 and (ab, bc, ac) == (a * b, b * c, a * c)
+    # Three people are drawn in ten ways.
+    assert len({tuple(draw) for draw in seen}) == 10
+
+
+def test_pairs_of_few_people_tell_less_than_as_many_pairs_of_many() -> None:
+    rng = np.random.default_rng(5)
+    effect = rng.normal(0, 1, 40)
+    pairs = np.array([(i, j) for i in range(40) for j in range(i)])
+    values = effect[pairs].sum(axis=1)
+    labels = np.zeros(len(values))
+    narrow = np.subtract(*bootstrap_interval(mean, labels, values, samples=400)[::-1])
+    wide = np.subtract(*bootstrap_interval(mean, labels, values, samples=400, people=pairs)[::-1])
+    # The mean is twice the mean effect of 40 people, or seems the mean of 780 values of which each holds two effects.
+    assert wide == pytest.approx(2 * 1.96 * 2 * effect.std() / np.sqrt(40), rel=0.2)
+    assert narrow == pytest.approx(2 * 1.96 * np.sqrt(2) * effect.std() / np.sqrt(780), rel=0.2)
+
+
+@pytest.mark.parametrize("people", [np.zeros((50, 2)), np.zeros((0, 2))], ids=["one person", "nobody"])
+def test_fewer_than_two_people_have_no_interval(people: np.ndarray) -> None:
+    rows = np.zeros(len(people))
+    assert np.isnan(bootstrap_interval(mean, rows, rows, samples=10, people=people)).all()

@@ -16,7 +16,6 @@ from keras_faceattr.metrics.vectors import (
     PAIRS,
     accuracy,
     area_under_roc,
-    judged_pairs,
     mean_cosine,
     pairs_of,
     tar_at_far,
@@ -25,10 +24,12 @@ from keras_faceattr.tasks import EmbeddingTask, IdentityTask
 
 
 def scored(same: int, different: int, gap: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(pairs, 1) labels and (pairs, 2) predictions that tell a little."""
+    """(pairs, 4) labels and (pairs, 1) predictions that tell a little; the folds take turns within each kind."""
     rng = np.random.default_rng(seed)
     truth = rng.permutation(np.arange(same + different) < same)
-    return judged_pairs(truth, np.tanh(rng.normal(gap * truth, 1.0)))
+    fold = np.where(truth, np.cumsum(truth), np.cumsum(~truth)) % FOLDS
+    people = np.stack([np.arange(len(truth)), np.arange(len(truth))], axis=1)
+    return np.column_stack([truth, fold, people]).astype("float32"), np.tanh(rng.normal(gap * truth, 1.0))[:, None]
 
 
 def crowd(people: int, photos: int, spread: float, dimension: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +44,7 @@ def test_few_photos_make_all_their_pairs_of_one_person_and_as_many_of_two() -> N
     numbers = np.array([[0], [1], [0], [2], [1]], "float32")
     vectors = np.random.default_rng(0).normal(size=(5, 3))
     labels, predictions = pairs_of(numbers, vectors)
-    assert labels.shape == (4, 1) and predictions.shape == (4, 2) and labels.dtype == np.float32
+    assert labels.shape == (4, 4) and predictions.shape == (4, 1) and labels.dtype == np.float32
     cosines = predictions[:, 0]
     expected = cosine_similarity(vectors)
     np.testing.assert_allclose(sorted(cosines[labels[:, 0] == 1]), sorted([expected[0, 2], expected[1, 4]]), rtol=1e-5)
@@ -56,7 +57,7 @@ def test_many_photos_make_as_many_pairs_as_lfw_and_always_the_same() -> None:
     numbers, vectors = crowd(40, 20, 1.0)
     labels, cosines = pairs_of(numbers, vectors)
     # LFW's protocol: 3000 pairs of either kind.
-    assert PAIRS == len(labels) == 6000 and labels.sum() == 3000
+    assert PAIRS == len(labels) == 6000 and labels[:, 0].sum() == 3000
     again = pairs_of(numbers, vectors)
     np.testing.assert_array_equal(again[0], labels)
     np.testing.assert_array_equal(again[1], cosines)
@@ -104,14 +105,58 @@ def test_accuracy_is_near_that_of_the_best_threshold_and_not_above_it() -> None:
 
 
 def test_too_few_pairs_of_a_kind_are_not_measured() -> None:
-    for same, different in ((FOLDS - 1, 50), (50, FOLDS - 1)):
-        labels, cosines = scored(same, different)
-        assert math.isnan(accuracy(labels, cosines))
+    # Photos of one person make 3 and 45 pairs, and as many of two people are drawn.
+    for photos, enough in ((3, False), (10, True)):
+        numbers = np.append(np.zeros(photos), np.arange(1, 20)).astype("float32")[:, None]
+        labels, cosines = pairs_of(numbers, np.random.default_rng(0).normal(size=(len(numbers), 4)))
+        assert len(labels) == photos * (photos - 1)
+        assert math.isnan(accuracy(labels, cosines)) != enough
         assert not math.isnan(area_under_roc(labels, cosines))
-    assert not math.isnan(accuracy(*scored(FOLDS, FOLDS)))
     for labels, cosines in (scored(20, 0), scored(0, 20)):
         measured = accuracy(labels, cosines), area_under_roc(labels, cosines), tar_at_far(labels, cosines, 0.01)
         assert all(map(math.isnan, measured))
+
+
+def test_a_draw_that_leaves_a_kind_of_pair_in_one_fold_alone_has_no_accuracy() -> None:
+    labels, cosines = scored(30, 30)
+    kept = (labels[:, 0] == 0) | (labels[:, 1] == 3)
+    assert math.isnan(accuracy(labels[kept], cosines[kept]))
+    assert not math.isnan(accuracy(labels[kept | (labels[:, 1] == 4)], cosines[kept | (labels[:, 1] == 4)]))
+
+
+def test_vectors_that_are_no_numbers_are_not_measured() -> None:
+    labels, cosines = scored(50, 50)
+    cosines[7] = np.nan
+    measured = accuracy(labels, cosines), area_under_roc(labels, cosines), tar_at_far(labels, cosines, 0.01)
+    assert all(map(math.isnan, measured))
+
+
+def test_a_pair_knows_its_people_and_its_fold() -> None:
+    numbers, vectors = crowd(6, 5, 1.0)
+    labels, cosines = pairs_of(numbers, vectors)
+    expected = cosine_similarity(vectors)
+    for (same, _, one, other), [cosine] in zip(labels, cosines, strict=True):
+        assert (one == other) == (same == 1)
+        block = expected[np.ix_(numbers[:, 0] == one, numbers[:, 0] == other)]
+        assert np.isclose(block, cosine, rtol=1e-4).any()
+    for kind in (0, 1):
+        _, sizes = np.unique(labels[labels[:, 0] == kind, 1], return_counts=True)
+        assert len(sizes) == FOLDS and np.ptp(sizes) <= 1
+
+
+def test_the_threshold_of_a_pair_is_chosen_anew_in_each_draw_and_never_on_the_pair_itself() -> None:
+    labels, cosines = scored(40, 40, gap=1.5)
+    drawn = np.random.default_rng(3).integers(0, 80, 80)
+    labels, scores = labels[drawn], cosines[drawn, 0].astype("float64")
+    same, fold = labels[:, 0] == 1, labels[:, 1]
+    right = []
+    for tested in range(FOLDS):
+        seen = np.sort(np.unique(scores[fold != tested]))[::-1]
+        # Between neighbours, and beyond both ends; the highest of the best.
+        cuts = np.concatenate([[np.inf], (seen[:-1] + seen[1:]) / 2, [-np.inf]])
+        hits = [((scores >= cut) == same)[fold != tested].sum() for cut in cuts]
+        right += list(((scores >= cuts[int(np.argmax(hits))]) == same)[fold == tested])
+    assert accuracy(labels, cosines[drawn]) == pytest.approx(np.mean(right))
 
 
 def test_the_mean_cosine_is_scikit_learns_whatever_the_lengths() -> None:

@@ -85,6 +85,20 @@ def test_normalise_maps_0_to_255_to_minus_one_to_one_for_all_channels_alike() ->
     np.testing.assert_allclose(np.asarray(normalise(pixels.astype("float32"))).reshape(3, 3), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_net_in_half_precision_sees_the_pixels_on_the_scale_of_the_net_that_ships(precision: str) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        pixels = keras.Input((1, 1, 3), dtype="float32")
+        model = keras.Model(pixels, normalise(pixels))
+    finally:
+        keras.config.set_dtype_policy(before)
+    values = np.random.default_rng(0).uniform(0, 255, (500, 1, 1, 3)).astype("float32")
+    got = np.asarray(keras.ops.cast(model(values), "float32"))
+    np.testing.assert_allclose(got, values / 127.5 - 1, atol=1e-6)
+
+
 def test_conv_block_is_convolution_without_bias_then_norm_then_relu() -> None:
     inputs = keras.Input((6, 6, 3))
     model = keras.Model(inputs, conv_block(inputs, 5, "block"))

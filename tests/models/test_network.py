@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -141,6 +143,29 @@ def test_dropout_acts_on_the_features_in_training_only(pixels: np.ndarray) -> No
     features = np.ones((4, 128), "float32")
     dropped = np.asarray(dropout(features, training=True))
     assert 0.2 < (dropped == 0).mean() < 0.8
+
+
+def kept(model: keras.Model, count: int) -> dict[str, np.ndarray]:
+    """Which of `count` features the first draw of each dropout keeps."""
+    found = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
+    return {layer.name: np.asarray(layer(np.ones((8, count), "float32"), training=True)) > 0 for layer in found}
+
+
+def test_features_of_each_task_are_dropped_apart_and_the_same_for_a_seed() -> None:
+    tasks: dict[str, tuple[Task, str | None]] = {task.name: (task, None) for task in OTHERS}
+
+    def masks(seed: int) -> dict[str, np.ndarray]:
+        network = build_network("hmtnet_mobile", tasks, size=32, dropout=0.5, seed=seed, branches={"smile": "block3"})
+        return kept(network.trainable, 64)
+
+    first, again, other = masks(1), masks(1), masks(2)
+    assert sorted(first) == ["mood_dropout", "smile_dropout", "worn_dropout"]
+    # Independent masks of one half agree on one half.
+    for one, two in itertools.combinations(first, 2):
+        assert (first[one] == first[two]).mean() == pytest.approx(0.5, abs=0.1)
+    for name, mask in first.items():
+        np.testing.assert_array_equal(mask, again[name])
+        assert (mask == other[name]).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_without_dropout_there_is_no_such_layer(network: Network) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,34 @@ def test_the_history_holds_the_rate_that_an_epoch_began_with(tmp_path: Path, dat
         "training.schedule.step_epochs=1", "training.optimizer.learning_rate=1e-3",
     )  # fmt: skip
     assert [row["learning_rate"] for row in recorder.rows] == pytest.approx([1e-3, 1e-4])
+
+
+def test_the_loss_of_a_task_in_the_history_is_its_mean_over_the_photos_labelled_for_it(
+    tmp_path: Path, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = data.parts["train"]
+    labels = {name: array.copy() for name, array in part.labels.items()}
+    labels["age"][np.arange(len(part)) % 20 > 0, 0] = np.nan
+    labels["gender"][:] = np.nan
+    rare = dataclasses.replace(data, parts={"train": dataclasses.replace(part, labels=labels)})
+    seen: list[dict[str, np.ndarray]] = []
+
+    def label_as_loss(_: Any, images: Any, labels: Any, return_dict: bool) -> dict[str, float]:
+        """Of each task the mean label of the batch, 0 where there is none."""
+        seen.append({name: np.asarray(array)[:, 0] for name, array in labels.items()})
+        losses = {f"{name}_loss": np.nan_to_num(pd.Series(array).mean()) for name, array in seen[-1].items()}
+        return {"loss": sum(losses.values()), **losses}
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", label_as_loss)
+    _, recorder, _ = trained(tmp_path, rare, "training.epochs=1")
+    [row] = recorder.rows
+    by_batch = [np.isfinite(batch["age"]).sum() for batch in seen]
+    assert min(by_batch) == 0 and max(by_batch) > 1
+    for name in ("age", "attractiveness"):
+        assert row[f"{name}_loss"] == pytest.approx(np.nanmean(np.concatenate([batch[name] for batch in seen])))
+    assert np.isnan(row["gender_loss"])
+    assert row["loss"] == pytest.approx(np.mean(recorder.losses))
+    assert pd.read_csv(tmp_path / "history.csv")["gender_loss"].isna().all()
 
 
 def test_only_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, data: PreparedData) -> None:
