@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from keras_faceattr.config import Experiment, Section
-from keras_faceattr.errors import RunError
+from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.storage import write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
@@ -87,6 +87,11 @@ class Run:
     def provenance_path(self) -> Path:
         return self.folder / "provenance.json"
 
+    @property
+    def trained_on_path(self) -> Path:
+        """Hashes of the photos that the run has learned from, and those that its start had: one a line."""
+        return self.folder / "trained_on.txt"
+
     def write_config(self, section: Section, tasks: dict[str, Task]) -> None:
         """Records the resolved configuration and the tasks as the data defined them."""
         self.write_section(section)
@@ -128,6 +133,8 @@ class Run:
             plain: dict[str, Any] = json.loads(self.provenance_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise RunError(f"{self.folder} is not a run folder: cannot read {self.provenance_path.name}") from None
+        if not isinstance(plain, dict) or not plain:
+            raise RunError(f"{self.provenance_path} is damaged: it says nothing; train a new run")
         return plain
 
     def results(self) -> dict[str, Any]:
@@ -160,8 +167,15 @@ class Run:
         return plain
 
     def tasks(self) -> dict[str, Task]:
-        """The tasks by name, in the order of the model's heads."""
-        return {name: task_from_dict(data) for name, data in self._read(self.tasks_path).items()}
+        """The tasks by name, in the order of the model's heads.
+
+        Raises:
+            RunError: this folder is no run, or the file that tells them is damaged.
+        """
+        try:
+            return {name: task_from_dict(data) for name, data in self._read(self.tasks_path).items()}
+        except (ConfigError, AttributeError, TypeError, ValueError) as error:
+            raise RunError(f"{self.tasks_path} is damaged: {error}; train a new run") from None
 
     def _read(self, path: Path) -> Any:
         try:
@@ -179,8 +193,7 @@ def new_run(parent: Path, name: str) -> Run:
     Raises:
         RunError: the folder cannot be made.
     """
-    safe = re.sub(r"[^\w.-]+", "-", name)
-    number = 1
+    safe, number = safe_name(name), 1
     try:
         parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -193,6 +206,11 @@ def new_run(parent: Path, name: str) -> Run:
             return Run(folder)
     except OSError as error:
         raise RunError(f"cannot make a run folder in {parent}: {error.strerror}") from error
+
+
+def safe_name(name: str) -> str:
+    """The name as that of a folder or file: whatever is no letter, digit, `_`, `.` or `-` becomes `-`."""
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def _kind_of(config: dict[str, Any]) -> str:

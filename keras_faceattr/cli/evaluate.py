@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.cli.options import check_out, data_paths, print_json
 from keras_faceattr.cli.predictors import Predicting, open_predictor
 from keras_faceattr.cli.results import line_progress, print_jitter, print_results
 from keras_faceattr.data.manifest import SPLITS
@@ -12,6 +12,8 @@ from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
 from keras_faceattr.evaluation.measure import measure
 from keras_faceattr.evaluation.predictions import write_predictions
+from keras_faceattr.run import Run
+from keras_faceattr.training.start import check_unseen
 
 TTA = ("none", "flip")
 
@@ -25,11 +27,17 @@ def run_evaluate(
     check_tta(tta)
     if jitter and out:
         raise ConfigError("--out writes predictions of undisturbed crops: leave it or --jitter out")
+    if out and out.suffix.lower() != ".csv":
+        raise ConfigError(f"--out {out}: unknown kind {out.suffix!r}; valid: .csv")
     opened = open_predictor(path, data_paths(data))
+    if out:
+        check_out(out, [], opened.experiment)
     if jitter:
         _run_jitter(opened, split, tta, json)
         return
     measured = measure(opened.predictor, opened.experiment, opened.tasks, split, tta)
+    if path.is_dir():
+        check_unseen(Run(path), measured.data.manifest, split)
     if out:
         write_predictions(out, measured.data.manifest, opened.tasks, measured.outputs)
     if json:

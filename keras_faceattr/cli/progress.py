@@ -14,7 +14,6 @@ from keras_faceattr.cli.bar import new_bar
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
-from keras_faceattr.training.initialise import InitReport
 
 LINE_EVERY_S = 30.0
 """Without a terminal, an unfinished epoch says how far it is this often."""
@@ -50,7 +49,7 @@ class FitProgress:
 
         return report
 
-    def on_start(self, run: Run, data: PreparedData, network: Network, init: InitReport | None) -> None:
+    def on_start(self, run: Run, data: PreparedData, network: Network, told: list[str]) -> None:
         """Says what is trained on what, and where."""
         self.total_epochs = run.experiment().training.epochs
         self.folder = run.folder
@@ -58,7 +57,7 @@ class FitProgress:
         self.say(f"run {run.folder}: {network.trainable.name}, {counts} photos")
         if len(data.manifest.quarantine):
             self.say(f"put aside {len(data.manifest.quarantine)} rows: {run.quarantine_path}")
-        for line in init.lines() if init else []:
+        for line in told:
             self.say(line)
 
     def on_step(self, epoch: int, step: int, steps: int, loss: float, images_per_s: float, wait_share: float) -> None:

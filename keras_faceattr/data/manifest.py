@@ -43,8 +43,9 @@ class Manifest:
 
     Attributes:
         rows: one photo a row: `source`, `image` (path below the source's root), `row` (where in the label
-            file, or -1), `split` (train, val, test or missing), optional `fold` (from 1) and `identity`, group
-            columns, the label columns of each task (missing = not labelled), `<task>_std` for scalars.
+            file, or -1), `split` (train, val, test or missing), optional `fold` (from 1) and `identity`, `sha1` of
+            the photo's bytes once split, group columns, the label columns of each task (missing = not labelled),
+            `<task>_std` for scalars.
         tasks: what the photos are labelled with, by name.
         sources: by name.
         quarantine: rows put aside, with the reason.
@@ -103,9 +104,14 @@ class Manifest:
 
     def label_hash(self) -> str:
         """SHA-256 over the photos' names and all their labels."""
-        columns = sorted(set(self.rows.columns) - {"split", "fold", "row"})
+        columns = sorted(set(self.rows.columns) - {"split", "fold", "row", "sha1"})
         text = self.rows[columns].sort_values(["source", "image"]).to_csv(index=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def photo_hash(self) -> str:
+        """SHA-256 over the photos' names and their bytes; of a manifest that is split."""
+        lines = sorted(self.rows["source"] + "/" + self.rows["image"] + " " + self.rows["sha1"].astype(str))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def build_manifest(source: Source, rows: pd.DataFrame, tasks: Sequence[Task]) -> Manifest:

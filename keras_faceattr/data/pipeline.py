@@ -16,8 +16,10 @@ from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, people_order, source_weights
 from keras_faceattr.errors import ConfigError, DataError
 
-SHARD = 4096
-"""Crops on disk are shuffled within this many neighbours at a time, which keeps reads close together."""
+SHARD = 1 << 16
+"""A large set is shuffled within this many photos at a time, which keeps reads from a disk close together.
+
+Wherever its crops lie: free memory, which chooses that, must not decide the order."""
 
 PREFETCH = 4
 
@@ -57,14 +59,13 @@ def training_batches(
         Batches `(rows (b,), images (b, side, side, 3) float32 0–255, {task: labels (b, width)})`; each is full, except
         where the data is smaller than one batch.
     """
-    shard = SHARD if isinstance(data.crops.pixels, np.memmap) or data.crops.pixels is None else None
     whole = steps or max(1, len(data) // batch_size)
     if people is not None:
         order = people_order(data.labels[people[0]][:, 0], people[1], batch_size, whole, seed, epoch)
     elif weights is not None and data.sources is not None:
         order = mixed_order(data.sources, weights, batch_size, whole, seed, epoch)
     else:
-        order = epoch_order(len(data), seed, epoch, shard)
+        order = epoch_order(len(data), seed, epoch, SHARD)
         order = np.resize(order, whole * batch_size) if len(order) >= batch_size or steps else order
     batches = tf.data.Dataset.from_tensor_slices(order.astype("int64")).batch(batch_size)
 

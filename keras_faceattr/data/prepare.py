@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from keras_faceattr.config import DataConfig, PhotoExperiment, SourceConfig, TaskConfig
+from keras_faceattr.config import PhotoExperiment, SourceConfig, TaskConfig
 from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.relabel import relabelled, renamed, unrenamed
-from keras_faceattr.data.splits import photo_hashes, split_manifest, without_copies_across_splits
+from keras_faceattr.data.splits import split_manifest, without_straddling
 from keras_faceattr.data.targets import label_array, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, Task, task_from_dict, task_to_dict
+from keras_faceattr.tasks import (
+    CategoricalTask,
+    EmbeddingTask,
+    IdentityTask,
+    MultilabelTask,
+    ScalarTask,
+    Task,
+    task_from_dict,
+    task_to_dict,
+)
 
 
 @dataclass(frozen=True)
@@ -58,41 +65,107 @@ def read_sources(experiment: PhotoExperiment) -> Manifest:
     Raises:
         DataError: a source cannot be used.
     """
+    return concatenate([_named(_read(source, experiment), source) for source in experiment.data.sources])
+
+
+def _read(source: SourceConfig, experiment: PhotoExperiment) -> Manifest:
     given = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
-
-    def read(source: SourceConfig) -> Manifest:
-        path = source_path(source.reader, source.path)
-        manifest = read_dataset(source.reader, path, source.options, unrenamed(given, source.labels))
-        return renamed(relabelled(manifest, source.labels), source.name)
-
-    return concatenate([read(source) for source in experiment.data.sources])
+    path = source_path(source.reader, source.path)
+    return read_dataset(source.reader, path, source.options, unrenamed(given, source.labels))
 
 
-def read_manifest(experiment: PhotoExperiment) -> tuple[Manifest, dict[str, Task]]:
-    """Reads the sources, resolves the tasks, and splits.
+def _named(manifest: Manifest, source: SourceConfig) -> Manifest:
+    return renamed(relabelled(manifest, source.labels), source.name)
+
+
+def read_manifest(
+    experiment: PhotoExperiment,
+    trained: dict[str, Task] | None = None,
+    needed: tuple[str, ...] = ("train", "test"),
+) -> tuple[Manifest, dict[str, Task]]:
+    """Reads the sources, splits each, and resolves the tasks.
+
+    Args:
+        trained: the tasks as a model has learned them, whose classes and attributes the labels must follow; None for
+            the order in which the data names them.
+        needed: splits that must not be empty.
 
     Raises:
         ConfigError: a task that neither the data nor the config defines.
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or says something else than what the model has learned.
     """
-    manifest = read_sources(experiment)
+    # Before any look at the tasks: what is learned must not decide which photo is a test photo, or those of one
+    # experiment would be in training of another that starts from it.
+    manifest = concatenate([_named(_split(source, experiment, needed), source) for source in experiment.data.sources])
     for name in experiment.tasks:
         _check_names(name, manifest)
     total = len(manifest) + len(manifest.quarantine)
     tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
+    tasks = {name: as_trained(task, (trained or {}).get(name, task)) for name, task in tasks.items()}
     manifest = without_unfit(manifest, [task for name, task in tasks.items() if task != manifest.tasks.get(name)])
     if len(manifest.quarantine):
         first = manifest.quarantine.iloc[0]
         place = f"{first['image']}" + (f", row {first['row']}" if first["row"] >= 0 else "")
         limit = experiment.data.max_bad_share
         check_bad_share(len(manifest.quarantine), total, limit, f"{place}: {first['reason']}")
-    labels = [column for task in tasks.values() for column in task.columns]
-    if not any(isinstance(task, EmbeddingTask) for task in tasks.values()):
-        manifest = manifest.select(manifest.rows[labels].notna().any(axis=1))
-    if not len(manifest):
-        raise DataError(f"no photo is labelled with {', '.join(tasks)}")
-    manifest = _split(manifest, tasks, experiment.data)
+    manifest = _labelled(without_straddling(manifest), tasks, needed)
     return manifest, {name: _counted(task, manifest) for name, task in tasks.items()}
+
+
+def _split(source: SourceConfig, experiment: PhotoExperiment, needed: tuple[str, ...]) -> Manifest:
+    """A source's rows, split by its own plan in proportion of the first label that the data set has."""
+    manifest, data = _read(source, experiment), experiment.data
+    plan = (source.split or data.split).model_dump()
+    try:
+        return split_manifest(
+            manifest, plan.pop("method"), stratify=next(iter(manifest.tasks), ""), needed=needed, **plan
+        )
+    except DataError as error:
+        name = source.name or next(iter(manifest.sources))
+        raise DataError(f"{name}: {error}" if len(data.sources) > 1 else str(error)) from None
+
+
+def _labelled(manifest: Manifest, tasks: dict[str, Task], needed: tuple[str, ...]) -> Manifest:
+    """The photos that say something about a task; a teacher labels every photo."""
+    if any(isinstance(task, EmbeddingTask) for task in tasks.values()):
+        return manifest
+    columns, names = [column for task in tasks.values() for column in task.columns], ", ".join(tasks)
+    kept = manifest.select(manifest.rows[columns].notna().any(axis=1))
+    if not len(kept):
+        raise DataError(f"no photo is labelled with {names}")
+    for name in manifest.sources:
+        if not (kept.rows["source"] == name).any():
+            raise DataError(f"{name}: no photo is labelled with {names}: leave the source out")
+    for split in needed:
+        if not (kept.rows["split"] == split).any():
+            raise DataError(f"no {split} photo is labelled with {names}: choose another data.split or add photos")
+    return kept
+
+
+def as_trained(found: Task, trained: Task) -> Task:
+    """A task as a model has learned it, which decides what each of its outputs stands for.
+
+    Args:
+        found: what the data says.
+
+    Raises:
+        DataError: the data has classes that the model does not know, other attributes, or another scale.
+    """
+    match found, trained:
+        case ((IdentityTask() | EmbeddingTask()), _):
+            return found
+        case CategoricalTask(), CategoricalTask():
+            differ = sorted(set(found.classes) - set(trained.classes))
+        case MultilabelTask(), MultilabelTask():
+            differ = sorted(set(found.attributes) ^ set(trained.attributes))
+        case ScalarTask(), ScalarTask():
+            pairs = {key: (getattr(found, key), getattr(trained, key)) for key in ("minimum", "maximum", "unit")}
+            differ = [f"{key} {mine}, not {theirs}" for key, (mine, theirs) in pairs.items() if mine != theirs]
+        case _:
+            differ = [f"kind {found.kind}, not {trained.kind}"] if found.kind != trained.kind else []
+    if differ:
+        raise DataError(f"{found.name}: the data and what the model has learned differ: {', '.join(differ)}")
+    return trained
 
 
 def _check_names(name: str, manifest: Manifest) -> None:
@@ -114,51 +187,23 @@ def _counted(task: Task, manifest: Manifest) -> Task:
     return replace(task, people=len(people(manifest))) if isinstance(task, IdentityTask) else task
 
 
-def _split(manifest: Manifest, tasks: dict[str, Task], data: DataConfig) -> Manifest:
-    """Splits each source by its own plan, and keeps exact copies of a photo on one side."""
-    parts, hashes = [], photo_hashes(manifest)
-    for name, source in zip(manifest.sources, data.sources, strict=True):
-        own = (manifest.rows["source"] == name).to_numpy(bool)
-        part = replace(manifest.select(own), quarantine=manifest.quarantine.iloc[:0])
-        if not len(part):
-            raise DataError(f"{name}: no photo is labelled with {', '.join(tasks)}: leave the source out")
-        plan = (source.split or data.split).model_dump()
-        known = (n for n, task in tasks.items() if part.rows[list(task.columns)].notna().any(axis=None))
-        stratify = next(known, next(iter(tasks)))
-        try:
-            parts.append(split_manifest(part, plan.pop("method"), stratify=stratify, hashes=hashes[own], **plan))
-        except DataError as error:
-            raise DataError(f"{name}: {error}" if len(data.sources) > 1 else str(error)) from None
-    rows = pd.concat([part.rows for part in parts], ignore_index=True)
-    aside = [part.quarantine for part in (manifest, *parts) if len(part.quarantine)]
-    quarantine = pd.concat(aside, ignore_index=True) if aside else manifest.quarantine
-    whole = replace(manifest, rows=rows, quarantine=quarantine)
-    if len(parts) == 1:
-        return whole
-    by_photo = dict(zip(_photos(manifest), hashes, strict=True))
-    return without_copies_across_splits(whole, np.array([by_photo[photo] for photo in _photos(whole)], dtype=object))
-
-
-def _photos(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Source and image of each row: two sources may hold files of the same name."""
-    return zip(manifest.rows["source"], manifest.rows["image"], strict=True)
-
-
 def prepare(
     experiment: PhotoExperiment,
     splits: tuple[str, ...],
     progress: Progress | None = None,
     read: tuple[Manifest, dict[str, Task]] | None = None,
+    trained: dict[str, Task] | None = None,
 ) -> PreparedData:
     """Reads, splits, decodes and labels what the named splits need.
 
     Args:
         read: of `read_manifest`, for a caller who looks at it before photos are decoded, which may take long.
+        trained: as of `read_manifest`.
 
     Raises:
         DataError: the data cannot be used, or the first of the splits has no rows.
     """
-    manifest, tasks = read or read_manifest(experiment)
+    manifest, tasks = read or read_manifest(experiment, trained, splits[:1])
     wanted = manifest.select(manifest.rows["split"].isin(splits))
     if not (wanted.rows["split"] == splits[0]).any():
         aside = manifest.quarantine["reason"].value_counts()
@@ -194,8 +239,13 @@ def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
     if name not in manifest.tasks:
         raise ConfigError(f"task {name!r}: the data has no such label; {nearest(name, manifest.tasks)}")
     # What the config says about a task that the data defines overrides the data's definition.
-    definition = {**task_to_dict(manifest.tasks[name]), **config.definition()}
-    if config.attributes and config.groups is None:
+    known = manifest.tasks[name]
+    definition = {**task_to_dict(known), **config.definition()}
+    if isinstance(known, MultilabelTask):
+        for attribute in config.attributes or ():
+            if attribute not in known.attributes:
+                raise ConfigError(f"tasks.{name}: no attribute {attribute!r}; {nearest(attribute, known.attributes)}")
+    if isinstance(known, MultilabelTask) and config.attributes and config.groups is None:
         kept = {group: [n for n in names if n in config.attributes] for group, names in definition["groups"].items()}
         definition["groups"] = {group: names for group, names in kept.items() if names}
     return task_from_dict(definition)

@@ -64,22 +64,25 @@ def split_manifest(
     fold: int = 1,
     folds: int = 5,
     seed: int = 0,
-    hashes: np.ndarray | None = None,
+    needed: tuple[str, ...] = ("train", "test"),
 ) -> Manifest:
-    """Fills the `split` column.
+    """Fills the columns `split`, and `sha1` of each photo's bytes.
+
+    Which photo is in which split depends on the photos, on `stratify` and on the seed alone: whoever reads the same
+    data set by the same plan gets the same split, whatever is to be learned from it.
 
     Args:
         method: `given` keeps the data set's own train and test; `stratified` draws a test share; `kfold` takes
             fold `fold` as test (the data set's own folds where it has them, else drawn).
         stratify: the task whose labels are kept in proportion.
-        test: share of all groups drawn as test, for `stratified`.
-        hashes: of `photo_hashes`, for a caller who has them.
+        test: share of all photos drawn as test, whole groups, for `stratified`.
         validation: share of train held out as val, where the data set gives no val; 0 for none.
         fold: from 1 to `folds`.
+        needed: splits that must not be empty.
 
     Returns:
-        The manifest with every row in one of train, val, test. Exact duplicates across given splits are put aside
-        from the train side.
+        The manifest with every row in one of train, val, test; a split that the data gives may still hold one person
+        on two sides, see `without_straddling`.
 
     Raises:
         DataError: unknown method, a share or fold out of range, or a given split that does not exist.
@@ -90,11 +93,8 @@ def split_manifest(
         raise DataError(
             f"split: test {test} and validation {validation} must be shares below 1, fold {fold} in 1 to {folds}"
         )
-    hashes = photo_hashes(manifest) if hashes is None else hashes
-    rows = manifest.rows
-    # Person 1 of one data set is not person 1 of another.
-    identities = rows["source"] + "/" + rows["identity"] if "identity" in rows else None
-    groups = linked_groups(identities, hashes)
+    manifest = replace(manifest, rows=manifest.rows.assign(sha1=photo_hashes(manifest)))
+    groups = _groups(manifest)
     rng = np.random.default_rng(seed)
     strata = _strata(manifest, stratify)
     split = METHODS[method](manifest, groups, strata, rng, test, fold, folds)
@@ -102,33 +102,43 @@ def split_manifest(
         train = np.flatnonzero(split == "train")
         held_out = _draw(groups[train], strata[train], validation, rng)
         split[train[held_out]] = "val"
-    for needed in ("train", "test"):
-        if not (split == needed).any():
+    for name in needed:
+        if not (split == name).any():
             raise DataError(
-                f"split {method} leaves no {needed} rows of {len(manifest)} photos in {len(set(groups))} groups "
+                f"split {method} leaves no {name} rows of {len(manifest)} photos in {len(set(groups))} groups "
                 "(a group is one identity or exact duplicates): choose another data.split or add photos"
             )
-    rows = manifest.rows.assign(split=pd.array(split, dtype="string"))
-    return _without_straddling(replace(manifest, rows=rows), groups, hashes)
+    return replace(manifest, rows=manifest.rows.assign(split=pd.array(split, dtype="string")))
 
 
-def without_copies_across_splits(manifest: Manifest, hashes: np.ndarray) -> Manifest:
-    """Puts aside train or val photos of which an exact copy is in a split further along train, val, test.
+def without_straddling(manifest: Manifest) -> Manifest:
+    """Puts aside train or val photos whose person or exact copy is in a split further along train, val, test.
 
-    Args:
-        hashes: (n,) of `photo_hashes`.
+    Only splits that the data gives, and copies in two data sets, need this: those drawn here keep groups whole.
     """
-    return _without_straddling(manifest, linked_groups(None, hashes), hashes)
+    rank = manifest.rows["split"].map({"train": 0, "val": 1, "test": 2}).to_numpy(int)
+    hashes = manifest.rows["sha1"].to_numpy(object)
+    highest = pd.Series(rank).groupby(_groups(manifest)).transform("max").to_numpy()
+    copies = pd.Series(rank).groupby(hashes).transform("max").to_numpy()
+    straddling = np.flatnonzero(rank < highest)
+    names = np.array(["train", "val", "test"])
+    kinds = np.where((copies > rank) & (hashes != ""), "exact duplicate of", "same person as")
+    reasons = [f"{kinds[i]} a {names[highest[i]]} photo" for i in straddling]
+    return manifest.put_aside(list(straddling), reasons)
+
+
+def _groups(manifest: Manifest) -> np.ndarray:
+    """(n,) number of each photo's group, as of `linked_groups`."""
+    rows = manifest.rows
+    # Person 1 of one data set is not person 1 of another.
+    identities = rows["source"] + "/" + rows["identity"] if "identity" in rows else None
+    return linked_groups(identities, rows["sha1"].to_numpy(object))
 
 
 def _given(manifest: Manifest, *_: object) -> np.ndarray:
     split = manifest.rows["split"]
     if split.isna().all():
         raise DataError("the data gives no split: set data.split.method to stratified or kfold")
-    if not (split == "test").any():
-        if not (split == "val").any():
-            raise DataError("no test rows in the given split: set data.split.method to stratified or kfold")
-        raise DataError("the given split has val but no test rows: mark rows as test, or set data.split.method")
     if split.isna().any():
         raise DataError(f"{int(split.isna().sum())} rows have no split while others have: fill the split column")
     return split.to_numpy(object).copy()
@@ -194,18 +204,3 @@ def _draw(groups: np.ndarray, strata: np.ndarray, share: float, rng: np.random.G
     total = sizes.loc[order].cumsum().to_numpy()
     count = max(1, int(np.searchsorted(total, share * len(groups), side="right")))
     return np.flatnonzero(np.isin(groups, order[:count]))
-
-
-def _without_straddling(manifest: Manifest, groups: np.ndarray, hashes: np.ndarray) -> Manifest:
-    """Puts aside train or val photos whose person or exact copy is in a split further along train, val, test.
-
-    Only splits that the data gives can need this: those drawn here keep groups whole.
-    """
-    rank = manifest.rows["split"].map({"train": 0, "val": 1, "test": 2}).to_numpy(int)
-    highest = pd.Series(rank).groupby(groups).transform("max").to_numpy()
-    copies = pd.Series(rank).groupby(hashes).transform("max").to_numpy()
-    straddling = np.flatnonzero(rank < highest)
-    names = np.array(["train", "val", "test"])
-    kinds = np.where((copies > rank) & (hashes != ""), "exact duplicate of", "same person as")
-    reasons = [f"{kinds[i]} a {names[highest[i]]} photo" for i in straddling]
-    return manifest.put_aside(list(straddling), reasons)

@@ -82,7 +82,7 @@ def measure_jitter(
         DataError: the split has no rows, or a photo vanished.
     """
     tta = tta or experiment.evaluation.tta
-    data = prepare(experiment, (split,))
+    data = prepare(experiment, (split,), trained=tasks)
     outputs = _predict(with_augmentation(predictor, tta), data.parts[split], jitters, experiment.seed, progress)
     plain = outputs[0]
     rows = []

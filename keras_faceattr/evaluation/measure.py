@@ -8,7 +8,7 @@ from typing import Any
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import Progress
 from keras_faceattr.data.prepare import PreparedData, prepare
-from keras_faceattr.evaluation.evaluate import evaluate
+from keras_faceattr.evaluation.evaluate import check_finite, evaluate
 from keras_faceattr.evaluation.predictions import Outputs, Predictor, predict_split, with_augmentation
 from keras_faceattr.tasks import Task
 
@@ -44,10 +44,12 @@ def measure(
 
     Raises:
         DataError: the split has no rows.
+        ModelError: predictions of labelled photos are no finite numbers.
     """
     tta = tta or experiment.evaluation.tta
-    data = prepare(experiment, (split,), progress)
+    data = prepare(experiment, (split,), progress, trained=tasks)
     outputs = predict_split(with_augmentation(predictor, tta), data.parts[split])
+    check_finite(tasks, outputs, data.parts[split].labels)
     results = {
         "run": experiment.name,
         "split": split,

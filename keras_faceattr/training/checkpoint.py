@@ -40,9 +40,9 @@ def load_checkpoint(path: Path, model: keras.Model, with_optimizer: bool = True)
             arrays = {name: stored[name] for name in stored.files}
         state: dict[str, Any] = json.loads(arrays.pop(STATE).tobytes())
     except FileNotFoundError:
-        raise RunError(f"no checkpoint {path}: the run never finished an epoch; start it again") from None
+        raise RunError(f"no checkpoint {path}: train a new run") from None
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        raise RunError(f"{path} is damaged: delete the run folder and start again") from None
+        raise RunError(f"{path} is damaged: train a new run") from None
     variables = _variables(model, with_optimizer)
     for name, variable in variables:
         if name not in arrays or arrays[name].shape != tuple(variable.shape):

@@ -28,12 +28,14 @@ from keras_faceattr.methods import METHODS, check_settings
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.methods.terms import Relations
 from keras_faceattr.models import architecture
+from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.run import Run, new_run
-from keras_faceattr.storage import replacing, write_json
+from keras_faceattr.storage import locked, replacing, sha256, write_json
 from keras_faceattr.tasks import MultilabelTask, Task
-from keras_faceattr.training.initialise import InitReport, initialise
+from keras_faceattr.training.initialise import initialise
 from keras_faceattr.training.loop import Listener, make_losses, train
+from keras_faceattr.training.start import check_starts, starts_of, write_trained_on
 
 PACKAGES = (
     "keras-faceattr",
@@ -53,8 +55,8 @@ class FitListener(Listener, Protocol):
     def decode_progress(self) -> Progress:
         """Receiver of photos decoded and photos in all."""
 
-    def on_start(self, run: Run, data: PreparedData, network: Network, init: InitReport | None) -> None:
-        """Before the first batch."""
+    def on_start(self, run: Run, data: PreparedData, network: Network, told: list[str]) -> None:
+        """Before the first batch; `told` is what its start leaves to be said."""
 
 
 def fit(
@@ -79,35 +81,50 @@ def fit(
     """
     _check_backend(experiment)
     check_experiment(experiment, fresh=resume is None)
-    manifest, tasks = read_manifest(experiment)
+    # On resuming by the classes of before: the data may name them in another order now.
+    manifest, tasks = read_manifest(experiment, resume.tasks() if resume else None)
+    starts = starts_of(experiment.model.init_from)
+    told = check_starts(starts, manifest) if resume is None else []
     for name, task in tasks.items():
         check_settings(task, experiment.tasks[name].method, experiment.tasks[name].settings())
     network = network_of(experiment, tasks, experiment.training.precision)
     data = prepare(experiment, ("train", "val"), listener.decode_progress(), (manifest, tasks))
     _check_learnable(experiment, data)
     if resume:
-        check_same_data(resume, data)
+        check_same_data(resume, experiment, data)
     fresh = resume is None or not resume.checkpoint_path.exists()
     init_from = experiment.model.init_from
-    init = initialise(network.trainable, init_from) if init_from and fresh else None
+    init = initialise(network.trainable, init_from, data.tasks) if init_from and fresh else None
     run = resume or new_run(runs, experiment.name)
-    # Also on resuming: the data may have moved.
-    run.write_config(experiment, data.tasks)
-    if not resume:
-        write_json(run.provenance_path, provenance(experiment, data))
-    write_quarantine(run, data)
-    listener.on_start(run, data, network, init)
-    listeners: list[Listener] = [listener]
-    if make_listener:
-        listeners.append(make_listener(run, experiment))
-    losses = make_losses(experiment, data.tasks)
-    train(experiment, data, network, run, Several(listeners), resume=resume is not None, losses=losses)
-    write_relations(run, losses)
-    # Metrics are written behind the model. The same weights would be another file, to which no export belongs.
-    if not (run.metrics_path.exists() and run.model_path.exists()):
-        save_model(experiment, data.tasks, network, run)
-    write_results(run, listener.decode_progress())
+    with (run.folder / "fit.lock").open("w") as stream, locked(stream, run.folder):
+        # Also on resuming: the data may have moved.
+        run.write_config(experiment, data.tasks)
+        if not resume:
+            write_json(run.provenance_path, provenance(experiment, data))
+            write_trained_on(run, starts, manifest)
+        write_quarantine(run, data)
+        listener.on_start(run, data, network, [*told, *(init.lines() if init else [])])
+        listeners: list[Listener] = [listener]
+        if make_listener:
+            listeners.append(make_listener(run, experiment))
+        # A finished run stays as it is: the same weights would be another file, to which no export belongs.
+        if not _finished(run):
+            losses = make_losses(experiment, data.tasks)
+            train(experiment, data, network, run, Several(listeners), resume=resume is not None, losses=losses)
+            write_relations(run, losses)
+            save_model(experiment, data.tasks, network, run)
+        write_results(run, listener.decode_progress())
     return run
+
+
+def _finished(run: Run) -> bool:
+    """Whether all that training leaves is there and whole; metrics are written behind it."""
+    try:
+        pd.read_csv(run.history_path)["epoch"]
+        load_model(run.model_path)
+    except (ModelError, OSError, ValueError, KeyError):
+        return False
+    return run.metrics_path.exists()
 
 
 def network_of(experiment: Experiment, tasks: dict[str, Task], precision: str = "float32") -> Network:
@@ -195,8 +212,10 @@ def provenance(experiment: PhotoExperiment, data: PreparedData) -> dict[str, Any
     return {
         **environment(experiment.seed),
         "label_hash": data.manifest.label_hash(),
+        "photo_hash": data.manifest.photo_hash(),
         "split_hash": data.manifest.split_hash(),
         "photos": {str(k): int(v) for k, v in rows["split"].value_counts().items()},
+        "teachers": {name: sha256(Path(task.teacher.path)) for name, task in experiment.tasks.items() if task.teacher},
         "sources": {
             name: {"citation": source.citation, "licence": source.licence}
             for name, source in data.manifest.sources.items()
@@ -256,11 +275,10 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
             raise ConfigError("a task of kind embedding has its teacher's dimension: leave dimension out")
         if task.method and task.method not in METHODS:
             raise ConfigError(f"unknown method {task.method!r}; {nearest(task.method, METHODS)}")
-    init_from = experiment.model.init_from
-    if init_from == {}:
+    if experiment.model.init_from == {}:
         raise ConfigError("model.init_from: names no run; write a path, or {layer prefix: path}")
-    for start in init_from.values() if isinstance(init_from, dict) else [init_from]:
-        if fresh and start and not Path(start).exists():
+    for start in starts_of(experiment.model.init_from):
+        if fresh and not start.exists():
             raise ModelError(f"no model file or run {start}")
 
 
@@ -289,6 +307,8 @@ def _check_learnable(experiment: Experiment, data: PreparedData) -> None:
         raise DataError(f"only {len(part)} train photo: at least 2 are needed")
     for name, task in data.tasks.items():
         labels = part.labels[name]
+        if experiment.training.photos_per_person and len(np.unique(labels[~np.isnan(labels)])) < 2:
+            raise DataError(f"one person only among {len(part)} train photos: {name} needs two or more")
         if not labelled(task, labels).any():
             raise DataError(
                 f"none of {len(part)} train photos is labelled with {name}: leave the task out, or add labels"
@@ -311,14 +331,15 @@ def _check_correlated(task: MultilabelTask, labels: np.ndarray) -> None:
         )
 
 
-def check_same_data(run: Run, data: PreparedData) -> None:
-    """Refuses to resume with other photos, labels or splits.
+def check_same_data(run: Run, experiment: PhotoExperiment, data: PreparedData) -> None:
+    """Refuses to resume with other photos, labels, splits or teachers.
 
     Raises:
         RunError: they have changed since the run started.
     """
-    before = run.provenance()
-    if before["split_hash"] != data.manifest.split_hash() or before["label_hash"] != data.manifest.label_hash():
+    before, now = run.provenance(), provenance(experiment, data)
+    # A run of an older version does not know them all.
+    if any(before.get(key, now[key]) != now[key] for key in ("split_hash", "label_hash", "photo_hash", "teachers")):
         raise RunError(f"the data of {run.folder} has changed since it started: train a new run")
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.prepare import prepare, read_manifest, source_path
+from keras_faceattr.data.prepare import as_trained, prepare, read_manifest, source_path
 from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.evaluation.measure import measure
 from keras_faceattr.recipes import parse_experiment
-from keras_faceattr.tasks import CategoricalTask, ScalarTask
+from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task
 
 SPLIT = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
 BEAUTY = {"kind": "scalar", "minimum": 0, "maximum": 10, "step": 0.5, "unit": "points"}
@@ -143,3 +144,48 @@ def test_the_usual_folder_is_found_below_the_data_folder(tmp_path: Path, monkeyp
     assert source_path("utkface", "/other") == Path("/other")
     assert source_path("csv_file", None) is None
     assert source_path("utkface", "~/faces") == Path.home() / "faces"
+
+
+MOOD = {"kind": "categorical", "classes": ["calm", "glad"]}
+
+
+def test_labels_follow_the_order_of_the_classes_that_a_model_has_learned(tmp_path: Path, tiny_csv) -> None:
+    moods = ["calm", "glad"] * 5
+    own = experiment(tiny_csv(tmp_path, 10, mood=moods, split=SPLIT), {"mood": MOOD})
+    learned = CategoricalTask("mood", ("glad", "sad", "calm"))
+    data = prepare(own, ("test",), trained={"mood": learned})
+    assert data.tasks == {"mood": learned}
+    assert data.parts["test"].labels["mood"][:, 0].tolist() == [2.0, 0.0]
+
+    def right(images: np.ndarray) -> dict[str, np.ndarray]:
+        # tiny_photos: the first channel of photo i is i; even photos are calm.
+        return {"mood": np.eye(3)[[0 if int(image[0, 0, 0]) % 2 else 2 for image in images]].astype("float32")}
+
+    assert (
+        measure(right, own, {"mood": learned}, tta="none").results["tasks"]["mood"]["metrics"]["accuracy"]["value"] == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "trained", "words"),
+    [
+        (CategoricalTask("t", ("a", "b", "c")), CategoricalTask("t", ("a", "b")), "differ: c"),
+        (MultilabelTask("t", ("a", "b")), MultilabelTask("t", ("a", "b", "c")), "differ: c"),
+        (MultilabelTask("t", ("a", "b")), MultilabelTask("t", ("a",)), "differ: b"),
+        (ScalarTask("t", 0, 10, 1), ScalarTask("t", 1, 10, 1), "differ: minimum 0, not 1"),
+        (ScalarTask("t", 0, 10, 1, "years"), ScalarTask("t", 0, 10, 1, "points"), "differ: unit years, not points"),
+        (CategoricalTask("t", ("a", "b")), ScalarTask("t", 0, 1, 1), "differ: kind categorical, not scalar"),
+    ],
+)
+def test_data_that_means_something_else_than_the_model_is_refused(found: Task, trained: Task, words: str) -> None:
+    with pytest.raises(DataError, match=f"t: the data and what the model has learned {words}"):
+        as_trained(found, trained)
+
+
+def test_attributes_in_another_order_and_fewer_classes_are_the_models() -> None:
+    one, other = MultilabelTask("t", ("a", "b")), MultilabelTask("t", ("b", "a"))
+    assert as_trained(one, other) is other
+    fewer, more = CategoricalTask("t", ("b", "a")), CategoricalTask("t", ("a", "b", "c"))
+    assert as_trained(fewer, more) is more
+    # People of another set and vectors of another teacher are no outputs of a head.
+    assert as_trained(IdentityTask("p", 8, 3), IdentityTask("p", 8, 5)).people == 3

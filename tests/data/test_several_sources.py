@@ -133,7 +133,7 @@ def test_an_error_names_the_source_that_cannot_be_split(own: dict[str, Any]) -> 
 
 def test_a_source_without_any_label_of_the_tasks_is_named(own: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="^csv_file: no photo is labelled with gender, age: leave the source out"):
-        read_manifest(experiment([own, DRAWN], "gender", "age"))
+        read_manifest(experiment([{**own, "split": STRATIFIED}, DRAWN], "gender", "age"))
 
 
 def test_photos_are_not_labelled_with_what_their_source_lacks(own: dict[str, Any]) -> None:

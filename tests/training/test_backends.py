@@ -30,7 +30,7 @@ experiment = load_experiment("quickstart", overrides)
 data = prepare(experiment, ("train", "val"))
 network = network_of(experiment, data.tasks)
 if Path(weights).exists():
-    initialise(network.trainable, weights)
+    initialise(network.trainable, weights, {})
 else:
     network.inference.save(weights)
 

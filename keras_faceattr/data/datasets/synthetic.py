@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -82,7 +84,8 @@ def _render(root: Path, count: int, size: int, seed: int, photos_per_person: int
         if workers == 1:
             rows = list(map(draw, range(count)))
         else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            context, parent = get_context("spawn"), (os.getpid(),)
+            with ProcessPoolExecutor(workers, context, _end_with, parent) as pool:
                 rows = list(pool.map(draw, range(count), chunksize=50))
         pd.DataFrame(rows).to_csv(partial_root / "labels.csv", index=False)
         partial_root.chmod(0o755)  # A cache may be shared; temporary folders are private.
@@ -94,6 +97,17 @@ def _render(root: Path, count: int, size: int, seed: int, photos_per_person: int
             raise RunError(f"cannot write faces to {root}: {error.strerror}; set KERAS_FACEATTR_CACHE") from error
     finally:
         shutil.rmtree(partial_root, ignore_errors=True)
+
+
+def _end_with(parent: int) -> None:
+    """A worker ends with its parent, by whatever the parent is ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _render_one(folder: Path, size: int, seed: int, photos_per_person: int, index: int) -> dict[str, Any]:

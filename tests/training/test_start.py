@@ -1,0 +1,117 @@
+"""What a run starts from: a start that has seen the test photos is refused, one that cannot say so is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import Quiet
+
+from keras_faceattr.config import Experiment
+from keras_faceattr.data.prepare import read_manifest
+from keras_faceattr.errors import DataError
+from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.run import Run
+from keras_faceattr.training.fit import fit
+from keras_faceattr.training.start import check_starts, starts_of, trained_on, write_trained_on
+
+SOURCE = {"reader": "synthetic", "options": {"count": 40, "size": 32, "seed": 5}}
+
+
+class Told(Quiet):
+    """Keeps what is told at the start."""
+
+    told: list[str]
+
+    def on_start(self, run: Any, data: Any, network: Any, told: list[str]) -> None:
+        self.told = told
+
+
+def experiment(name: str, tasks: list[str], split: dict[str, Any], **more: Any) -> Experiment:
+    data = {"sources": [SOURCE], "split": split, "crop": {"size": 32}, "augmentation": None}
+    plain = {
+        "name": name,
+        "data": data,
+        "tasks": {task: {} for task in tasks},
+        "training": {"epochs": 1, "batch_size": 8},
+        "evaluation": {"bootstrap_samples": 0},
+    }
+    return parse_experiment(plain | more, "test")
+
+
+STRATIFIED = {"method": "stratified", "test": 0.25, "validation": 0.2, "seed": 3}
+
+
+def recorded(folder: Path, split: dict[str, Any], starts: list[Path] | None = None) -> Path:
+    """A run folder that says what it was trained on."""
+    folder.mkdir()
+    manifest, _ = read_manifest(experiment("x", ["age"], split))
+    write_trained_on(Run(folder), starts or [], manifest)
+    return folder
+
+
+@pytest.mark.parametrize("tasks", [["gender"], ["race", "age"], ["attributes"], ["age"]])
+def test_what_is_learned_does_not_decide_which_photos_are_test_photos(tasks: list[str]) -> None:
+    hashes = {read_manifest(experiment("x", names, STRATIFIED))[0].split_hash() for names in (tasks, ["expression"])}
+    assert len(hashes) == 1
+
+
+def test_a_start_with_the_same_split_says_nothing(tmp_path: Path) -> None:
+    start = recorded(tmp_path / "start", STRATIFIED)
+    manifest, _ = read_manifest(experiment("x", ["gender"], STRATIFIED))
+    assert check_starts([start, start / "model.keras"], manifest) == []
+    assert len(trained_on(start) or ()) == (manifest.rows["split"] == "train").sum()
+
+
+def test_a_start_that_has_seen_test_photos_is_refused_with_a_count(tmp_path: Path) -> None:
+    start = recorded(tmp_path / "start", {**STRATIFIED, "seed": 4})
+    # A run that starts from it knows what it knows, whatever its own photos are.
+    heir = recorded(tmp_path / "heir", STRATIFIED, [start])
+    before, _ = read_manifest(experiment("x", ["age"], {**STRATIFIED, "seed": 4}))
+    manifest, _ = read_manifest(experiment("x", ["gender"], STRATIFIED))
+    train = set(before.rows["image"][before.rows["split"] == "train"])
+    tests = manifest.rows["image"][manifest.rows["split"] == "test"]
+    seen = [image for image in tests if image in train]
+    assert seen
+    for known in (start, heir):
+        with pytest.raises(DataError) as error:
+            check_starts([known], manifest)
+        assert f"{known} was trained on {len(seen)} of {len(tests)} test photos" in str(error.value)
+        assert seen[0] in str(error.value) and "data.split" in str(error.value)
+
+
+def test_val_photos_that_a_start_has_seen_are_told(tmp_path: Path) -> None:
+    start = recorded(tmp_path / "start", {**STRATIFIED, "validation": 0})
+    manifest, _ = read_manifest(experiment("x", ["gender"], STRATIFIED))
+    val = (manifest.rows["split"] == "val").sum()
+    assert check_starts([start], manifest) == [f"{start} was trained on {val} of the {val} val photos"]
+
+
+def test_a_start_that_says_nothing_about_its_photos_is_named(tmp_path: Path) -> None:
+    manifest, _ = read_manifest(experiment("x", ["gender"], STRATIFIED))
+    (told,) = check_starts([tmp_path / "net.keras"], manifest)
+    assert told.startswith(f"{tmp_path / 'net.keras'} does not say which photos it was trained on")
+
+
+def test_starts_of_every_form() -> None:
+    assert starts_of(None) == [] and starts_of("a") == [Path("a")]
+    assert starts_of({"identity": "a", "age": "b"}) == [Path("a"), Path("b")]
+
+
+def test_fit_records_its_photos_and_refuses_to_be_measured_on_them(tmp_path: Path) -> None:
+    tiny = {"model": {"name": "tiny_age_net"}}
+    first = fit(experiment("first", ["age"], STRATIFIED, **tiny), tmp_path, Told())
+    known = trained_on(first.folder)
+    assert known and len(known) == first.provenance()["photos"]["train"]
+
+    def after(split: dict[str, Any]) -> Experiment:
+        return experiment("next", ["gender"], split, model={"name": "tiny_age_net", "init_from": str(first.folder)})
+
+    with pytest.raises(DataError, match="test photos"):
+        fit(after({**STRATIFIED, "seed": 9}), tmp_path, Told())
+    assert not (tmp_path / "next").exists()
+    listener = Told()
+    heir = fit(after(STRATIFIED), tmp_path, listener)
+    assert not any("test photos" in line for line in listener.told) and "initialised" in listener.told[0]
+    assert trained_on(heir.folder) == known
