@@ -66,6 +66,10 @@ class Results(Part):
     tasks: dict[str, TaskResults]
 
 
+DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What is raised on the way from a damaged file to an entry."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """Of a metric, on the same photos.
@@ -136,7 +140,7 @@ def read_entries(folder: Path, name: str) -> list[Entry]:
     plain, path = run.results(), run.metrics_path
     try:
         if "regressors" in plain:
-            measured = {f"{name}:{regressor}": _as_net(plain, regressor) for regressor in plain["regressors"]}
+            measured = {f"{name}:{regressor}": as_net(plain, regressor) for regressor in plain["regressors"]}
         else:
             measured = {name: (plain, {})}
         found = []
@@ -146,15 +150,17 @@ def read_entries(folder: Path, name: str) -> list[Entry]:
             path = run.tasks_path
             entry = Entry(title, folder, checked, run.tasks())
             path = run.predictions_path
-            found.append(replace(entry, photos=_read_predictions(path, entry, columns)))
+            found.append(replace(entry, photos=read_predictions(path, entry, columns)))
+        if not found:
+            raise ValueError("no regressors")
         return found
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except DAMAGE as error:
         raise RunError(
             f"{path} is damaged: {_reason(error)}; write it again with keras-faceattr fit --resume {folder}"
         ) from None
 
 
-def _as_net(plain: dict[str, Any], regressor: str) -> tuple[dict[str, Any], dict[str, str]]:
+def as_net(plain: dict[str, Any], regressor: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Results of a regressor as those of a net, and its column in the table of predictions as a net's."""
     task = plain["task"]
     return {**plain, "tasks": {task: plain["regressors"][regressor]}}, {regressor: f"{task}_predicted"}
@@ -164,10 +170,12 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, KeyError):
+        return f"no {error}"
     return getattr(error, "strerror", None) or str(error)
 
 
-def _read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[str, pd.DataFrame]:
+def read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[str, pd.DataFrame]:
     """The labelled photos of each task.
 
     Args:

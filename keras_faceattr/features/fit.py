@@ -16,6 +16,7 @@ from keras_faceattr.data.crops import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare, read_manifest
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.evaluation.entries import DAMAGE, Entry, Results, as_net, read_predictions
 from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.plots import COLOUR, draw_picture
 from keras_faceattr.features.bif import bif
@@ -23,11 +24,13 @@ from keras_faceattr.features.embedders import Embedder, tflite_embedder
 from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
 from keras_faceattr.features.layer_features import keras_file_embedder
 from keras_faceattr.features.regressors import fit_regressor, regressor
+from keras_faceattr.metrics import metrics_of
 from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tasks import ScalarTask, Task
 from keras_faceattr.training.fit import check_same_data, provenance
+from keras_faceattr.training.start import check_starts
 
 Say = Callable[[str], None]
 
@@ -57,17 +60,21 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
         regressor(name)
     manifest, tasks = read_manifest(experiment)
     task = _only_scalar(tasks)
+    source = experiment.features
+    starts = [Path(str(source.path))] if source.source == "layers" else []
+    for line in check_starts(starts, manifest) if resume is None else []:
+        say(line)
     data = prepare(experiment, SPLITS, read=(manifest, tasks))
     if resume:
-        check_same_data(resume, data)
-    results, predictions = _finished(resume) if resume else ({}, {})
+        check_same_data(resume, experiment, data)
+    manifest = data.manifest.split("test")
+    results, predictions = _finished(resume, experiment, manifest, task) if resume else ({}, {})
     waiting = [name for name in experiment.regressors if name not in results]
     # Opened before a folder is made, so that a wrong path leaves nothing behind.
     embed = embedder(experiment.features, experiment) if waiting else None
     run = resume or new_run(runs, experiment.name)
     run.write_config(experiment, data.tasks)
     write_json(run.provenance_path, provenance(experiment, data))
-    manifest = data.manifest.split("test")
     if embed:
         photos = _embedded(embed, data, task, mirrored=experiment.evaluation.tta == "flip", say=say)
     for name in waiting:
@@ -164,15 +171,35 @@ def _features(embed: Embedder, part: LabelledCrops, mirrored: bool = False) -> n
     return np.concatenate([embed(np.ascontiguousarray(x[:, :, ::-1]) if mirrored else x) for x in chunks])
 
 
-def _finished(run: Run) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What a run that was stopped has already."""
+def _finished(
+    run: Run, experiment: FeatureExperiment, manifest: Manifest, task: ScalarTask
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What a run that was stopped has already, but for what `compare` would not read: that is fitted again."""
     try:
-        results = json.loads((run.folder / "regressors.json").read_text(encoding="utf-8"))
-        table = pd.read_csv(run.predictions_path)
-    except (OSError, ValueError):
+        results = dict(json.loads((run.folder / "regressors.json").read_text(encoding="utf-8")))
+    except DAMAGE:
         return {}, {}
-    done = [name for name in results if name in table]
-    return {name: results[name] for name in done}, {name: table[name].to_numpy() for name in done}
+    summary = {**_summary(experiment, manifest, task, {}), "regressors": results}
+    predictions = {}
+    for name in results:
+        try:
+            predictions[name] = _kept_predictions(run, summary, name, manifest, task)
+        except DAMAGE:
+            continue
+    return {name: results[name] for name in predictions}, predictions
+
+
+def _kept_predictions(run: Run, summary: dict[str, Any], name: str, manifest: Manifest, task: ScalarTask) -> np.ndarray:
+    """(m,) predictions of a regressor for the test photos, once they agree with its results; any of `DAMAGE` if not."""
+    plain, columns = as_net(summary, name)
+    entry = Entry(name, run.folder, Results.model_validate(plain), {task.name: task})
+    result = summary["regressors"][name]
+    metrics = {metric for metric, row in metrics_of(task).items() if not row.needs_std}
+    if not {"note", "features"} <= result.keys() or not metrics <= result["metrics"].keys():
+        raise ValueError(f"the results of {name} are not whole")
+    rows = read_predictions(run.predictions_path, entry, columns)[task.name]
+    photos = pd.MultiIndex.from_frame(manifest.rows[["source", "image"]])
+    return rows.loc[photos, columns[name]].to_numpy("float64")
 
 
 def _write(
@@ -198,7 +225,7 @@ def _summary(
         "features": experiment.features.model_dump(),
         "crop": experiment.data.crop.model_dump(),
         "split_hash": manifest.split_hash(),
-        "regressors": {name: results[name] for name in experiment.regressors},
+        "regressors": {name: results[name] for name in experiment.regressors if name in results},
     }
 
 

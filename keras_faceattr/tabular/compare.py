@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.run import Run
-from keras_faceattr.tabular.cells import read_cells
+from keras_faceattr.tabular.cells import read_all_cells
 from keras_faceattr.tabular.results import REFERENCE, summarise
+
+Count = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class Rows(BaseModel):
+    """Sizes of the parts of a split."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
+class TableResults(BaseModel):
+    """What is compared of a table's `metrics.json`; the errors themselves are added up from the cells."""
+
+    target: str
+    splits: Annotated[int, Field(ge=2, le=1000)]
+    rows: Rows
+    regressors: dict[str, Any]
+
+    @field_validator("regressors")
+    @classmethod
+    def _with_reference(cls, regressors: dict[str, Any]) -> dict[str, Any]:
+        if REFERENCE not in regressors:
+            raise ValueError(f"no {REFERENCE}")
+        return regressors
 
 
 def compare_tables(runs: dict[str, Run]) -> dict[str, Any]:
@@ -28,11 +55,11 @@ def compare_tables(runs: dict[str, Run]) -> dict[str, Any]:
     """
     results = {name: _results(run) for name, run in runs.items()}
     first = next(iter(runs))
-    target, against = results[first]["target"], f"{first}:{REFERENCE}"
+    target, against = results[first].target, f"{first}:{REFERENCE}"
     for name, other in results.items():
-        if other["target"] != target:
-            raise ConfigError(f"{first} measures {target}, and {name} {other['target']}: compare runs on one target")
-    cells = {name: read_cells(run) for name, run in runs.items()}
+        if other.target != target:
+            raise ConfigError(f"{first} measures {target}, and {name} {other.target}: compare runs on one target")
+    cells = {name: read_all_cells(run, results[name].regressors, results[name].splits) for name, run in runs.items()}
     apart = {name: _apart(runs[first], run) for name, run in runs.items()}
     numbers = summarise(
         pd.concat([_named(table, name) for name, table in cells.items() if not apart[name]]),
@@ -43,21 +70,23 @@ def compare_tables(runs: dict[str, Run]) -> dict[str, Any]:
         if reason:
             numbers |= summarise(_named(cells[name], name), _test_share(results[name]), None)
     rows = [
-        {"run": name, "regressor": regressor, "splits": results[name]["splits"], "apart": apart[name]}
+        {"run": name, "regressor": regressor, "splits": results[name].splits, "apart": apart[name]}
         | numbers[f"{name}:{regressor}"]
         for name in runs
-        for regressor in results[name]["regressors"]
+        for regressor in results[name].regressors
     ]
     return {"target": target, "against": against, "rows": rows}
 
 
-def _results(run: Run) -> dict[str, Any]:
-    results = run.results()
+def _results(run: Run) -> TableResults:
+    plain = run.results()
     try:
-        return {key: results[key] for key in ("target", "splits", "rows", "regressors")}
-    except KeyError:
+        return TableResults.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
         raise RunError(
-            f"{run.metrics_path} is damaged: write it again with keras-faceattr fit --resume {run.folder}"
+            f"{run.metrics_path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
+            f"write it again with keras-faceattr fit --resume {run.folder}"
         ) from None
 
 
@@ -74,6 +103,5 @@ def _named(cells: pd.DataFrame, name: str) -> pd.DataFrame:
     return cells.assign(regressor=[f"{name}:{regressor}" for regressor in cells["regressor"]])
 
 
-def _test_share(results: dict[str, Any]) -> float:
-    rows = results["rows"]
-    return float(rows["test"] / (rows["train"] + rows["validation"]))
+def _test_share(results: TableResults) -> float:
+    return results.rows.test / (results.rows.train + results.rows.validation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import shlex
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from keras_faceattr.data.datasets.tables import read_table
+from keras_faceattr.data.datasets.tables import DELIMITERS, read_table
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.recipes import parse_section
 from keras_faceattr.tabular.experiment import RecordOptions, TableSource
 from keras_faceattr.tabular.records import lecture_records
+
+LARGEST = 1e18
+"""Of a number, as the nets compute in float32, where sums of its squares must not overflow."""
 
 LONGEST_VALUE = 40
 """Characters of a cell that an error shows."""
@@ -93,7 +97,24 @@ def _read(source: TableSource) -> tuple[pd.DataFrame, str]:
     path = Path(source.path).expanduser()
     if not path.is_file():
         raise DataError(f"table.path: no file {path}")
-    return read_table(path), str(path)
+    cells = read_table(path)
+    if source.columns is None and source.target != "row" and "row" in _titles(path):
+        kept = [str(name) for name in cells.columns.drop("row") if name != source.target]
+        raise DataError(
+            f"{path}: the name 'row' is taken, for the line of the file; rename that column in the file, or "
+            f"{_leave_out(['row'], kept)}"
+        )
+    return cells, str(path)
+
+
+def _titles(path: Path) -> list[str]:
+    """The header of a readable table; the reader leaves out a column `row`."""
+    if path.suffix.lower() == ".xlsx":
+        return pd.read_excel(path, header=None, nrows=1, dtype="string").iloc[0].fillna("").str.strip().to_list()
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        line = next(line for line in lines if line.strip())
+    delimiter = max(DELIMITERS, key=line.count)
+    return [title.strip() for title in next(csv.reader([line], delimiter=delimiter))]
 
 
 def _columns(cells: pd.DataFrame, source: TableSource, where: str) -> list[str]:
@@ -117,16 +138,19 @@ def _numbers(cells: pd.DataFrame, used: list[str], where: str) -> pd.DataFrame:
     numbers = pd.DataFrame(
         {name: pd.to_numeric(cells[name], errors="coerce").to_numpy("float64", na_value=np.nan) for name in used}
     )
-    text = pd.DataFrame({name: _is_written(cells[name]) & ~np.isfinite(numbers[name]) for name in used})
-    bad = [name for name in used if text[name].any()]
+    wrong = pd.DataFrame({name: _is_written(cells[name]) & ~(numbers[name].abs() <= LARGEST) for name in used})
+    bad = [name for name in used if wrong[name].any()]
     if not bad:
         return numbers
-    first = int(text[bad[0]].to_numpy().argmax())
+    first = int(wrong[bad[0]].to_numpy().argmax())
     value = str(cells[bad[0]].iloc[first])[:LONGEST_VALUE]
     others = f" (nor is every cell of {', '.join(bad[1:])})" if bad[1:] else ""
-    mends = ["mend or empty the cell"] + [_leave_out(bad, used[:-1])] * (used[-1] not in bad)
+    large = np.isfinite(numbers[bad[0]].iloc[first])
+    bounds, mend = (f" within ±{LARGEST:g}", "use a larger unit") if large else ("", "mend or empty the cell")
+    mends = [mend] + [_leave_out(bad, used[:-1])] * (used[-1] not in bad)
     raise DataError(
-        f"{where}, line {cells['row'].iloc[first]}: {bad[0]} {value!r} is no number{others}; {', or '.join(mends)}"
+        f"{where}, line {cells['row'].iloc[first]}: {bad[0]} {value!r} is no number{bounds}{others}; "
+        f"{', or '.join(mends)}"
     )
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
-from keras_faceattr.errors import RunError
+from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.metrics.scalar import mean_absolute_error, root_mean_squared_error
 from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
-from keras_faceattr.tabular.cells import add_cell, read_cells, read_exactly, write_exactly
+from keras_faceattr.tabular.cells import add_cell, read_all_cells, read_cells, read_exactly, write_exactly
 from keras_faceattr.tabular.data import Table, load_table
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.regressors import REGRESSORS, Fitted, regressor
@@ -46,6 +47,11 @@ def fit_table(experiment: TableExperiment, runs: Path, say: Say, resume: Run | N
     names = [*experiment.baselines, REFERENCE]
     for name in names:
         regressor(name)
+        if experiment.table.target == _predicted(name):
+            raise ConfigError(
+                f"table.target: predictions.csv calls the predictions of {name} {_predicted(name)!r}; rename the "
+                "column in the table"
+            )
     if resume:
         check_same_table_experiment(resume, experiment)
     table = load_table(experiment.table)
@@ -73,11 +79,10 @@ def fit_table(experiment: TableExperiment, runs: Path, say: Say, resume: Run | N
 
 def write_table_results(run: Run, experiment: TableExperiment, table: Table, split: Split) -> dict[str, Any]:
     """Writes `metrics.json` and the picture; any one split tells the parts' sizes."""
-    cells = read_cells(run)
+    names = [*experiment.baselines, REFERENCE]
+    cells = read_all_cells(run, names, experiment.splits.repeats)
     numbers = summarise(cells, len(split.test) / (len(split.train) + len(split.validation)))
-    regressors = {
-        name: {"title": REGRESSORS[name].title, **numbers[name]} for name in [*experiment.baselines, REFERENCE]
-    }
+    regressors = {name: {"title": REGRESSORS[name].title, **numbers[name]} for name in names}
     results = {
         "kind": experiment.kind,
         "name": experiment.name,
@@ -122,8 +127,8 @@ def check_same_table_experiment(run: Run, experiment: TableExperiment) -> None:
 def _fit_split(run: Run, experiment: TableExperiment, names: list[str], table: Table, split: Split, say: Say) -> None:
     """Fits and measures what is not finished yet."""
     last = split.number == experiment.splits.repeats
-    finished = _finished(run, split.number, last)
     dealt = split_table(table, split)
+    finished = _finished(run, dealt, table, last)
     for name in names:
         if name in finished:
             continue
@@ -138,12 +143,13 @@ def _fit_split(run: Run, experiment: TableExperiment, names: list[str], table: T
     keras.utils.clear_session()
 
 
-def _finished(run: Run, split: int, last: bool) -> set[str]:
+def _finished(run: Run, dealt: SplitTable, table: Table, last: bool) -> set[str]:
     """Regressors that need no work on a split; on the last one, only where what it leaves is still there."""
     cells = read_cells(run)
-    finished = set(cells.loc[cells["split"] == split, "regressor"])
-    if last and not run.predictions_path.exists():
-        return set()
+    finished = set(cells.loc[cells["split"] == dealt.split.number, "regressor"])
+    if last:
+        kept = _kept_predictions(run, dealt, table)
+        finished = {name for name in finished if _predicted(name) in kept}
     return finished - {REFERENCE} if last and not run.model_path.exists() else finished
 
 
@@ -168,12 +174,25 @@ def _measure(run: Run, name: str, fitted: Fitted, dealt: SplitTable, table: Tabl
 
 def _add_predictions(run: Run, name: str, predictions: Any, dealt: SplitTable, table: Table) -> None:
     """Adds a regressor's column to `predictions.csv`, whose rows are the split's test rows in the table's order."""
+    known = _kept_predictions(run, dealt, table)
     order = dealt.split.test.argsort()
-    rows = dealt.split.test[order]
+    write_exactly(run.predictions_path, known.assign(**{_predicted(name): predictions[order]}))
+
+
+def _kept_predictions(run: Run, dealt: SplitTable, table: Table) -> pd.DataFrame:
+    """The whole columns of `predictions.csv`; none of predictions where it is not of the split's test rows."""
+    rows = np.sort(dealt.split.test)
     known = pd.DataFrame({"row": table.rows[rows], table.target: table.target_values[rows]})
     if run.predictions_path.exists():
-        known = read_exactly(run.predictions_path)
-    write_exactly(run.predictions_path, known.assign(**{f"{name}_predicted": predictions[order]}))
+        kept = read_exactly(run.predictions_path).select_dtypes("number").dropna(axis="columns")
+        if set(known) <= set(kept) and all(np.array_equal(kept[name], known[name]) for name in known):
+            return kept
+    return known
+
+
+def _predicted(name: str) -> str:
+    """Column of a regressor's predictions."""
+    return f"{name}_predicted"
 
 
 def _with_absolute_path(experiment: TableExperiment) -> TableExperiment:

@@ -27,7 +27,7 @@ def fit_net(name: str, options: dict[str, Any], table: SplitTable, training: Tab
         The net from raw columns to the target, and its best epoch, from 1.
 
     Raises:
-        TrainingError: the loss is not a number.
+        TrainingError: the loss, or the validation MAE, is not a finite number.
     """
     model = tabular_model(name, table.standardisation, table.split.seed, **options)
     train, validation = _arrays(table.train), _arrays(table.validation)
@@ -46,27 +46,40 @@ def fit_net(name: str, options: dict[str, Any], table: SplitTable, training: Tab
         restore_best_weights=True,
         mode="min",
     )
+
+    def check(_: int, logs: dict[str, Any]) -> None:
+        if not np.isfinite([logs["loss"], logs["val_mae"]]).all():
+            raise TrainingError(
+                f"{name}, split {table.split.number}: the loss became infinite; lower training.learning_rate"
+            )
+
     history = model.fit(
         *train,
         epochs=training.epochs,
         batch_size=training.batch_size,
         validation_data=validation,
-        callbacks=[keras.callbacks.TerminateOnNaN(), stop],
+        # Keras' TerminateOnNaN prints to stdout, where results go, and looks at the loss alone.
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=check), stop],
         verbose=0,
     ).history
-    if not np.isfinite(history["loss"]).all():
-        raise TrainingError(
-            f"{name}, split {table.split.number}: the loss became infinite; lower training.learning_rate"
-        )
     return model, int(np.argmin(history["val_mae"])) + 1
 
 
 def predict_net(model: keras.Model, columns: np.ndarray) -> np.ndarray:
-    """(rows, features) raw columns → (rows,) predictions."""
+    """(rows, features) raw columns → (rows,) predictions.
+
+    Raises:
+        TrainingError: one is not a finite number.
+    """
     # Called, not `predict`: these nets are small, and tracing a function for each would cost seconds.
     starts = range(0, len(columns), PREDICTION_BATCH)
     batches = [model(columns[start : start + PREDICTION_BATCH].astype("float32"), training=False) for start in starts]
-    return np.concatenate([np.asarray(keras.ops.convert_to_numpy(batch))[:, 0] for batch in batches])
+    predictions = np.concatenate([np.asarray(keras.ops.convert_to_numpy(batch))[:, 0] for batch in batches])
+    if not np.isfinite(predictions).all():
+        raise TrainingError(
+            f"{model.name}: predictions became infinite; lower training.learning_rate, or mend the table's outliers"
+        )
+    return predictions
 
 
 def _arrays(part: Part) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -361,7 +362,25 @@ def test_a_damaged_run_is_one_line_with_the_mend(tmp_path: Path, damage: str) ->
     with pytest.raises(RunError) as caught:
         read_entries(folder, "run")
     assert words in str(caught.value)
-    assert f"keras-faceattr fit --resume {folder}" in str(caught.value) or damage == "no tasks"
+    mend = "; train a new run" if damage == "odd tasks" else f"keras-faceattr fit --resume {folder}"
+    assert mend in str(caught.value) or damage == "no tasks"
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        ('{"regressors": {"ridge": 5}}', "no 'task'"),
+        ('{"task": "age", "regressors": {"ridge": 5}}', "metrics.json is damaged: "),
+        ('{"task": "age", "regressors": 5}', "metrics.json is damaged: "),
+        ('{"task": "age", "regressors": {}}', "no regressors"),
+    ],
+)
+def test_damaged_results_of_regressors_are_one_line_with_the_mend(tmp_path: Path, results: str, words: str) -> None:
+    folder = write_run(tmp_path / "run", ages(), AGE)
+    (folder / "metrics.json").write_text(results)
+    with pytest.raises(RunError, match=re.escape(f"keras-faceattr fit --resume {folder}")) as caught:
+        read_entries(folder, "run")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_class_that_nobody_knows_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.data.datasets.synthetic import read
 from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import ConfigError, FaceAttrError, RunError
+from keras_faceattr.evaluation.entries import read_entries
 from keras_faceattr.features import fit as fit_module
 from keras_faceattr.features.bif import bif
 from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
@@ -220,6 +222,64 @@ def test_a_finished_run_is_not_fitted_again(small_run: Path, tmp_path: Path, mon
     assert run.metrics_path.read_bytes() == before and not say.lines
 
 
+@pytest.fixture(scope="module")
+def without_net(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    experiment = small({"source": "bif"}, "regressors=[ridge, linear]", "evaluation.tta=none")
+    return fit_features(experiment, tmp_path_factory.mktemp("bif"), Say())
+
+
+def replaced(name: str, old: str, new: str) -> Callable[[Path], Any]:
+    def change(folder: Path) -> None:
+        before = (folder / name).read_text()
+        assert old in before
+        (folder / name).write_text(before.replace(old, new))
+
+    return change
+
+
+def cut(lines: int) -> Callable[[Path], Any]:
+    def change(folder: Path) -> None:
+        path = folder / "predictions.csv"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+
+    return change
+
+
+def other_predictions(folder: Path) -> None:
+    table = pd.read_csv(folder / "predictions.csv")
+    table.assign(linear=table["linear"] + 1).to_csv(folder / "predictions.csv", index=False)
+
+
+BOTH = ["ridge:", "linear:"]
+
+# How a finished run is damaged, and what must be fitted again.
+DAMAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
+    "cut short": (cut(6), BOTH),
+    "header alone": (cut(1), BOTH),
+    "empty": (cut(0), BOTH),
+    "another photo": (replaced("predictions.csv", ".jpg", ".png"), BOTH),
+    "another column": (replaced("predictions.csv", "linear", "x"), ["linear:"]),
+    "other predictions": (other_predictions, ["linear:"]),
+    "numbers for results": (lambda f: (f / "regressors.json").write_text('{"ridge": 5, "linear": 5}'), BOTH),
+    "no results": (lambda f: (f / "regressors.json").write_text("5"), BOTH),
+    "no metric": (replaced("regressors.json", '"pc"', '"cp"'), BOTH),
+    "no note": (replaced("regressors.json", '"note"', '"tone"'), BOTH),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_not_whole_is_fitted_again_by_a_resume(damage: str, without_net: Run, tmp_path: Path) -> None:
+    run, say = Run(tmp_path / "run"), Say()
+    shutil.copytree(without_net.folder, run.folder)
+    change, again = DAMAGES[damage]
+    change(run.folder)
+    fit_features(read_feature_experiment(run), tmp_path, say, resume=run)
+    assert [line.split()[0] for line in say.lines if line.split()[0] in BOTH] == again
+    for name in ("metrics.json", "predictions.csv", "regressors.json"):
+        assert (run.folder / name).read_bytes() == (without_net.folder / name).read_bytes()
+    assert [entry.name for entry in read_entries(run.folder, "run")] == ["run:ridge", "run:linear"]
+
+
 @pytest.mark.parametrize("change", ["data.sources.0.options.seed=1", "data.sources.0.options.count=50"])
 def test_changed_data_cannot_resume(change: str, small_run: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -377,7 +437,7 @@ def test_the_command_prints_every_regressor_and_makes_paths_absolute(
     fit_features_config("own.yaml", [], [], tmp_path / "runs", None, False)
     run = Run(tmp_path / "runs" / "own")
     printed = capsys.readouterr()
-    assert [line.split(":")[0] for line in printed.err.splitlines()[2:]] == ["ridge", "linear"]
+    assert [line.split(":")[0] for line in printed.err.splitlines()[3:]] == ["ridge", "linear"]
     results = json.loads(run.metrics_path.read_text())
     for name in ("ridge", "linear"):
         (line,) = [line for line in printed.out.splitlines() if line.split()[:1] == [name]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,13 +13,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from keras_faceattr.errors import ConfigError, RunError
+from keras_faceattr.errors import ConfigError, RunError, TrainingError
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.recipes import CONFIG_FOLDER, load_section, parse_section
 from keras_faceattr.run import Run
+from keras_faceattr.tabular.compare import compare_tables
 from keras_faceattr.tabular.data import load_table
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.fit import fit_table, read_table_experiment
+from keras_faceattr.tabular.nets import predict_net
 from keras_faceattr.tabular.regressors import REGRESSORS
 
 SMALL = [
@@ -133,6 +136,37 @@ def test_a_killed_run_goes_on_and_gives_the_same_cells(cells: int, finished: Run
         np.testing.assert_array_equal(a, b)
 
 
+def lines(first: int, last: int) -> Callable[[str], str]:
+    return lambda text: "".join(text.splitlines(keepends=True)[first:last])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cells.csv", lines(0, 1)),
+        ("cells.csv", lambda text: text.replace("1,ridge", "1,rigde")),
+        ("predictions.csv", lines(0, 20)),
+        ("predictions.csv", lambda text: text.replace("ridge_predicted", "x")),
+        ("predictions.csv", lambda text: text.rpartition(",")[0] + "\n"),
+        ("metrics.json", lambda text: text.replace('"ridge"', '"rigde"')),
+    ],
+    ids=["no cells", "another regressor", "cut short", "another column", "last number gone", "foreign regressor"],
+)
+def test_a_damaged_run_is_mended_by_a_resume(
+    name: str, change: Callable[[str], str], finished: Run, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "copy")
+    shutil.copytree(finished.folder, run.folder)
+    before = (run.folder / name).read_text()
+    (run.folder / name).write_text(change(before))
+    assert (run.folder / name).read_text() != before
+    fit_table(small(), tmp_path, Lines(), resume=run)
+    assert run.results() == finished.results()
+    assert compare_tables({"x": run}) == compare_tables({"x": finished})
+    whole = pd.read_csv(finished.predictions_path)
+    pd.testing.assert_frame_equal(pd.read_csv(run.predictions_path)[list(whole)], whole)
+
+
 @pytest.mark.parametrize("lost", ["model.keras", "predictions.csv"])
 def test_what_the_last_split_leaves_is_made_again_where_it_is_lost(lost: str, finished: Run, tmp_path: Path) -> None:
     run = Run(tmp_path / "copy")
@@ -162,11 +196,67 @@ def test_a_changed_table_cannot_resume(tmp_path: Path) -> None:
         fit_table(small(load), tmp_path, Lines(), resume=Run(tmp_path / "runs" / "mtb_dnn"))
 
 
-def test_a_damaged_list_of_cells_is_named(tmp_path: Path) -> None:
-    run = killed_run(tmp_path, 1)
-    (run.folder / "cells.csv").write_text("split,regressor\n1,ridge\n")
-    with pytest.raises(RunError, match=r"cells\.csv is damaged: delete .* and start again"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("split,regressor\n1,ridge\n", "its columns are not"),
+        ("split,regressor,mae,rmse,settings\n1,ridge,x0.83,0.9,\n", "line 2 is no cell"),
+        ("", "No columns"),
+    ],
+)
+def test_a_damaged_list_of_cells_is_named_and_the_mend_works(
+    text: str, words: str, finished: Run, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "copy")
+    shutil.copytree(finished.folder, run.folder)
+    (run.folder / "cells.csv").write_text(text)
+    mend = f"delete it, then write it again with keras-faceattr fit --resume {run.folder}"
+    with pytest.raises(RunError, match=rf"cells\.csv is damaged: .*{words}.*; {mend}"):
         fit_table(small(), tmp_path, Lines(), resume=run)
+    (run.folder / "cells.csv").unlink()
+    fit_table(small(), tmp_path, Lines(), resume=run)
+    assert (run.folder / "cells.csv").read_text() == (finished.folder / "cells.csv").read_text()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_net_that_diverges_stops_the_run_and_prints_nothing(
+    epochs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = small("training.learning_rate=1e30", f"training.epochs={epochs}", "baselines=[]")
+    with pytest.raises(TrainingError, match="mtb_dnn.* became infinite; lower training.learning_rate") as error:
+        fit_table(wild, tmp_path, Lines())
+    assert "\n" not in str(error.value) and capsys.readouterr().out == ""
+    assert not Run(tmp_path / "mtb_dnn").metrics_path.exists()
+
+
+def test_numbers_that_a_net_cannot_hold_are_not_kept_as_predictions() -> None:
+    columns = keras.Input((1,))
+    net = keras.Model(columns, keras.layers.Rescaling(1e30)(columns), name="mlp")
+    np.testing.assert_allclose(predict_net(net, np.array([[2.0], [3.0]])), [2e30, 3e30], rtol=1e-6)
+    with pytest.raises(TrainingError, match="mlp: predictions became infinite"):
+        predict_net(net, np.array([[2.0], [1e10]]))
+
+
+def test_the_largest_numbers_of_a_table_can_be_learned(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.uniform(-1, 1, (80, 3)), columns=["a", "b", "score"]).assign(b=rng.normal(size=80))
+    errors = []
+    for scale in (1.0, 1e18):
+        path = tmp_path / f"{scale}.csv"
+        table.assign(a=scale * table["a"], score=scale * table["score"]).to_csv(path, index=False)
+        run = fit_table(small(f"table={{reader: csv, path: {path}, target: score}}"), tmp_path / "runs", Lines())
+        errors.append([row["mae"]["mean"] / scale for row in run.results()["regressors"].values()])
+    np.testing.assert_allclose(errors[1], errors[0], rtol=0.1)
+
+
+def test_a_target_that_takes_the_name_of_predictions_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 2)), columns=["a", "ridge_predicted"])
+    table.to_csv(path, index=False)
+    source = f"table={{reader: csv, path: {path}, target: ridge_predicted}}"
+    with pytest.raises(ConfigError, match="the predictions of ridge 'ridge_predicted'; rename the column"):
+        fit_table(small(source), tmp_path / "runs", Lines())
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_stop_by_the_user_says_how_to_go_on(tmp_path: Path) -> None:

@@ -99,6 +99,37 @@ def test_a_value_that_is_no_finite_number_is_named(tmp_path: Path, value: str) -
     assert f"line 11: a '{value}' is no number" in line_of(tmp_path, cells)
 
 
+@pytest.mark.parametrize("value", ["1.7e308", "-1e200", "2e18"])
+def test_a_number_whose_square_float32_cannot_hold_is_named_with_column_and_line(tmp_path: Path, value: str) -> None:
+    cells = good()
+    cells.loc[9, "a"] = value
+    line = line_of(tmp_path, cells)
+    assert f"line 11: a {value!r} is no number within ±1e+18; use a larger unit, or leave a out: --set" in line
+    cells = good()
+    cells.loc[2, "score"] = value
+    assert f"line 4: score {value!r} is no number within ±1e+18; use a larger unit" in line_of(tmp_path, cells)
+
+
+def test_numbers_that_are_just_not_too_large_are_read(tmp_path: Path) -> None:
+    assert load(tmp_path, good().assign(a=np.linspace(-1e18, 1e18, ROWS))).values[0, 0] == -1e18
+
+
+@pytest.mark.parametrize("kind", ["csv", "semicolons", "xlsx"])
+def test_a_column_called_like_the_line_of_the_file_is_refused_with_a_mend_that_works(tmp_path: Path, kind: str) -> None:
+    cells, path = good().assign(row=range(ROWS)), tmp_path / f"table.{'xlsx' if kind == 'xlsx' else 'csv'}"
+    if kind == "xlsx":
+        pytest.importorskip("openpyxl")
+        cells.to_excel(path, index=False)
+    else:
+        cells.to_csv(path, index=False, sep=";" if kind == "semicolons" else ",")
+    with pytest.raises(DataError, match="the name 'row' is taken") as error:
+        load_table(TableSource(reader="csv", path=str(path)))
+    change = shlex.split(str(error.value).partition("out: --set ")[2])[0]
+    data: dict = {}
+    apply_overrides(data, [change])
+    assert load_table(TableSource(reader="csv", path=str(path), **data["table"])).columns == ("a", "b")
+
+
 def test_text_in_the_target_is_not_left_out(tmp_path: Path) -> None:
     cells = good()
     cells.loc[1, "score"] = "good"
@@ -120,6 +151,7 @@ def test_constant_columns_are_all_named(tmp_path: Path) -> None:
         (lambda t: t, {"columns": ["a", "a"]}, "table.columns: each column once"),
         (lambda t: t, {"columns": ["a", "score"]}, "without the target 'score'"),
         (lambda t: t, {"target": "row"}, "no column 'row'; rename it in the file"),
+        (lambda t: t.assign(row=t["b"]), {"target": "row"}, "no column 'row'; rename it in the file"),
         (lambda t: t, {"options": {"count": 5}}, "table.options: the reader csv has none, not count"),
         (lambda t: t.assign(score=3.5), {}, "the target 'score' is 3.5 in every row"),
         (lambda t: t[["score"]], {}, "no column but the target 'score'"),
