@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 RunName = Annotated[str, Field(pattern=r"\w")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -18,6 +19,21 @@ class Section(BaseModel):
     """A part of the configuration; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Otherwise `epochs: true` would be one epoch."""
+        if isinstance(value, bool):
+            kinds = annotations_in(cls.model_fields[str(info.field_name)].annotation)
+            if int in kinds or float in kinds:
+                raise ValueError("input should be a number, not true or false")
+        return value
+
+
+def annotations_in(annotation: Any) -> list[Any]:
+    """An annotation and all that stands in its brackets."""
+    return [annotation, *(a for inner in typing.get_args(annotation) for a in annotations_in(inner))]
 
 
 class SplitConfig(Section):
@@ -46,7 +62,7 @@ class SourceConfig(Section):
     path: str | None = None
     options: dict[str, Any] = {}
     name: Annotated[str, Field(min_length=1)] | None = None
-    labels: dict[str, dict[str, str | None]] = {}
+    labels: dict[str, dict[str, Annotated[str, Field(min_length=1)] | None]] = {}
     split: SplitConfig | None = None
     weight: Annotated[float, Field(gt=0)] | None = None
 
@@ -128,7 +144,7 @@ class MethodSettings(Section):
         triplet_margin: by how much a stranger must be farther away, in squared distance.
         mining: which strangers and photos of a person count: `hard` or `semi_hard`.
         cosine_weight: of 1 − cosine to the teacher's vector.
-        l2_weight: of the squared distance to the teacher's vector, both of length 1.
+        l2_weight: of the mean squared difference of its numbers to those of the teacher's vector, both of length 1.
     """
 
     expectation_weight: NotNegative = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typing
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from keras_faceattr.config import DataConfig, Experiment, Section, TaskConfig
+from keras_faceattr.config import DataConfig, Experiment, Section, TaskConfig, annotations_in
 from keras_faceattr.errors import ConfigError, nearest
 
 AnySection = TypeVar("AnySection", bound=Section)
+
+EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+"""YAML 1.1 reads 1e-4 as text; people mean the number."""
 
 CONFIG_FOLDER = Path(str(resources.files("keras_faceattr.configs")))
 
@@ -162,7 +165,7 @@ def _find(name: str, folder: Path, what: str) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
@@ -170,16 +173,35 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, where YAML drops the first in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise ValueError(f"the key {key.value!r} stands a second time in line {key.start_mark.line + 1}")
+                seen.add(key.value)
+        return node
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, _OnceLoader)
+
+
 def _apply(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {override!r}: write key.key=value")
     try:
-        value = yaml.safe_load(text)
+        value = _yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError):
         raise ConfigError(f"--set {override!r}: the value is not YAML") from None
-    if isinstance(value, str):
-        value = _number(value)
+    # Text in quotes of its own stays text.
+    if value == text.strip() and EXPONENT.fullmatch(value):
+        value = float(value)
     node: Any = data
     parts = key.split(".")
     for i, part in enumerate(parts[:-1]):
@@ -208,14 +230,6 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def _number(text: str) -> Any:
-    """YAML 1.1 reads 1e-4 as text; people mean the number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _first_line(error: ValidationError, kind: type[Section]) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
@@ -229,6 +243,8 @@ def _first_line(error: ValidationError, kind: type[Section]) -> str:
     # A rule between keys is told the whole section, which its message has no need of.
     given = first.get("input")
     value = "" if given and isinstance(given, dict) else f" = {given!r}"
+    if first["type"] == "string_type" and isinstance(given, bool | int | float):
+        message += "; text that looks like something else needs quotes of its own"
     return f"{key or 'config'}{value}: {message[:1].lower()}{message[1:]}"
 
 
@@ -238,7 +254,7 @@ def _keys_of(location: list[str], kind: type[Section]) -> list[str]:
     for part in location:
         # A number in a list or a name in a mapping is no field: the section stays that of its entries.
         known = section.model_fields.get(part)
-        nested = [a for a in _arguments(known.annotation) if _is_section(a)] if known else []
+        nested = [a for a in annotations_in(known.annotation) if _is_section(a)] if known else []
         if nested:
             section = nested[0]
     return list(section.model_fields)
@@ -246,8 +262,3 @@ def _keys_of(location: list[str], kind: type[Section]) -> list[str]:
 
 def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Section)
-
-
-def _arguments(annotation: Any) -> list[Any]:
-    """An annotation and all that stands in its brackets."""
-    return [annotation, *(a for inner in typing.get_args(annotation) for a in _arguments(inner))]

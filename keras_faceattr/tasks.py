@@ -52,6 +52,10 @@ class ScalarTask:
                 f"into 1 to {MOST_BINS} bins"
             )
         object.__setattr__(self, "tolerances", tuple(self.tolerances) or (self.step, 5 * self.step))
+        if not all(0 < k < math.inf for k in self.tolerances) or len(set(self.tolerances)) < len(self.tolerances):
+            raise ConfigError(
+                f"task {self.name!r}: tolerances {list(self.tolerances)} must be above 0 and all different"
+            )
         object.__setattr__(self, "default_std", self.default_std or 2 * self.step)
         if self.default_std < 0:
             raise ConfigError(f"task {self.name!r}: default_std {self.default_std} is below 0")
@@ -125,6 +129,9 @@ class CategoricalTask:
         object.__setattr__(self, "classes", tuple(map(str, self.classes)))
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ConfigError(f"task {self.name!r}: needs two or more different classes, not {list(self.classes)}")
+        if not all(name.strip() for name in self.classes):
+            # Tables would show it as no label.
+            raise ConfigError(f"task {self.name!r}: a class has an empty name in {list(self.classes)}")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ training:
   optimizer: {name: adamw}
 """
 
+START = "name: x\ndata: {sources: [{reader: synthetic}]}\n"
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
@@ -114,6 +116,13 @@ def test_an_unknown_key_names_the_nearest_at_every_level(path: str, key: str, me
         ("training.epochs=many", "training.epochs = 'many'"),
         ("training.epochs=0", "training.epochs = 0"),
         ("training.epochs=2.5", "training.epochs = 2.5"),
+        ("training.epochs=true", "training.epochs = True: input should be a number, not true or false"),
+        ("training.early_stop_epochs=yes", "training.early_stop_epochs = True: input should be a number"),
+        ("training.optimizer.learning_rate=true", "training.optimizer.learning_rate = True: input should be a number"),
+        ("training.xla=5", "training.xla = 5"),
+        ("data.sources.1.labels={race: {Asian: ''}}", "data.sources.1.labels.race.Asian = ''"),
+        ("name=true", "name = True: input should be a valid string; text that looks like something else needs quotes"),
+        ("name=1e5", "name = 100000.0: input should be a valid string; text that looks like something else needs"),
         ("training.batch_size=1", "training.batch_size = 1"),
         ("training.optimizer.name=sgd", "training.optimizer.name = 'sgd'"),
         ("training.optimizer.learning_rate=0", "training.optimizer.learning_rate = 0"),
@@ -166,6 +175,44 @@ def test_set_changes_nested_keys_list_entries_and_sections_that_the_file_leaves_
     assert experiment.data.augmentation is None
 
 
+@pytest.mark.parametrize(("given", "name"), [("nan", "nan"), ("infinity", "infinity"), ("'1e5'", "1e5"), ('"5"', "5")])
+def test_set_keeps_words_and_what_stands_in_quotes_of_its_own_as_text(path: str, given: str, name: str) -> None:
+    experiment = load_experiment(path, [f"name={given}", f"data.sources.0.options.x={given}"])
+    assert experiment.name == experiment.data.sources[0].options["x"] == name
+
+
+def test_true_and_numbers_stay_what_they_are_where_they_belong(tmp_path: Path) -> None:
+    training = "training: {xla: true, optimizer: {learning_rate: 1.0e-3, epsilon: 1e-7, weight_decay: 1}, epochs: 5.0}"
+    settings = load_experiment(written(tmp_path, f"{START}tasks: {{age: {{}}}}\n{training}\n")).training
+    assert settings.xla is True and settings.epochs == 5
+    assert (settings.optimizer.learning_rate, settings.optimizer.epsilon) == (0.001, 1e-7)
+    assert settings.optimizer.weight_decay == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tasks: {age: {}}\nseed: 1\ntasks: {race: {}}\n", "the key 'tasks' stands a second time in line 5"),
+        ("tasks:\n  age: {}\n  age: {method: dex}\n", "the key 'age' stands a second time in line 5"),
+        ("tasks: {age: {weight: 1, 'weight': 2}}\n", "the key 'weight' stands a second time in line 3"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refused(written(tmp_path, START + text))
+
+
+def test_a_section_may_take_over_another_and_change_a_key_of_it(tmp_path: Path) -> None:
+    text = "tasks:\n  age: &age {weight: 2, method: dex}\n  x: &x {<<: *age, weight: 3}\n  y: {<<: *x, method: er}\n"
+    tasks = load_experiment(written(tmp_path, START + text)).tasks
+    assert {name: (task.weight, task.method) for name, task in tasks.items()} == {
+        "age": (2, "dex"), "x": (3, "dex"), "y": (3, "er")
+    }  # fmt: skip
+
+
+def test_an_empty_name_is_no_config() -> None:
+    assert "no config ''" in refused("")
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -176,6 +223,7 @@ def test_set_changes_nested_keys_list_entries_and_sections_that_the_file_leaves_
         ("data.sources.2=x", "data.sources has entries 0 to 1"),
         ("name.first=x", "name is a value, not a section"),
         ("name=[", "the value is not YAML"),
+        ("tasks.age={weight: 1, weight: 2}", "the value is not YAML"),
         ("name=!!python/object/apply:os.getcwd []", "the value is not YAML"),
     ],
 )

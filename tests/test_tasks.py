@@ -82,6 +82,18 @@ def test_a_std_below_zero_is_refused() -> None:
         ScalarTask("x", 0.0, 1.0, 0.1, default_std=-0.5)
 
 
+@pytest.mark.parametrize("tolerances", [(-5.0, 5.0), (0.0,), (5.0, 5.0), (float("inf"),), (float("nan"),)])
+def test_tolerances_that_are_not_above_0_or_stand_twice_are_refused(tolerances: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"task 'x': tolerances \[.*\] must be above 0 and all different"):
+        ScalarTask("x", 0.0, 1.0, 0.1, tolerances=tolerances)
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_class_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="task 'mood': a class has an empty name in "):
+        CategoricalTask("mood", ("calm", name))
+
+
 def test_defaults_follow_the_step() -> None:
     task = ScalarTask("x", 0.0, 10.0, 0.5)
     assert task.default_std == 1.0

@@ -177,7 +177,7 @@ def align(
 @app.command()
 def info(
     name: Annotated[str, typer.Argument(help="Name of a net, folder of a run, or a .tflite file.")],
-    size: Annotated[int, typer.Option(help="Side of the input in pixels, for a net.")] = 224,
+    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the input in pixels, for a net.")] = 224,
     json: Json = False,
 ) -> None:
     """Show parameters and multiply-adds, layer by layer; of an exported file also what was proven on it."""
@@ -345,7 +345,7 @@ def benchmark_tasks(
     config: Annotated[str, typer.Argument(help="Name of a recipe or path of a YAML file.")],
     data: DataPaths = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=5, help="Batches per measurement.")] = 40,
+    steps: Annotated[int, typer.Option(min=5, help="Timed batches per measurement, in five rounds.")] = 150,
     json: Json = False,
 ) -> None:
     """Tell what each task, each loss with a memory and each data set costs a training step, in one run."""
@@ -360,7 +360,7 @@ def benchmark_pipeline(
     config: Annotated[str | None, typer.Argument(help="Name of a recipe or path of a YAML file.")] = None,
     data: DataPaths = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=5, help="Batches per measurement.")] = 40,
+    steps: Annotated[int, typer.Option(min=5, help="Timed batches per measurement, in five rounds.")] = 150,
     json: Json = False,
 ) -> None:
     """Compare `fit`, the bare training step, and decoding with augmentation, in one run."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 
 from keras_faceattr.cli.options import DEFAULT_CONFIG, data_paths, print_json, read_experiment
 from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.cli.results import print_results
 from keras_faceattr.config import Experiment
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.recipes import experiment_kind, with_paths
 from keras_faceattr.run import TABLE, Run
 from keras_faceattr.training.fit import check_same_experiment, fit
@@ -27,8 +28,10 @@ def run_fit(
 ) -> None:
     """Trains whatever the config is about, and says where the result lies and what comes next."""
     run = Run(resume) if resume else None
-    kind = run.kind() if run else experiment_kind(config or DEFAULT_CONFIG)
-    if run and config and experiment_kind(config) != kind:
+    if run is None:
+        _check_runs(runs)
+    kind = run.kind() if run else experiment_kind(DEFAULT_CONFIG if config is None else config)
+    if run and config is not None and experiment_kind(config) != kind:
         raise ConfigError(f"{run.folder} is a run of kind {kind!r}, {config} a config of {experiment_kind(config)!r}")
     if kind in OTHER_KINDS:
         if tensorboard:
@@ -63,11 +66,18 @@ OTHER_KINDS = {
 """What `fit` does with a config that is not about training on photos: module and function."""
 
 
+def _check_runs(runs: Path) -> None:
+    """Finds a file in the way before photos are decoded, and makes nothing yet."""
+    there = next(path for path in (runs, *runs.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise RunError(f"--runs {runs}: {there} is no folder; choose another")
+
+
 def _experiment(config: str | None, data: list[str], overrides: list[str], run: Run | None) -> Experiment:
     if run is None:
         return read_experiment(config, data, overrides)
     experiment = run.experiment()
-    if config:
+    if config is not None:
         check_same_experiment(run, read_experiment(config, data, overrides))
     elif overrides:
         raise ConfigError("--resume goes on with the run's own config: leave out --set")

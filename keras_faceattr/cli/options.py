@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from keras_faceattr.config import Experiment
+from keras_faceattr.config import Experiment, PhotoExperiment
+from keras_faceattr.data.prepare import source_path
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import load_experiment
+from keras_faceattr.recipes import experiment_kind, load_experiment
+from keras_faceattr.run import PHOTOS, Run
 from keras_faceattr.storage import jsonable
 
 DEFAULT_CONFIG = "quickstart"
 
 
 def read_experiment(config: str | None, data: list[str], overrides: list[str]) -> Experiment:
-    """The experiment of a config name or path, `--data` and `--set`; the embedded faces without a config."""
-    return load_experiment(config or DEFAULT_CONFIG, overrides, data_paths(data))
+    """The experiment of a config name or path, `--data` and `--set`; the embedded faces without a config.
+
+    Raises:
+        ConfigError: no such config, or one that is not about training a net on photos.
+    """
+    name = DEFAULT_CONFIG if config is None else config
+    check_photos(name)
+    return load_experiment(name, overrides, data_paths(data))
+
+
+def check_photos(config: str) -> None:
+    """Refuses a config that is about something else than training a net on photos.
+
+    Raises:
+        ConfigError: with its kind.
+    """
+    kind = experiment_kind(config)
+    if kind != PHOTOS:
+        raise ConfigError(f"{config} is a config of kind {kind!r}: this command reads those that train a net on photos")
 
 
 def data_paths(data: list[str]) -> dict[str, str]:
@@ -32,6 +53,38 @@ def data_paths(data: list[str]) -> dict[str, str]:
             raise ConfigError(f"--data {entry!r}: write READER=PATH, such as scut_fbp5500=/data/SCUT-FBP5500")
         paths[reader] = str(Path(path).expanduser())
     return paths
+
+
+def check_out(out: Path, inputs: Iterable[Path], experiment: PhotoExperiment) -> None:
+    """Refuses an output that would take the place of what is read, or of what a training left.
+
+    Args:
+        inputs: files, and folders of photos, whose tables may hold labels.
+        experiment: whose sources are inputs, too.
+
+    Raises:
+        ConfigError: it would.
+    """
+    if not os.path.isfile(out):
+        return
+    target = out.resolve()
+    run = Run(target.parent)
+    tables = (
+        run.history_path,
+        run.predictions_path,
+        run.quarantine_path,
+        *run.folder.glob(run.relations_path("*").name),
+    )
+    if os.path.isfile(run.config_path) and target in tables:
+        raise ConfigError(f"--out {out} is a table of the run {run.folder}: choose another name")
+    sources = [source_path(source.reader, source.path) for source in experiment.data.sources]
+    for path in (*inputs, *filter(None, sources)):
+        if os.path.isfile(path) and out.samefile(path):
+            raise ConfigError(f"--out {out} would take the place of the data itself: choose another name")
+        if path.is_dir() and target.suffix.lower() == ".csv" and target.is_relative_to(path.resolve()):
+            raise ConfigError(
+                f"--out {out} is there already, in the data's folder {path}, and may hold labels: choose another name"
+            )
 
 
 def print_json(value: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_faceattr.cli.evaluate import check_tta
+from keras_faceattr.cli.options import check_out
 from keras_faceattr.cli.predictors import open_predictor
 from keras_faceattr.data.aligned import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop import CHOICES
@@ -28,6 +29,8 @@ def run_predict(path: Path, photos: Path, out: Path | None, tta: str, face: str,
     inputs = list_inputs(photos / MANIFEST_FILE if aligned and photos.is_dir() else photos)
     if aligned:
         check_same_crop(str(photos), aligned.crop, opened.crop)
+    if out:
+        check_out(out, [photos], opened.experiment)
     predictor = with_augmentation(opened.predictor, tta)
     count, bad = 0, []
     with open_table(out, "json" if json else "text") as table:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.cli.options import data_paths
+from keras_faceattr.cli.options import check_photos, data_paths
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.aligned import CROP_FILE
 from keras_faceattr.data.datasets import READERS, read_dataset
@@ -16,8 +16,7 @@ from keras_faceattr.data.datasets.tables import read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.data.prepare import read_sources, source_path
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import experiment_kind, load_experiment, recipe_names
-from keras_faceattr.run import PHOTOS
+from keras_faceattr.recipes import load_experiment, recipe_names
 
 CSV_READER = "csv_file"
 
@@ -49,6 +48,9 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
         ConfigError: no such config, or a folder of an unknown layout.
         DataError: the data cannot be used.
     """
+    if not source:
+        # Of a path, nothing would be the working folder.
+        raise ConfigError("the data has an empty name: give a config, READER=PATH, a CSV or a folder")
     reader, equals, _ = source.partition("=")
     config = Path(source).suffix in (".yaml", ".yml") or source in recipe_names()
     if data and not config:
@@ -66,9 +68,7 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
         return Named(build_manifest(Source("photos", folder), rows, []))
     if folder.is_dir():
         raise ConfigError(f"which data set is {source}? write READER={source}, with one of {', '.join(READERS)}")
-    kind = experiment_kind(source)
-    if kind != PHOTOS:
-        raise ConfigError(f"{source} is a config of kind {kind!r}: this command reads those that train a net on photos")
+    check_photos(source)
     experiment = load_experiment(source, overrides, data_paths(data))
     return Named(read_sources(experiment), experiment)
 

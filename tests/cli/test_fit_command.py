@@ -96,6 +96,14 @@ def test_resume_of_a_finished_run_writes_its_report_again(cli: Cli, small_run: P
         (["fit", "quickstart", "--set", "model.init_from=/nonexistent.keras"], "no model file or run"),
         (["fit", "quickstart", "--data", "celeba=/tmp"], "no such source"),
         (["fit", "--resume", "/nonexistent"], "not a run folder"),
+        (["fit", ""], "no config ''"),
+        (["fit", "quickstart", "--runs", __file__], f"--runs {__file__}: {__file__} is no folder"),
+        (["fit", "--runs", f"{__file__}/deep"], f"--runs {__file__}/deep: {__file__} is no folder"),
+        (["fit", "mtb_dnn", "--runs", __file__], "is no folder"),
+        (["benchmark", "tasks", "mtb_dnn"], "mtb_dnn is a config of kind 'table'"),
+        (["benchmark", "pipeline", "mtb_dnn"], "mtb_dnn is a config of kind 'table'"),
+        (["benchmark", "pipeline", ""], "no config ''"),
+        (["data", "inspect", ""], "the data has an empty name"),
         (["evaluate", "/nonexistent"], "not a run folder"),
         (["predict", "/nonexistent", "/tmp"], "not a run folder"),
         (["info", "tiny_at_net"], "did you mean 'tiny_att_net'"),
@@ -104,6 +112,7 @@ def test_resume_of_a_finished_run_writes_its_report_again(cli: Cli, small_run: P
 )  # fmt: skip
 def test_a_users_mistake_is_one_line_and_exit_2(cli: Cli, tmp_path: Path, arguments: list[str], words: str) -> None:
     small = [*SMALL, "--runs", tmp_path] if arguments[0] == "fit" and "--resume" not in arguments else []
+    # The last --runs counts.
     done = cli(arguments[0], *small, *arguments[1:])
     assert done.code == 2
     assert words in done.error

@@ -93,6 +93,12 @@ def test_info_tells_the_papers_size(cli: Cli) -> None:
     assert profile["gmacs"] == 0.975
 
 
+@pytest.mark.parametrize("size", ["-5", "0", "16", "100000"])
+def test_info_refuses_a_size_that_no_net_takes(cli: Cli, size: str) -> None:
+    done = cli("info", "hmtnet_mobile", "--size", size)
+    assert done.code == 2 and "--size" in done.err and "Traceback" not in done.err
+
+
 def test_info_reads_a_run(cli: Cli, small_run: Path) -> None:
     done = cli("info", small_run)
     assert done.code == 0 and "tiny_att_net at 32²" in done.out

@@ -1,0 +1,115 @@
+"""`--out` of `predict` and `evaluate`: nothing that is read, and nothing that a training left, is ever written over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from keras_faceattr.cli import evaluate as evaluate_module
+from keras_faceattr.cli import predict as predict_module
+from keras_faceattr.cli.predictors import Predicting
+from keras_faceattr.config import Experiment
+from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.tasks import ScalarTask
+
+from .conftest import Cli
+
+TASKS = {"age": ScalarTask("age", 0, 100, 1)}
+LABELS = "image,age\n0.png,30\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with photos, a run, and an exported file that says 40 years of everybody."""
+    for folder in ("photos", "new"):
+        (tmp_path / folder).mkdir()
+        assert cv2.imwrite(str(tmp_path / folder / "0.png"), np.full((40, 40, 3), 90, np.uint8))
+        (tmp_path / folder / "labels.csv").write_text(LABELS)
+    (tmp_path / "run").mkdir()
+    for name in ("config.yaml", "predictions.csv", "history.csv", "quarantine.csv", "attributes_relations.csv"):
+        (tmp_path / "run" / name).write_text("of the run")
+    opened = Predicting(
+        lambda images: {"age": np.full(len(images), 40.0)},
+        experiment(tmp_path / "photos" / "labels.csv"),
+        TASKS,
+        CropSpec(32),
+    )
+    for module in (predict_module, evaluate_module):
+        monkeypatch.setattr(module, "open_predictor", lambda *_: opened)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def experiment(path: Path) -> Experiment:
+    data = {"sources": [{"reader": "csv_file", "path": str(path)}]}
+    return parse_experiment({"name": "own", "data": data, "tasks": {"age": {}}}, "test")
+
+
+def contents(place: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("photos", "out", "words"),
+    [
+        ("new/labels.csv", "new/labels.csv", "would take the place of the data itself"),
+        ("new/labels.csv", "new/../new/labels.csv", "would take the place of the data itself"),
+        ("new", "new/labels.csv", "in the data's folder new, and may hold labels"),
+        (".", "new/labels.csv", "may hold labels"),
+        ("new/0.png", "photos/labels.csv", "would take the place of the data itself"),
+        ("new/0.png", "linked.csv", "would take the place of the data itself"),
+        ("new", "run/predictions.csv", "is a table of the run"),
+        ("new", "run/attributes_relations.csv", "is a table of the run"),
+    ],
+)
+def test_predict_writes_over_no_labels_and_no_table_of_a_run(
+    cli: Cli, place: Path, photos: str, out: str, words: str
+) -> None:
+    (place / "linked.csv").symlink_to(place / "photos" / "labels.csv")
+    before = contents(place)
+    done = cli("predict", "x.tflite", photos, "--out", out)
+    assert done.code == 2 and f"--out {out} " in done.error and words in done.error
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    ("photos", "out"), [("new", "run/own.csv"), ("new/labels.csv", "new/p.jsonl"), ("new/0.png", "new/p.csv")]
+)
+def test_predict_writes_its_own_tables_anew(cli: Cli, place: Path, photos: str, out: str) -> None:
+    for text in ("", "an older table"):
+        (place / out).write_text(text)
+        assert cli("predict", "x.tflite", photos, "--out", out).code == 0
+        assert "40" in (place / out).read_text()
+    assert (place / "new" / "labels.csv").read_text() == LABELS
+
+
+def test_predict_writes_a_new_table_among_the_photos(cli: Cli, place: Path) -> None:
+    assert cli("predict", "x.tflite", "new", "--out", "new/predictions.csv").code == 0
+    assert (place / "new" / "predictions.csv").read_text() == "image,age\nnew/0.png,40\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "words"),
+    [
+        ("photos/labels.csv", "photos/labels.csv", "would take the place of the data itself"),
+        ("photos", "photos/labels.csv", "may hold labels"),
+        ("photos/labels.csv", "run/predictions.csv", "is a table of the run"),
+        ("photos/labels.csv", "x.foo", "unknown kind '.foo'; valid: .csv"),
+        ("photos/labels.csv", "x.parquet", "unknown kind '.parquet'; valid: .csv"),
+    ],
+)
+def test_evaluate_writes_over_no_labels_and_no_table_of_a_run(
+    cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch, source: str, out: str, words: str
+) -> None:
+    opened = SimpleNamespace(experiment=experiment(place / source), predictor=None, tasks=TASKS)
+    monkeypatch.setattr(evaluate_module, "open_predictor", lambda *_: opened)
+    monkeypatch.setattr(evaluate_module, "measure", lambda *_: pytest.fail("measured first"))
+    before = contents(place)
+    done = cli("evaluate", "x.tflite", "--out", out)
+    assert done.code == 2 and f"--out {out}" in done.error and words in done.error
+    assert contents(place) == before
