@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from keras_faceattr.config import Section, Share
 from keras_faceattr.deploy.benchmark import slug
@@ -70,14 +70,20 @@ def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
-class Battery(Section):
+class Posted(BaseModel):
+    """A part of a result, which is read strictly, as no section of a configuration is: that is written by people."""
+
+    model_config = Section.model_config
+
+
+class Battery(Posted):
     """State of the battery; `level` is a share."""
 
     level: Share
     charging: bool
 
 
-class BrowserDevice(Section):
+class BrowserDevice(Posted):
     """What the browser says of itself; null or left out is what it does not say.
 
     Attributes:
@@ -113,7 +119,7 @@ class BrowserDevice(Section):
         return ", ".join(_shortened(part) for part in (browser, self.system, self.model_name, cores) if part)
 
 
-class Runtime(Section):
+class Runtime(Posted):
     """What ran the files."""
 
     name: Text
@@ -121,7 +127,7 @@ class Runtime(Section):
     build: Literal["threaded", "single", "compat"]
 
 
-class Times(Section):
+class Times(Posted):
     """Of one part of the work.
 
     Attributes:
@@ -146,7 +152,7 @@ class Times(Section):
         return self
 
 
-class Parts(Section):
+class Parts(Posted):
     """Times of the model alone, of what comes before it, and of all together; null where it was not measured."""
 
     model: Times
@@ -155,7 +161,7 @@ class Parts(Section):
     end_to_end: Times | None = None
 
 
-class BrowserMeasurement(Section):
+class BrowserMeasurement(Posted):
     """A file on a number of threads; `verified`: the page reproduced the file's golden crops."""
 
     file: Text
@@ -167,7 +173,7 @@ class BrowserMeasurement(Section):
     parts: Parts
 
 
-class BrowserResult(Section):
+class BrowserResult(Posted):
     """Result of format 1, as the page posts it; `package` is the version that served the page."""
 
     format: Literal[1]
