@@ -41,6 +41,11 @@ class Run:
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoints" / "last.npz"
 
+    @property
+    def lock_path(self) -> Path:
+        """Held by the process that trains the run."""
+        return self.folder / "checkpoints" / "lock"
+
     def best_path(self, epoch: int) -> Path:
         """Weights of the best epoch; the last checkpoint says which that is."""
         return self.folder / "checkpoints" / f"best-{epoch}.npz"

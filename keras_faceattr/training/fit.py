@@ -96,7 +96,8 @@ def fit(
     init_from = experiment.model.init_from
     init = initialise(network.trainable, init_from, data.tasks) if init_from and fresh else None
     run = resume or new_run(runs, experiment.name)
-    with (run.folder / "fit.lock").open("w") as stream, locked(stream, run.folder):
+    run.lock_path.parent.mkdir(exist_ok=True)
+    with run.lock_path.open("w") as stream, locked(stream, run.folder):
         # Also on resuming: the data may have moved.
         run.write_config(experiment, data.tasks)
         if not resume:

@@ -20,7 +20,7 @@ from .conftest import SMALL, Cli
 
 EXPECTED_FILES = {
     "config.yaml", "tasks.yaml", "model.keras", "history.csv", "metrics.json", "predictions.csv", "quarantine.csv",
-    "report.html", "model_card.md", "provenance.json", "plots", "checkpoints",
+    "report.html", "model_card.md", "provenance.json", "trained_on.txt", "plots", "checkpoints",
 }  # fmt: skip
 
 

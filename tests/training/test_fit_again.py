@@ -94,7 +94,7 @@ def test_what_is_damaged_is_made_again_from_the_checkpoint(again: Path, name: st
 def test_two_processes_do_not_train_one_run(again: Path) -> None:
     folder = again / "runs" / "own"
     with (
-        (folder / "fit.lock").open("w") as stream,
+        Run(folder).lock_path.open("w") as stream,
         locked(stream, folder),
         pytest.raises(RunError, match="another proc"),
     ):
@@ -104,8 +104,9 @@ def test_two_processes_do_not_train_one_run(again: Path) -> None:
 def test_another_photo_under_the_same_name_is_noticed(again: Path) -> None:
     run = Run(again / "runs" / "own")
     old = {key: value for key, value in run.provenance().items() if key not in ("photo_hash", "teachers")}
-    cv2.imwrite(str(again / "0.png"), np.full((32, 32, 3), 90, np.uint8))
     changed = own(again / "l.csv")
+    photo = prepare(changed, ("train",)).manifest.paths()[0]
+    cv2.imwrite(str(photo), np.full((32, 32, 3), 90, np.uint8))
     with pytest.raises(RunError, match="has changed since it started"):
         fit(changed, again / "runs", Starting(), resume=run)
     # A run of an older version does not know the bytes of its photos.
