@@ -116,6 +116,8 @@ def _split(source: SourceConfig, experiment: PhotoExperiment, needed: tuple[str,
     """A source's rows, split by its own plan in proportion of the first label that the data set has."""
     manifest, data = _read(source, experiment), experiment.data
     plan = (source.split or data.split).model_dump()
+    # One of several sources may do without val.
+    needed = tuple(split for split in needed if split != "val")
     try:
         return split_manifest(
             manifest, plan.pop("method"), stratify=next(iter(manifest.tasks), ""), needed=needed, **plan

@@ -361,7 +361,7 @@ def test_ctrl_c_ends_the_run_and_tidies_the_device(phone: Phone) -> None:
     assert wait_for(lambda: (phone.folder / "process").is_file() and bool((phone.folder / "process").read_text()))
     assert phone.left()
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    _, errors = child.communicate(timeout=120)
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert phone.left() == []
     process = int((phone.folder / "process").read_text())
