@@ -350,8 +350,10 @@ def test_a_run_that_takes_too_long_is_ended_on_the_device_too(phone: Phone) -> N
 def test_ctrl_c_ends_the_run_and_tidies_the_device(phone: Phone) -> None:
     phone.play(SLEEPS.format(phone.folder))
     code = (
-        "import sys; from pathlib import Path\n"
+        "import signal, sys; from pathlib import Path\n"
         "from keras_faceattr.deploy.android import AndroidOptions, connect, measure\n"
+        # A shell starts what runs in its background deaf to ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "adb, model, binary = map(Path, sys.argv[1:])\n"
         "measure(adb, connect(adb), model, AndroidOptions(binary))\n"
     )
