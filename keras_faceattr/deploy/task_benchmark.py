@@ -49,12 +49,14 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
         with suppress(ModelError):
             parts[name] = _bare_steps(variant, data, images, labels)
     seconds = measure_parts(parts, steps)
-    # By round, because a busy machine slows all variants of a round alike.
-    shares = {n: float(np.median(1 - np.array(times) / seconds[WHOLE])) for n, times in seconds.items() if n != WHOLE}
+    # By round, because a busy machine slows all variants of a round alike, and to the mean of both twins.
+    whole, again = np.array(seconds[WHOLE]), np.array(seconds[AGAIN])
+    both = (whole + again) / 2
+    variants = {name: np.array(times) for name, times in seconds.items() if name not in (WHOLE, AGAIN)}
     result: dict[str, Any] = {
         "step_ms": {name: 1000 * float(np.median(times)) for name, times in seconds.items()},
-        "noise": abs(shares.pop(AGAIN)),
-        "shares": shares,
+        "noise": float(abs(np.median(1 - again / whole))),
+        "shares": {name: float(np.median(1 - times / both)) for name, times in variants.items()},
         "batch_size": experiment.training.batch_size,
         "crop_size": experiment.data.crop.size,
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {keras.backend.backend()}",

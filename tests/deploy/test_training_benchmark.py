@@ -107,6 +107,19 @@ def test_mixed_batches_are_slower_than_single_ones_by_as_much_as_they_take_longe
     assert result["step_ms"] == pytest.approx({"all tasks": 1000 * STEP, "all tasks again": 1000 * STEP})
 
 
+def test_a_task_costs_what_it_adds_to_the_mean_of_two_equal_nets(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(parts: dict[str, Any], steps: int) -> dict[str, list[float]]:
+        # The second round is slow for all of them.
+        return {name: [took, 3 * took, took] for name, took in zip(parts, (1.0, 0.9, 0.855, 0.95), strict=True)}
+
+    monkeypatch.setattr(task_benchmark, "measure_parts", measure)
+    source = "data.sources=[{reader: synthetic, options: {count: 40, size: 40}}]"
+    experiment = read_experiment("quickstart", [], [*SMALL[:2], source, "tasks={gender: {}, race: {}}"])
+    result = task_benchmark.benchmark_tasks(experiment, 15)
+    assert result["shares"] == pytest.approx({"task gender": 0.1, "task race": 0.0})
+    assert result["noise"] == pytest.approx(0.1)
+
+
 def test_each_feed_begins_anew_in_every_round_and_ends_before_the_next(clock: Clock) -> None:
     told: list[tuple[str, str, int]] = []
 
