@@ -213,6 +213,11 @@ def new_run(parent: Path, name: str) -> Run:
         raise RunError(f"cannot make a run folder in {parent}: {error.strerror}") from error
 
 
+def run_of(path: Path) -> Run:
+    """The run whose folder, or a file in it such as its model, a path names; whether there is one is not looked at."""
+    return Run(path if path.is_dir() else path.parent)
+
+
 def safe_name(name: str) -> str:
     """The name as that of a folder or file: whatever is no letter, digit, `_`, `.` or `-` becomes `-`."""
     return re.sub(r"[^\w.-]+", "-", name)

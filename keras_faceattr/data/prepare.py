@@ -243,8 +243,8 @@ def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
     # What the config says about a task that the data defines overrides the data's definition.
     known = manifest.tasks[name]
     definition = {**task_to_dict(known), **config.definition()}
-    if isinstance(known, MultilabelTask):
-        for attribute in config.attributes or ():
+    if isinstance(known, MultilabelTask) and config.attributes:
+        for attribute in config.attributes:
             if attribute not in known.attributes:
                 raise ConfigError(f"tasks.{name}: no attribute {attribute!r}; {nearest(attribute, known.attributes)}")
     if isinstance(known, MultilabelTask) and config.attributes and config.groups is None:

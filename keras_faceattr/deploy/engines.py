@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.deploy.convert import convert
-from keras_faceattr.deploy.native import Integer, calibration_batches, make_integer, start_run
+from keras_faceattr.deploy.native import Integer, batches, draw, make_integer, start_run
 from keras_faceattr.deploy.recipe import ExportRecipe
 from keras_faceattr.deploy.source import ExportListener, Source
 from keras_faceattr.errors import ConfigError, nearest
@@ -28,9 +28,9 @@ def converter_integer(
     assert recipe.integer is not None
     train, photos = source.data.parts.get("train"), recipe.integer.calibration.photos
     weights = source_weights(source.experiment.data.sources)
-    batches = calibration_batches(train, photos, source.experiment.seed, weights)
-    listener.say(f"{recipe.name}: converting with {sum(map(len, batches))} photos")
-    images = [image[None] for part in batches for image in part]
+    shown = batches(draw(train, photos, source.experiment.seed, weights))
+    listener.say(f"{recipe.name}: converting with {sum(map(len, shown))} photos")
+    images = [image[None] for part in shown for image in part]
     content = convert(
         source.folded, batch=batch, weights="int8", integer_input=True, integer_output=recipe.integer.heads,
         representative=images,
@@ -42,8 +42,8 @@ def converter_integer(
 
 def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:
     """Quantization-aware training by TFMOT in a child process: the yardstick of the native engine."""
-    tuning = recipe.integer.fine_tuning if recipe.integer else None
     assert recipe.integer is not None
+    tuning = recipe.integer.fine_tuning
     if recipe.integer.heads or tuning is None or batch != 1:
         raise ConfigError("engine tfmot makes batch 1 with heads in float and fine-tuning alone: use recipe int8_qat")
     if source.experiment.training.loss_weights == "learned" or any(t.kind == "identity" for t in source.tasks.values()):

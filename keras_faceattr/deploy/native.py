@@ -100,17 +100,6 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     return Integer(content, outputs, quantized.plan.float_nodes, details)
 
 
-def calibration_batches(
-    train: LabelledCrops | None, photos: int, seed: int, weights: np.ndarray | None = None
-) -> list[np.ndarray]:
-    """Training photos of `draw`, as evaluation sees them.
-
-    Raises:
-        DataError: there are none.
-    """
-    return batches(draw(train, photos, seed, weights))
-
-
 def draw(part: LabelledCrops | None, photos: int, seed: int, weights: np.ndarray | None) -> LabelledCrops:
     """Photos drawn at random, without their labels, mixed as training mixes its sources.
 

@@ -28,7 +28,7 @@ from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.data.pipeline import epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.deploy.convert import convert
-from keras_faceattr.deploy.native import calibration_batches
+from keras_faceattr.deploy.native import batches, draw
 from keras_faceattr.errors import DataError, ModelError, TrainingError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
 from keras_faceattr.models.loading import load_model
@@ -446,10 +446,10 @@ def run_job(job: Job, say: Say) -> None:
     if "test" not in data.parts:
         raise DataError("no test photos to compare the engines on")
     weights = source_weights(experiment.data.sources)
-    batches = calibration_batches(data.parts["train"], job.calibration_photos, experiment.seed, weights)
-    say(f"engine tfmot: calibrating on {sum(map(len, batches))} photos")
-    calibrate(native, folded, batches, job.observer)
-    start_ranges(model, native, names, batches)
+    shown = batches(draw(data.parts["train"], job.calibration_photos, experiment.seed, weights))
+    say(f"engine tfmot: calibrating on {sum(map(len, shown))} photos")
+    calibrate(native, folded, shown, job.observer)
+    start_ranges(model, native, names, shown)
     say(f"engine tfmot: fine-tuning for {experiment.training.epochs} epochs")
     epochs = fine_tune(experiment, data, model, say)
     say("engine tfmot: converting")

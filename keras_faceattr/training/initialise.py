@@ -9,7 +9,7 @@ import keras
 
 from keras_faceattr.errors import ModelError
 from keras_faceattr.models.loading import load_model
-from keras_faceattr.run import Run
+from keras_faceattr.run import run_of
 from keras_faceattr.tasks import Task
 
 
@@ -59,13 +59,13 @@ def initialise(model: keras.Model, init_from: str | dict[str, str], tasks: dict[
     unlike: set[str] = set()
     for name, start in starts.items():
         path, prefix = Path(start), f"{name}_" if name else ""
-        folder = path if path.is_dir() else path.parent
-        found = {f"{prefix}{v.path}": v for v in load_model(Run(path).model_path if path.is_dir() else path).variables}
+        run = run_of(path)
+        found = {f"{prefix}{v.path}": v for v in load_model(run.model_path if path.is_dir() else path).variables}
         # Biases of heads may fit any net; a kernel tells.
         if not any(len(v.shape) > 1 and p in own and tuple(own[p].shape) == tuple(v.shape) for p, v in found.items()):
             whose = f" into layers {prefix}…" if prefix else ""
             raise ModelError(f"{start} is another model: none of its {len(found)} variables fits{whose}")
-        before = Run(folder).tasks() if Run(folder).tasks_path.is_file() else {}
+        before = run.tasks() if run.tasks_path.is_file() else {}
         others = [n for n in before if n in tasks and _outputs(before[n]) != _outputs(tasks[n])]
         heads = [f"{prefix}{n}_raw" for n in others]
         unlike |= {p for p in found if p.startswith(tuple(heads))}

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError
-from keras_faceattr.run import Run
+from keras_faceattr.run import Run, run_of
 from keras_faceattr.storage import write_text
 
 DIGITS = 16
@@ -23,9 +23,8 @@ def starts_of(init_from: str | dict[str, str] | None) -> list[Path]:
 
 def trained_on(start: Path) -> set[str] | None:
     """Hashes of the photos that a run, or a model in a run's folder, has learned from; None where nobody knows."""
-    folder = start if start.is_dir() else start.parent
     try:
-        return set(Run(folder).trained_on_path.read_text(encoding="utf-8").split())
+        return set(run_of(start).trained_on_path.read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError):
         return None
 
