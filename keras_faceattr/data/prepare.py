@@ -116,12 +116,12 @@ def _split(source: SourceConfig, experiment: PhotoExperiment, needed: tuple[str,
     """A source's rows, split by its own plan in proportion of the first label that the data set has."""
     manifest, data = _read(source, experiment), experiment.data
     plan = (source.split or data.split).model_dump()
-    # One of several sources may do without val.
-    needed = tuple(split for split in needed if split != "val")
+    method = plan.pop("method")
+    # One of several may do without val, and be for training or for tests alone where its own split says so.
+    drawn = len(data.sources) == 1 or method != "given"
+    needed = tuple(split for split in needed if split != "val" and drawn)
     try:
-        return split_manifest(
-            manifest, plan.pop("method"), stratify=next(iter(manifest.tasks), ""), needed=needed, **plan
-        )
+        return split_manifest(manifest, method, stratify=next(iter(manifest.tasks), ""), needed=needed, **plan)
     except DataError as error:
         name = source.name or next(iter(manifest.sources))
         raise DataError(f"{name}: {error}" if len(data.sources) > 1 else str(error)) from None

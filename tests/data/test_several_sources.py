@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_faceattr.config import Experiment
+from keras_faceattr.config import Experiment, TaskConfig
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import prepare, read_manifest, read_sources
 from keras_faceattr.errors import DataError
@@ -69,6 +69,24 @@ def test_a_source_without_a_plan_follows_the_datas(own: dict[str, Any]) -> None:
     )
     assert len(photos(manifest, "csv_file")["test"]) == COUNT // 2
     assert photos(manifest, "synthetic")["test"] == {f"{i:06d}.jpg" for i in range(COUNT) if i % 10 > 7}
+
+
+@pytest.mark.parametrize("only", ["train", "test"])
+def test_a_source_may_be_for_training_or_for_tests_alone(tmp_path: Path, tiny_csv, only: str) -> None:
+    csv = {"reader": "csv_file", "path": str(tiny_csv(tmp_path / "own", 8, age=range(8), split=[only] * 8))}
+    age = {"kind": "scalar", "minimum": 0, "maximum": 100, "step": 1, "unit": "years", "default_std": 2}
+    alone, both = (
+        experiment(sources, "age", split={"method": "given", "validation": 0}).model_copy(
+            update={"tasks": {"age": TaskConfig(**age, tolerances=[5, 10])}}
+        )
+        for sources in ([csv], [csv, DRAWN])
+    )
+    manifest, _ = read_manifest(both)
+    assert {split: len(found) for split, found in photos(manifest, "csv_file").items()} == {
+        split: 8 * (split == only) for split in SPLITS
+    }
+    with pytest.raises(DataError, match=f"split given leaves no {'test' if only == 'train' else 'train'} rows"):
+        read_manifest(alone)
 
 
 @pytest.mark.parametrize("own_first", [True, False])
