@@ -81,6 +81,11 @@ class Run:
         return self.folder / f"{task}_relations.csv"
 
     @property
+    def cells_path(self) -> Path:
+        """Of a run on a table: the errors of each regressor on each split."""
+        return self.folder / "cells.csv"
+
+    @property
     def report_path(self) -> Path:
         return self.folder / "report.html"
 

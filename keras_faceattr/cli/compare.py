@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from keras_faceattr.cli.options import check_is_no_table
 from keras_faceattr.cli.results import tell, wide_console
 from keras_faceattr.deploy.artifact import is_artifact, load_artifact
 from keras_faceattr.deploy.sidecar import Sidecar
@@ -40,6 +41,8 @@ def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path |
     for path in paths:
         if sum(path.resolve() == other.resolve() for other in paths) > 1:
             raise ConfigError(f"{path} is named twice: compare different runs")
+    if out:
+        check_is_no_table(out)
     named = dict(zip(unique_names(paths), paths, strict=True))
     tables = [path for path in paths if Run(path).config_path.is_file() and Run(path).kind() == TABLE]
     if tables and len(tables) < len(paths):

@@ -67,16 +67,8 @@ def check_out(out: Path, inputs: Iterable[Path], experiment: PhotoExperiment) ->
     """
     if not os.path.isfile(out):
         return
+    check_is_no_table(out)
     target = out.resolve()
-    run = Run(target.parent)
-    tables = (
-        run.history_path,
-        run.predictions_path,
-        run.quarantine_path,
-        *run.folder.glob(run.relations_path("*").name),
-    )
-    if os.path.isfile(run.config_path) and target in tables:
-        raise ConfigError(f"--out {out} is a table of the run {run.folder}: choose another name")
     sources = [source_path(source.reader, source.path) for source in experiment.data.sources]
     for path in (*inputs, *filter(None, sources)):
         if os.path.isfile(path) and out.samefile(path):
@@ -85,6 +77,25 @@ def check_out(out: Path, inputs: Iterable[Path], experiment: PhotoExperiment) ->
             raise ConfigError(
                 f"--out {out} is there already, in the data's folder {path}, and may hold labels: choose another name"
             )
+
+
+def check_is_no_table(out: Path) -> None:
+    """Refuses an output that would take the place of what a training left.
+
+    Raises:
+        ConfigError: it would.
+    """
+    target = out.resolve()
+    run = Run(target.parent)
+    tables = (
+        run.history_path,
+        run.predictions_path,
+        run.quarantine_path,
+        run.cells_path,
+        *run.folder.glob(run.relations_path("*").name),
+    )
+    if os.path.isfile(run.config_path) and os.path.isfile(out) and target in tables:
+        raise ConfigError(f"--out {out} is a table of the run {run.folder}: choose another name")
 
 
 def print_json(value: Any) -> None:

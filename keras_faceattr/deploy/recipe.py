@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from keras_faceattr.config import Section
 from keras_faceattr.errors import nearest
 from keras_faceattr.recipes import load_section, names_in
+from keras_faceattr.run import safe_name
 
 RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "recipes"
 
@@ -44,6 +45,13 @@ def _known_metrics(tolerances: dict[str, Tolerance]) -> dict[str, Tolerance]:
         if name not in JUDGED_METRICS and not name.startswith("cs@"):
             raise ValueError(f"no metric {name!r}; {nearest(name, (*JUDGED_METRICS, 'cs@k'))}")
     return tolerances
+
+
+def _folder_name(name: str) -> str:
+    """A recipe's name is also that of a folder, which must not lie elsewhere."""
+    if name != safe_name(name) or not name.strip("."):
+        raise ValueError("no name of a folder: use letters, digits, '_', '.' and '-'")
+    return name
 
 
 Tolerances = Annotated[dict[str, Tolerance], AfterValidator(_known_metrics)]
@@ -87,12 +95,13 @@ class ExportRecipe(Section):
     """One way to quantize and convert.
 
     Attributes:
+        name: also of the folder and the files that it leads to.
         weights: as they are stored.
         integer: integer arithmetic; None for floats.
         tolerance: by metric.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(_folder_name)]
     weights: Literal["float32", "float16", "int8"]
     integer: IntegerConfig | None = None
     tolerance: Tolerances = Field(default={})

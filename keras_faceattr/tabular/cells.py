@@ -17,26 +17,21 @@ COLUMNS = ["split", "regressor", "mae", "rmse", "settings"]
 NUMBERS = ["split", "mae", "rmse"]
 
 
-def cells_path(run: Run) -> Path:
-    """`cells.csv` of a run."""
-    return run.folder / "cells.csv"
-
-
 def read_cells(run: Run) -> pd.DataFrame:
     """The finished cells; none where there is no file yet.
 
     Raises:
         RunError: the file is damaged.
     """
-    if not cells_path(run).exists():
+    if not run.cells_path.exists():
         return pd.DataFrame(columns=COLUMNS)
-    cells = read_exactly(cells_path(run))
+    cells = read_exactly(run.cells_path)
     if list(cells.columns) != COLUMNS:
-        raise _damaged(cells_path(run), f"its columns are not {', '.join(COLUMNS)}")
+        raise _damaged(run.cells_path, f"its columns are not {', '.join(COLUMNS)}")
     numbers = cells[NUMBERS].apply(pd.to_numeric, errors="coerce").astype("float64")
     bad = ~np.isfinite(numbers).all(axis=1) | (numbers < 0).any(axis=1) | cells.duplicated(["split", "regressor"])
     if bad.any():
-        raise _damaged(cells_path(run), f"line {2 + int(bad.argmax())} is no cell, or one that stands twice")
+        raise _damaged(run.cells_path, f"line {2 + int(bad.argmax())} is no cell, or one that stands twice")
     return cells
 
 
@@ -53,7 +48,7 @@ def read_all_cells(run: Run, regressors: Iterable[str], splits: int) -> pd.DataF
     if missing:
         split, name = min(missing)
         raise RunError(
-            f"{cells_path(run)} has {len(wanted) - len(missing)} of {len(wanted)} cells, and none of {name} on split "
+            f"{run.cells_path} has {len(wanted) - len(missing)} of {len(wanted)} cells, and none of {name} on split "
             f"{split}: go on with keras-faceattr fit --resume {run.folder}"
         )
     return cells[[cell in wanted for cell in found]]
@@ -63,7 +58,7 @@ def add_cell(run: Run, cell: dict[str, Any]) -> None:
     """Writes the finished cells with one more, which replaces its like."""
     place = (cell["split"], cell["regressor"])
     rows = [row for row in read_cells(run).to_dict("records") if (row["split"], row["regressor"]) != place]
-    write_exactly(cells_path(run), pd.DataFrame([*rows, cell], columns=pd.Index(COLUMNS)))
+    write_exactly(run.cells_path, pd.DataFrame([*rows, cell], columns=pd.Index(COLUMNS)))
 
 
 def read_exactly(path: Path) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare, read_m
 from keras_faceattr.data.targets import labelled
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.evaluation.finish import write_results
-from keras_faceattr.methods import METHODS, check_settings
+from keras_faceattr.methods import METHODS, check_settings, method_of
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.methods.terms import Relations
 from keras_faceattr.models import architecture
@@ -85,8 +85,7 @@ def fit(
     manifest, tasks = read_manifest(experiment, resume.tasks() if resume else None)
     starts = starts_of(experiment.model.init_from)
     told = check_starts(starts, manifest) if resume is None else []
-    for name, task in tasks.items():
-        check_settings(task, experiment.tasks[name].method, experiment.tasks[name].settings())
+    _check_methods(experiment, tasks)
     network = network_of(experiment, tasks, experiment.training.precision)
     data = prepare(experiment, ("train", "val"), listener.decode_progress(), (manifest, tasks))
     _check_learnable(experiment, data)
@@ -290,6 +289,15 @@ def _check_options(experiment: Experiment) -> None:
         architecture(model.name).check_options(model.options, type(model).model_fields)
     except ModelError as error:
         raise ConfigError(f"model.name={model.name}: {error}") from None
+
+
+def _check_methods(experiment: Experiment, tasks: dict[str, Task]) -> None:
+    """What is set for a method that does not look at it was meant for another."""
+    for name, task in tasks.items():
+        check_settings(task, experiment.tasks[name].method, experiment.tasks[name].settings())
+    looked_at = {key for name, task in tasks.items() for key in method_of(task, experiment.tasks[name].method).settings}
+    if experiment.training.first_stage_epochs and "expectation_weight" not in looked_at:
+        raise ConfigError(f"training.first_stage_epochs: no method of {', '.join(tasks)} has a first stage, as dldl_v2")
 
 
 def _check_backend(experiment: Experiment) -> None:

@@ -105,6 +105,13 @@ def test_groups_are_rows_of_their_own(cli: Cli, small_run: Path, better: Path, t
     assert len(table[table["group"].isna()]) == len(results["tasks"]["age"]["metrics"])
 
 
+def test_a_table_of_a_run_is_not_written_over(cli: Cli, small_run: Path, better: Path) -> None:
+    before = (better / "predictions.csv").read_bytes()
+    done = cli("compare", small_run, better, "--out", better / "predictions.csv")
+    assert done.code == 2 and "is a table of the run" in done.error
+    assert (better / "predictions.csv").read_bytes() == before
+
+
 def test_an_unknown_group_names_the_known_ones(cli: Cli, small_run: Path, better: Path) -> None:
     known = sorted({column for task in metrics_of(small_run)["tasks"].values() for column in task["groups"]})
     assert (

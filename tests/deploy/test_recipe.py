@@ -133,6 +133,8 @@ def test_a_recipe_loads_by_path(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("weights: int8\n", "missing key 'name'"),
+        ("name: ../own\nweights: int8\n", "name = '../own': no name of a folder"),
+        ("name: ..\nweights: int8\n", "name = '..': no name of a folder"),
         ("[]", "mapping of keys"),
         ("a: [", "cannot be read as YAML"),
         ("!!python/object/apply:os.system [true]", "cannot be read as YAML"),

@@ -146,6 +146,11 @@ def test_what_does_not_fit_a_task_is_refused_before_photos_are_decoded(
         ({"beauty": scalar | {"method": "l1", "delta": 2}}, {}, "does not look at it"),
         ({"beauty": scalar | {"method": "cross_entropy"}}, {}, "is not for scalar tasks"),
         ({"beauty": scalar}, {"model": {"pooling": "mean"}}, "mean"),
+        (
+            {"beauty": scalar | {"method": "l1"}},
+            {"training": {"epochs": 2, "first_stage_epochs": 1}},
+            "no method of beaut",
+        ),
     ):
         with pytest.raises(FaceAttrError, match=words):
             fit(own(csv, tasks, **changes), tmp_path / "runs", Listening())
