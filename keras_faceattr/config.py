@@ -39,7 +39,7 @@ def annotations_in(annotation: Any) -> list[Any]:
 class SplitConfig(Section):
     """How train, val and test are made; see `data.splits.split_manifest`."""
 
-    method: Literal["given", "stratified", "kfold"] = "given"
+    method: Literal["given", "stratified", "kfold", "train"] = "given"
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     fold: Annotated[int, Field(ge=1)] = 1

@@ -14,7 +14,7 @@ from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, 
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.relabel import relabelled, renamed, unrenamed
-from keras_faceattr.data.splits import split_manifest, without_straddling
+from keras_faceattr.data.splits import ONE_SIDED, split_manifest, without_straddling
 from keras_faceattr.data.targets import label_array, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
@@ -118,8 +118,8 @@ def _split(source: SourceConfig, experiment: PhotoExperiment, needed: tuple[str,
     plan = (source.split or data.split).model_dump()
     method = plan.pop("method")
     # One of several may do without val, and be for training or for tests alone where its own split says so.
-    drawn = len(data.sources) == 1 or method != "given"
-    needed = tuple(split for split in needed if split != "val" and drawn)
+    whole = len(data.sources) == 1 or method not in ONE_SIDED
+    needed = tuple(split for split in needed if split != "val" and whole)
     try:
         return split_manifest(manifest, method, stratify=next(iter(manifest.tasks), ""), needed=needed, **plan)
     except DataError as error:

@@ -73,10 +73,11 @@ def split_manifest(
 
     Args:
         method: `given` keeps the data set's own train and test; `stratified` draws a test share; `kfold` takes
-            fold `fold` as test (the data set's own folds where it has them, else drawn).
+            fold `fold` as test (the data set's own folds where it has them, else drawn); `train` takes all photos
+            for training.
         stratify: the task whose labels are kept in proportion.
         test: share of all photos drawn as test, whole groups, for `stratified`.
-        validation: share of train held out as val, where the data set gives no val; 0 for none.
+        validation: share of train held out as val, where the data set gives no val; 0 for none. Of `train` none is.
         fold: from 1 to `folds`.
         needed: splits that must not be empty.
 
@@ -98,7 +99,7 @@ def split_manifest(
     rng = np.random.default_rng(seed)
     strata = _strata(manifest, stratify)
     split = METHODS[method](manifest, groups, strata, rng, test, fold, folds)
-    if validation > 0 and not (split == "val").any():
+    if validation > 0 and method != "train" and not (split == "val").any():
         train = np.flatnonzero(split == "train")
         held_out = _draw(groups[train], strata[train], validation, rng)
         split[train[held_out]] = "val"
@@ -173,7 +174,20 @@ def _kfold(
     return np.where([number[g] == fold for g in groups], "test", "train").astype(object)
 
 
-METHODS: dict[str, Callable[..., np.ndarray]] = {"given": _given, "stratified": _stratified, "kfold": _kfold}
+def _train(manifest: Manifest, *_: object) -> np.ndarray:
+    return np.full(len(manifest), "train", dtype=object)
+
+
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "given": _given,
+    "stratified": _stratified,
+    "kfold": _kfold,
+    "train": _train,
+}
+
+
+ONE_SIDED = ("given", "train")
+"""Methods by which one of several data sets may be for training or for tests alone."""
 
 
 def _strata(manifest: Manifest, task_name: str) -> np.ndarray:

@@ -71,21 +71,22 @@ def test_a_source_without_a_plan_follows_the_datas(own: dict[str, Any]) -> None:
     assert photos(manifest, "synthetic")["test"] == {f"{i:06d}.jpg" for i in range(COUNT) if i % 10 > 7}
 
 
-@pytest.mark.parametrize("only", ["train", "test"])
-def test_a_source_may_be_for_training_or_for_tests_alone(tmp_path: Path, tiny_csv, only: str) -> None:
-    csv = {"reader": "csv_file", "path": str(tiny_csv(tmp_path / "own", 8, age=range(8), split=[only] * 8))}
+@pytest.mark.parametrize(("method", "only"), [("given", "train"), ("given", "test"), ("train", "train")])
+def test_a_source_may_be_for_training_or_for_tests_alone(tmp_path: Path, tiny_csv, method: str, only: str) -> None:
+    columns = {"age": range(8), **({"split": [only] * 8} if method == "given" else {})}
+    path = str(tiny_csv(tmp_path / "own", 8, **columns))
+    # Of `train` no photo validates, whatever the share.
+    csv = {"reader": "csv_file", "path": path, "split": {"method": method, "validation": 0.5 * (method == "train")}}
     age = {"kind": "scalar", "minimum": 0, "maximum": 100, "step": 1, "unit": "years", "default_std": 2}
     alone, both = (
-        experiment(sources, "age", split={"method": "given", "validation": 0}).model_copy(
-            update={"tasks": {"age": TaskConfig(**age, tolerances=[5, 10])}}
-        )
+        experiment(sources, "age").model_copy(update={"tasks": {"age": TaskConfig(**age, tolerances=[5, 10])}})
         for sources in ([csv], [csv, DRAWN])
     )
     manifest, _ = read_manifest(both)
     assert {split: len(found) for split, found in photos(manifest, "csv_file").items()} == {
         split: 8 * (split == only) for split in SPLITS
     }
-    with pytest.raises(DataError, match=f"split given leaves no {'test' if only == 'train' else 'train'} rows"):
+    with pytest.raises(DataError, match=f"split {method} leaves no {'test' if only == 'train' else 'train'} rows"):
         read_manifest(alone)
 
 
