@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_faceattr.data.prepare import read_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
+from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.run import Run
+from keras_faceattr.tasks import task_to_dict
 
 from .conftest import SMALL, Cli
 
@@ -64,6 +69,25 @@ def test_predict_writes_a_row_a_readable_photo(
     assert table["age"].between(0, 100).all() and set(table["gender"]) <= {"female", "male"}
     assert "text.jpg: not a photo" in done.err and "empty.png: the file is empty" in done.err
     assert "5 photos predicted, 2 left out" in done.out
+
+
+def test_what_predict_writes_labels_photos_that_only_train(
+    cli: Cli, small_run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(photos, tmp_path / "faces")
+    monkeypatch.chdir(tmp_path)
+    assert cli("predict", small_run, "faces", "--tta", "flip", "--out", "faces.csv").code == 0
+    predicted = pd.read_csv("faces.csv").set_index("image")
+    before = Run(small_run).experiment()
+    age = {key: value for key, value in task_to_dict(Run(small_run).tasks()["age"]).items() if key != "name"}
+    source = {"reader": "csv_file", "path": "faces.csv", "split": {"method": "train"}}
+    plain = before.model_dump(mode="json")
+    plain["data"]["sources"].append(source)
+    manifest, _ = read_manifest(parse_experiment({**plain, "tasks": {"age": age}}, "test"))
+    rows = manifest.rows[manifest.rows["source"] == "csv_file"].set_index("image")
+    assert len(manifest.quarantine) == 0 and set(rows["split"]) == {"train"}
+    assert rows["age"].to_dict() == pytest.approx(predicted["age"].to_dict())
+    assert rows["age_std"].to_dict() == pytest.approx(predicted["age_std"].to_dict())
 
 
 def test_a_photo_is_predicted_alike_alone_in_a_folder_and_from_a_csv(cli: Cli, small_run: Path, photos: Path) -> None:
