@@ -245,6 +245,12 @@ VECTORS = (IdentityTask, EmbeddingTask)
 """Kinds that a net answers with a vector of length 1."""
 
 
+def meaning_of(task: Task) -> dict[str, Any]:
+    """What each output of a task stands for; nets that agree in it can be copied, or averaged."""
+    keys = ("classes", "attributes", "groups", "minimum", "maximum", "step")
+    return {key: getattr(task, key) for key in keys if hasattr(task, key)}
+
+
 def task_to_dict(task: Task) -> dict[str, Any]:
     """Plain data of a task, as it stands in a resolved config."""
     return {"kind": task.kind, **dataclasses.asdict(task)}

@@ -115,6 +115,9 @@ def compare(
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run, or an exported .tflite file.")],
     photos: Annotated[Path, typer.Argument(help="A photo, a folder, or a CSV with a column image.")],
+    others: Annotated[
+        list[Path], typer.Option("--with", metavar="RUN", help="Average with this run or file, again for more.")
+    ] = [],  # noqa: B006
     out: Annotated[
         Path | None, typer.Option(help="Write to this .csv, .parquet or .jsonl file instead of printing.")
     ] = None,
@@ -125,10 +128,11 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict photos, a row each (or a row a face); memory does not grow with their number."""
-    _start_backend_unless_exported(run)
+    for net in (run, *others):
+        _start_backend_unless_exported(net)
     from keras_faceattr.cli.predict import run_predict
 
-    run_predict(run, photos, out, tta, face, json)
+    run_predict(run, photos, others, out, tta, face, json)
 
 
 @app.command()

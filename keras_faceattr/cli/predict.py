@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.cli.options import check_out
-from keras_faceattr.cli.predictors import open_predictor
+from keras_faceattr.cli.predictors import Predicting, open_predictor
 from keras_faceattr.data.aligned import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop import CHOICES
 from keras_faceattr.data.crops import check_same_crop
@@ -17,24 +17,29 @@ from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.predictions import with_augmentation
 from keras_faceattr.evaluation.stream import list_inputs, predict_photos
 from keras_faceattr.evaluation.tables import open_table
+from keras_faceattr.tasks import VECTORS, meaning_of
 
 
-def run_predict(path: Path, photos: Path, out: Path | None, tta: str, face: str, json: bool) -> None:
+def run_predict(
+    path: Path, photos: Path, others: list[Path], out: Path | None, tta: str, face: str, json: bool
+) -> None:
     """Writes a row a photo, or a face; photos that cannot be read or show no face are named on stderr and left out."""
     check_tta(tta)
     if face not in CHOICES:
         raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
     opened = open_predictor(path)
+    nets = [opened, *(_averaged(other, path, opened) for other in others)]
     aligned = aligned_set_of(photos)
     inputs = list_inputs(photos / MANIFEST_FILE if aligned and photos.is_dir() else photos)
     if aligned:
-        check_same_crop(str(photos), aligned.crop, opened.crop)
+        for net in nets:
+            check_same_crop(str(photos), aligned.crop, net.crop)
     if out:
         check_out(out, [photos], opened.experiment)
-    predictor = with_augmentation(opened.predictor, tta)
+    members = [(with_augmentation(net.predictor, tta), net.crop) for net in nets]
     count, bad = 0, []
     with open_table(out, "json" if json else "text") as table:
-        for rows, failures in predict_photos(predictor, opened.tasks, inputs, opened.crop, face, aligned is not None):
+        for rows, failures in predict_photos(members, opened.tasks, inputs, face, aligned is not None):
             table.write(rows)
             count += len(rows)
             bad += failures
@@ -50,3 +55,23 @@ def run_predict(path: Path, photos: Path, out: Path | None, tta: str, face: str,
         if opened.crop.needs_face:
             summary["faces"], faces = count, f" with {count} faces"
         print(json_module.dumps(summary) if json else f"{done} photos{faces} predicted, {len(bad)} left out: {out}")
+
+
+def _averaged(path: Path, first_path: Path, first: Predicting) -> Predicting:
+    """A further net, whose outputs must mean what the first one's do.
+
+    Raises:
+        ConfigError: it does not know the first one's tasks, or cuts faces in another way.
+    """
+    opened = open_predictor(path)
+    for name, task in first.tasks.items():
+        if isinstance(task, VECTORS):
+            raise ConfigError(f"--with {path}: vectors such as {name} are each net's own, and have no mean")
+        if name not in opened.tasks:
+            raise ConfigError(f"--with {path}: it says nothing of {name}, which {first_path} predicts")
+        if meaning_of(opened.tasks[name]) != meaning_of(task):
+            raise ConfigError(f"--with {path}: its {name} is defined in another way than that of {first_path}")
+    differing = opened.crop.differences(first.crop)
+    if differing:
+        raise ConfigError(f"--with {path}: it cuts photos in another way than {first_path}: {', '.join(differing)}")
+    return opened

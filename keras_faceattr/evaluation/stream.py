@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +49,18 @@ def list_inputs(source: Path) -> list[Path]:
 
 
 def predict_photos(
-    predictor: Predictor,
+    nets: Sequence[tuple[Predictor, CropSpec]],
     tasks: dict[str, Task],
     photos: list[Path],
-    spec: CropSpec,
     face: str = "all",
     ready: bool = False,
     batch_size: int = EVALUATION_BATCH,
 ) -> Iterator[tuple[list[Row], list[str]]]:
-    """Predicts batch by batch.
+    """Predicts batch by batch; of several nets the mean.
 
     Args:
+        nets: each with its crop; crops differ in size alone.
+        tasks: that all of the nets know.
         face: which of a photo's faces, where the crop looks for faces: `all`, the `largest`, or the most `central`.
         ready: whether the photos are crops already.
 
@@ -67,14 +68,21 @@ def predict_photos(
         Rows of the photos that could be read, `{image, <task>…}`; where the crop looks for faces a row for each, with
         its number and its box in pixels; and reasons for the photos that could not be read or show no face.
     """
-    cropper = Cropper(spec, face)
+    croppers = {spec: Cropper(spec, face) for _, spec in nets}
+    first_spec = nets[0][1]
 
-    def cuts_of(path: Path) -> list[Cut]:
-        return [cropper.ready(read_photo(path))] if ready else cropper.cut(read_photo(path))
+    def cuts_of(path: Path) -> list[dict[CropSpec, Cut]]:
+        photo = read_photo(path)
+        by_crop = [[cropper.ready(photo)] if ready else cropper.cut(photo) for cropper in croppers.values()]
+        return [dict(zip(croppers, cuts, strict=True)) for cuts in zip(*by_crop, strict=True)]
+
+    def outputs_of(part: list[dict[CropSpec, Cut]]) -> Outputs:
+        images = {spec: np.stack([cuts[spec].pixels for cuts in part]).astype("float32") for spec in croppers}
+        return _mean([predictor(_padded(images[spec], batch_size)) for predictor, spec in nets])
 
     for start in range(0, len(photos), batch_size):
         batch = photos[start : start + batch_size]
-        found: list[tuple[Path, int, Cut]] = []
+        found: list[tuple[Path, int, dict[CropSpec, Cut]]] = []
         failures: list[str] = []
         for path, cuts in zip(batch, each(batch, cuts_of), strict=True):
             if isinstance(cuts, str):
@@ -86,12 +94,16 @@ def predict_photos(
         rows: list[Row] = []
         for first in range(0, len(found), batch_size):
             part = found[first : first + batch_size]
-            images = np.stack([cut.pixels for _, _, cut in part]).astype("float32")
-            outputs = predictor(_padded(images, batch_size))
+            outputs = outputs_of([cut for _, _, cut in part])
             for i, (path, number, cut) in enumerate(part):
-                place = _place(number, cut) if spec.needs_face else {}
+                place = _place(number, cut[first_spec]) if first_spec.needs_face else {}
                 rows.append({"image": str(path), **place, **_values(tasks, outputs, i)})
         yield rows, failures
+
+
+def _mean(outputs: list[Outputs]) -> Outputs:
+    """Of what all of the nets say; a distribution may be one net's alone."""
+    return {name: np.mean([each[name] for each in outputs], axis=0) for name in set.intersection(*map(set, outputs))}
 
 
 def _place(number: int, cut: Cut) -> Row:

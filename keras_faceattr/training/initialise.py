@@ -10,7 +10,7 @@ import keras
 from keras_faceattr.errors import ModelError
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.run import run_of
-from keras_faceattr.tasks import Task
+from keras_faceattr.tasks import Task, meaning_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def initialise(model: keras.Model, init_from: str | dict[str, str], tasks: dict[
             whose = f" into layers {prefix}…" if prefix else ""
             raise ModelError(f"{start} is another model: none of its {len(found)} variables fits{whose}")
         before = run.tasks() if run.tasks_path.is_file() else {}
-        others = [n for n in before if n in tasks and _outputs(before[n]) != _outputs(tasks[n])]
+        others = [n for n in before if n in tasks and meaning_of(before[n]) != meaning_of(tasks[n])]
         heads = [f"{prefix}{n}_raw" for n in others]
         unlike |= {p for p in found if p.startswith(tuple(heads))}
         given |= found
@@ -81,11 +81,3 @@ def initialise(model: keras.Model, init_from: str | dict[str, str], tasks: dict[
         absent=tuple(p for p in own if p not in given),
         unused=tuple(p for p in given if p not in own),
     )
-
-
-MEANING = ("classes", "attributes", "groups", "minimum", "maximum", "step")
-"""Of a task: what each of its outputs stands for."""
-
-
-def _outputs(task: Task) -> list[object]:
-    return [getattr(task, key, None) for key in MEANING]

@@ -6,14 +6,17 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from keras_faceattr.data.prepare import read_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
+from keras_faceattr.deploy.artifact import Artifact
 from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import task_to_dict
@@ -88,6 +91,52 @@ def test_what_predict_writes_labels_photos_that_only_train(
     assert len(manifest.quarantine) == 0 and set(rows["split"]) == {"train"}
     assert rows["age"].to_dict() == pytest.approx(predicted["age"].to_dict())
     assert rows["age_std"].to_dict() == pytest.approx(predicted["age_std"].to_dict())
+
+
+def test_predict_averages_runs_and_files(
+    cli: Cli, small_run: Path, exported: dict[str, Artifact], photos: Path, tmp_path: Path
+) -> None:
+    def ages(*arguments: object) -> np.ndarray:
+        done = cli("predict", *arguments, "--out", tmp_path / "p.csv")
+        assert done.code == 0, done.err
+        return pd.read_csv(tmp_path / "p.csv")["age"].to_numpy()
+
+    file = exported["int8_qat"].path
+    alone, other = ages(small_run, photos), ages(file, photos)
+    assert not np.allclose(alone, other, atol=1e-3)
+    np.testing.assert_allclose(ages(small_run, photos, "--with", file), (alone + other) / 2, rtol=1e-4)
+    np.testing.assert_allclose(
+        ages(file, photos, "--with", small_run, "--with", small_run), (2 * alone + other) / 3, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"tasks": {"age": {"kind": "scalar", "minimum": 0, "maximum": 80, "step": 1}}},
+            "age is defined in another way",
+        ),
+        ({"tasks": {"glasses": {"kind": "binary"}}}, "says nothing of age"),
+        (
+            {"crop": {"method": "whole_photo"}},
+            "cuts photos in another way than",
+        ),
+    ],
+)
+def test_what_has_no_common_mean_is_refused(
+    cli: Cli, small_run: Path, photos: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    other = Run(Path(shutil.copytree(small_run, tmp_path / "other")))
+    tasks = yaml.safe_load(other.tasks_path.read_text())
+    changed = {name: {"name": name, **task} for name, task in change.get("tasks", {}).items()}
+    left = {name: task for name, task in tasks.items() if name != "age" or not changed}
+    other.tasks_path.write_text(yaml.safe_dump({**left, **changed}))
+    config = yaml.safe_load(other.config_path.read_text())
+    config["data"]["crop"].update(change.get("crop", {}))
+    other.config_path.write_text(yaml.safe_dump(config))
+    done = cli("predict", small_run, photos, "--with", other.folder)
+    assert done.code == 2 and f"--with {other.folder}: it" in done.error and words in done.error
 
 
 def test_a_photo_is_predicted_alike_alone_in_a_folder_and_from_a_csv(cli: Cli, small_run: Path, photos: Path) -> None:

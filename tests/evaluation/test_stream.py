@@ -44,7 +44,7 @@ def test_rows_come_in_order_in_few_batch_shapes_and_failures_are_named(tmp_path:
     shapes.clear()
     paths = write(tmp_path, 9)
     paths[4].write_text("no photo")
-    batches = list(predict_photos(brightness, TASKS, paths, CropSpec(32), batch_size=4))
+    batches = list(predict_photos([(brightness, CropSpec(32))], TASKS, paths, batch_size=4))
     rows = [row for batch, _ in batches for row in batch]
     assert [row["age"] for row in rows] == [0, 1, 2, 3, 5, 6, 7, 8]
     assert [len(failures) for _, failures in batches] == [0, 1, 0]
@@ -52,10 +52,27 @@ def test_rows_come_in_order_in_few_batch_shapes_and_failures_are_named(tmp_path:
 
 
 def test_a_row_holds_what_each_kind_of_task_says(tmp_path: Path) -> None:
-    ((rows, _),) = predict_photos(brightness, TASKS, write(tmp_path, 1), CropSpec(32))
+    ((rows, _),) = predict_photos([(brightness, CropSpec(32))], TASKS, write(tmp_path, 1))
     assert rows[0]["age_std"] == pytest.approx(np.sqrt(0.5))
     assert (rows[0]["mood"], rows[0]["mood_probability"]) == ("sad", pytest.approx(0.7))
     assert (rows[0]["hats.red"], rows[0]["hats.blue"]) == (pytest.approx(0.1), pytest.approx(0.9))
+
+
+def test_of_several_nets_each_sees_its_own_crop_and_a_row_holds_their_mean(tmp_path: Path) -> None:
+    def side(images: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "age": np.full(len(images), images.shape[1], "float32"),
+            "mood": np.tile([0.9, 0.1], (len(images), 1)),
+            "hats": np.tile([0.5, 0.5], (len(images), 1)),
+        }
+
+    nets = [(brightness, CropSpec(32)), (side, CropSpec(16)), (side, CropSpec(32))]
+    batches = list(predict_photos(nets, TASKS, write(tmp_path, 5), batch_size=2))
+    rows = [row for batch, _ in batches for row in batch]
+    assert [row["age"] for row in rows] == pytest.approx([(i + 16 + 32) / 3 for i in range(5)])
+    # Not all of them say a distribution.
+    assert {(row["mood"], "age_std" in row) for row in rows} == {("happy", False)}
+    assert rows[0]["mood_probability"] == pytest.approx(0.7) and rows[0]["hats.red"] == pytest.approx(1.1 / 3)
 
 
 def test_a_folder_is_listed_with_all_below_it_and_without_other_files(tmp_path: Path) -> None:
