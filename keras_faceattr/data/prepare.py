@@ -247,7 +247,8 @@ def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
         for attribute in config.attributes:
             if attribute not in known.attributes:
                 raise ConfigError(f"tasks.{name}: no attribute {attribute!r}; {nearest(attribute, known.attributes)}")
-    if isinstance(known, MultilabelTask) and config.attributes and config.groups is None:
-        kept = {group: [n for n in names if n in config.attributes] for group, names in definition["groups"].items()}
-        definition["groups"] = {group: names for group, names in kept.items() if names}
+        if config.groups is None:
+            groups = definition["groups"].items()
+            kept = {group: [n for n in names if n in config.attributes] for group, names in groups}
+            definition["groups"] = {group: names for group, names in kept.items() if names}
     return task_from_dict(definition)
