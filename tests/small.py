@@ -63,7 +63,8 @@ def untrained_run(folder: Path, config: dict[str, Any], splits: tuple[str, ...] 
     from keras_faceattr.recipes import parse_experiment
     from keras_faceattr.run import Run
     from keras_faceattr.storage import write_json
-    from keras_faceattr.training.fit import network_of, provenance, save_model
+    from keras_faceattr.training.fit import network_of, save_model
+    from keras_faceattr.training.provenance import provenance
 
     experiment = parse_experiment(config, "test")
     data, run = prepare(experiment, splits), Run(folder)

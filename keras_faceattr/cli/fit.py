@@ -13,7 +13,8 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.recipes import experiment_kind, with_paths
 from keras_faceattr.run import TABLE, Run
-from keras_faceattr.training.fit import check_same_experiment, fit
+from keras_faceattr.training.checks import check_same_experiment
+from keras_faceattr.training.fit import fit
 from keras_faceattr.training.tensorboard import TensorBoardListener
 
 

@@ -31,7 +31,7 @@ from keras_faceattr.evaluation.predictions import predict_split
 from keras_faceattr.run import safe_name
 from keras_faceattr.storage import replacing, sha256, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
-from keras_faceattr.training.fit import installed_versions
+from keras_faceattr.training.provenance import installed_versions
 
 MEANINGS = {
     "scalar": "value",

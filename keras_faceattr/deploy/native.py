@@ -25,8 +25,8 @@ from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing, sha256, write_json
 from keras_faceattr.training.checkpoint import best_checkpoint, load_loss_memory
-from keras_faceattr.training.fit import provenance
 from keras_faceattr.training.loop import make_losses
+from keras_faceattr.training.provenance import provenance
 
 CALIBRATION_BATCH = 10
 NOISE_PHOTOS = 40

@@ -29,7 +29,8 @@ from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tasks import ScalarTask, Task
-from keras_faceattr.training.fit import check_same_data, provenance
+from keras_faceattr.training.checks import check_same_data
+from keras_faceattr.training.provenance import provenance
 from keras_faceattr.training.start import check_starts
 
 Say = Callable[[str], None]

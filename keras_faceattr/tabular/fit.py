@@ -23,7 +23,7 @@ from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.regressors import REGRESSORS, Fitted, regressor
 from keras_faceattr.tabular.results import REFERENCE, plot_regressors, summarise
 from keras_faceattr.tabular.splits import Split, SplitTable, make_splits, split_table
-from keras_faceattr.training.fit import environment
+from keras_faceattr.training.provenance import environment
 
 Say = Callable[[str], None]
 

@@ -11,7 +11,8 @@ from keras_faceattr.models import architecture
 from keras_faceattr.models.tree_cnn import PARTS
 from keras_faceattr.recipes import load_experiment
 from keras_faceattr.tasks import Task
-from keras_faceattr.training.fit import check_experiment, network_of
+from keras_faceattr.training.checks import check_experiment
+from keras_faceattr.training.fit import network_of
 
 TASKS: dict[str, Task] = {name: task for name, (task, _) in architecture("tree_cnn_mobile").tasks.items()}
 
