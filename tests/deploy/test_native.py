@@ -16,7 +16,7 @@ from small import Quiet
 
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.deploy import native
-from keras_faceattr.deploy.native import Integer, calibration_batches, draw, make_integer
+from keras_faceattr.deploy.native import Integer, batches, draw, make_integer
 from keras_faceattr.deploy.recipe import ExportRecipe, load_recipe
 from keras_faceattr.deploy.source import Source
 from keras_faceattr.errors import DataError
@@ -187,14 +187,14 @@ def test_without_training_photos_it_cannot_be_calibrated(tiny: Source, tmp_path:
 
 def test_calibration_photos_are_drawn_from_the_training_photos_alone_and_by_the_seed(tiny: Source) -> None:
     train = tiny.data.parts["train"]
-    drawn = [np.concatenate(calibration_batches(train, 13, seed)) for seed in (0, 0, 1)]
+    drawn = [np.concatenate(batches(draw(train, 13, seed, None))) for seed in (0, 0, 1)]
     assert drawn[0].shape == (13, 16, 16, 3)
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
     known = {photo.tobytes() for photo in train.crops.take(train.rows).astype("float32")}
     assert all(photo.tobytes() in known for photo in drawn[0])
     assert len({photo.tobytes() for photo in drawn[0]}) == 13
-    assert sum(map(len, calibration_batches(train, 10_000, 0))) == len(train)
+    assert sum(map(len, batches(draw(train, 10_000, 0, None)))) == len(train)
 
 
 def mixed(source: Source, weights: tuple[float | None, float | None]) -> Source:
@@ -235,7 +235,7 @@ def test_photos_are_drawn_by_the_weights_of_their_sources(tiny: Source) -> None:
     assert set(drawn.sources[:3].tolist()) == {0, 1}
     np.testing.assert_array_equal(drawn.rows, draw(train, 12, 3, np.array([0.5, 0.5])).rows)
     assert drawn.rows.tolist() != draw(train, 12, 4, np.array([0.5, 0.5])).rows.tolist()
-    pixels = np.concatenate(calibration_batches(train, 12, 3, np.array([0.5, 0.5])))
+    pixels = np.concatenate(batches(drawn))
     np.testing.assert_array_equal(pixels, train.crops.take(drawn.rows))
 
 
