@@ -55,15 +55,21 @@ class Cropper:
         self.face = face or spec.face
         self.detectors = DetectorPool(spec.detector()) if spec.needs_face else None
 
-    def cut(self, photo: np.ndarray) -> list[Cut]:
+    def find(self, photo: np.ndarray) -> Faces | None:
+        """The faces of a photo, (height, width, 3) uint8 RGB; None where the crop needs none."""
+        return None if self.detectors is None else self.detectors.detect(photo)
+
+    def cut(self, photo: np.ndarray, faces: Faces | None = None) -> list[Cut]:
         """The crops of a photo, of its best face first; none where it shows no face and the spec has no fallback.
 
         Args:
             photo: (height, width, 3) uint8 RGB.
+            faces: as of `find`, of a cropper that differs in size alone; None: looked for here.
         """
-        if self.detectors is None:
+        if faces is None:
+            faces = self.find(photo)
+        if faces is None:
             return [Cut(self.spec.apply(photo), self.spec.matrix(photo.shape))]
-        faces = self.detectors.detect(photo)
         cuts = [self._face(photo, faces, index) for index in chosen(faces, photo.shape, self.face)]
         found = [cut for cut in cuts if cut is not None]
         fallback = self.spec.for_no_face()

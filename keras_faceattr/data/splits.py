@@ -99,7 +99,7 @@ def split_manifest(
     rng = np.random.default_rng(seed)
     strata = _strata(manifest, stratify)
     split = METHODS[method](manifest, groups, strata, rng, test, fold, folds)
-    if validation > 0 and method != "train" and not (split == "val").any():
+    if validation > 0 and method in HOLDING_OUT and not (split == "val").any():
         train = np.flatnonzero(split == "train")
         held_out = _draw(groups[train], strata[train], validation, rng)
         split[train[held_out]] = "val"
@@ -184,10 +184,10 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "kfold": _kfold,
     "train": _train,
 }
-
-
 ONE_SIDED = ("given", "train")
 """Methods by which one of several data sets may be for training or for tests alone."""
+HOLDING_OUT = ("given", "stratified", "kfold")
+"""Methods whose train photos give up a share as val."""
 
 
 def _strata(manifest: Manifest, task_name: str) -> np.ndarray:

@@ -73,7 +73,10 @@ def predict_photos(
 
     def cuts_of(path: Path) -> list[dict[CropSpec, Cut]]:
         photo = read_photo(path)
-        by_crop = [[cropper.ready(photo)] if ready else cropper.cut(photo) for cropper in croppers.values()]
+        if ready:
+            return [{spec: cropper.ready(photo) for spec, cropper in croppers.items()}]
+        faces = croppers[first_spec].find(photo)
+        by_crop = [cropper.cut(photo, faces) for cropper in croppers.values()]
         return [dict(zip(croppers, cuts, strict=True)) for cuts in zip(*by_crop, strict=True)]
 
     def outputs_of(part: list[dict[CropSpec, Cut]]) -> Outputs:

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.data.synthetic import draw_scene
+from keras_faceattr.detection.detector import DetectorPool
+from keras_faceattr.detection.faces import Faces
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.stream import list_inputs, predict_photos
 from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask
@@ -73,6 +76,30 @@ def test_of_several_nets_each_sees_its_own_crop_and_a_row_holds_their_mean(tmp_p
     # Not all of them say a distribution.
     assert {(row["mood"], "age_std" in row) for row in rows} == {("happy", False)}
     assert rows[0]["mood_probability"] == pytest.approx(0.7) and rows[0]["hats.red"] == pytest.approx(1.1 / 3)
+
+
+def test_faces_are_looked_for_once_a_photo_for_nets_of_several_sides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[int, ...]] = []
+    detect = DetectorPool.detect
+
+    def counted(pool: DetectorPool, photo: np.ndarray) -> Faces:
+        looked.append(photo.shape)
+        return detect(pool, photo)
+
+    monkeypatch.setattr(DetectorPool, "detect", counted)
+    assert cv2.imwrite(str(tmp_path / "face.png"), draw_scene(11, 3, 120, 120)[0][..., ::-1])
+    assert cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 127, np.uint8))
+    nets = [(brightness, CropSpec(side, "five_points")) for side in (32, 48)]
+    paths = [tmp_path / "face.png", tmp_path / "grey.png"]
+    ((rows, failures),) = predict_photos(nets, TASKS, paths)
+    assert len(looked) == 2
+    assert [row["face"] for row in rows] == [1] and "grey.png: no face found" in failures[0]
+    ((alone, _),) = predict_photos(nets[1:], TASKS, paths)
+    assert [rows[0][edge] for edge in ("left", "top", "right", "bottom")] == [
+        alone[0][edge] for edge in ("left", "top", "right", "bottom")
+    ]
 
 
 def test_a_folder_is_listed_with_all_below_it_and_without_other_files(tmp_path: Path) -> None:
