@@ -7,12 +7,11 @@ from pathlib import Path
 from keras_faceattr.cli.options import check_out, data_paths, print_json
 from keras_faceattr.cli.predictors import Predicting, open_predictor
 from keras_faceattr.cli.results import line_progress, print_jitter, print_results
-from keras_faceattr.data.manifest import SPLITS
+from keras_faceattr.data.manifest import SPLITS, Manifest
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
-from keras_faceattr.evaluation.measure import measure
+from keras_faceattr.evaluation.measure import Check, measure
 from keras_faceattr.evaluation.predictions import write_predictions
-from keras_faceattr.run import Run
 from keras_faceattr.training.start import check_unseen
 
 TTA = ("none", "flip")
@@ -32,12 +31,14 @@ def run_evaluate(
     opened = open_predictor(path, data_paths(data))
     if out:
         check_out(out, [], opened.experiment)
+
+    def check(photos: Manifest) -> None:
+        check_unseen(path, photos, split)
+
     if jitter:
-        _run_jitter(opened, split, tta, json)
+        _run_jitter(opened, split, tta, json, check)
         return
-    measured = measure(opened.predictor, opened.experiment, opened.tasks, split, tta)
-    if path.is_dir():
-        check_unseen(Run(path), measured.data.manifest, split)
+    measured = measure(opened.predictor, opened.experiment, opened.tasks, split, tta, check=check)
     if out:
         write_predictions(out, measured.data.manifest, opened.tasks, measured.outputs)
     if json:
@@ -48,8 +49,9 @@ def run_evaluate(
         print(f"\npredictions  {out}")
 
 
-def _run_jitter(opened: Predicting, split: str, tta: str | None, json: bool) -> None:
-    result = measure_jitter(opened.predictor, opened.experiment, opened.tasks, split, tta, line_progress("predicting"))
+def _run_jitter(opened: Predicting, split: str, tta: str | None, json: bool, check: Check) -> None:
+    progress = line_progress("predicting")
+    result = measure_jitter(opened.predictor, opened.experiment, opened.tasks, split, tta, progress, check=check)
     if json:
         print_json(result)
     else:

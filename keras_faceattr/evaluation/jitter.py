@@ -13,6 +13,7 @@ from keras_faceattr.data.crops import Crops, LabelledCrops, Progress, each
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.evaluate import evaluate
+from keras_faceattr.evaluation.measure import Check
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, with_augmentation
 from keras_faceattr.metrics.vectors import mean_cosine
 from keras_faceattr.tasks import VECTORS, Task
@@ -66,12 +67,14 @@ def measure_jitter(
     tta: str | None = None,
     progress: Progress | None = None,
     jitters: tuple[Jitter, ...] = JITTERS,
+    check: Check | None = None,
 ) -> dict[str, Any]:
     """Predicts every photo of a split on its own crop and on one crop for each disturbance.
 
     Args:
         tta: `none` or `flip`; None for the experiment's own setting.
         progress: called with photos done and photos in all.
+        check: called with all photos before any is predicted.
 
     Returns:
         `rows`: for the undisturbed crop and each disturbance its `title`, `kind` and `amount`, and by task its
@@ -83,6 +86,8 @@ def measure_jitter(
     """
     tta = tta or experiment.evaluation.tta
     data = prepare(experiment, (split,), trained=tasks)
+    if check:
+        check(data.manifest)
     outputs = _predict(with_augmentation(predictor, tta), data.parts[split], jitters, experiment.seed, progress)
     plain = outputs[0]
     rows = []

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crops import Progress
+from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.evaluation.evaluate import check_finite, evaluate
 from keras_faceattr.evaluation.predictions import Outputs, Predictor, predict_split, with_augmentation
 from keras_faceattr.tasks import Task
+
+Check = Callable[[Manifest], None]
+"""Raises where a model may not be measured on these photos."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,14 @@ def measure(
     split: str = "test",
     tta: str | None = None,
     progress: Progress | None = None,
+    check: Check | None = None,
 ) -> Measured:
     """Predicts a split of the experiment's data and compares with its labels.
 
     Args:
         split: train, val or test.
         tta: `none` or `flip`; None for the experiment's own setting.
+        check: called with all photos before any is predicted.
 
     Raises:
         DataError: the split has no rows.
@@ -48,6 +55,8 @@ def measure(
     """
     tta = tta or experiment.evaluation.tta
     data = prepare(experiment, (split,), progress, trained=tasks)
+    if check:
+        check(data.manifest)
     outputs = predict_split(with_augmentation(predictor, tta), data.parts[split])
     check_finite(tasks, outputs, data.parts[split].labels)
     results = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError
-from keras_faceattr.run import Run, run_of
+from keras_faceattr.run import Run
 from keras_faceattr.storage import write_text
 
 DIGITS = 16
@@ -22,11 +23,11 @@ def starts_of(init_from: str | dict[str, str] | None) -> list[Path]:
 
 
 def trained_on(start: Path) -> set[str] | None:
-    """Hashes of the photos that a run, or a model in a run's folder, has learned from; None where nobody knows."""
-    try:
-        return set(run_of(start).trained_on_path.read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError):
-        return None
+    """Hashes of the photos that a run, or a file anywhere in its folder, has learned from; None where nobody knows."""
+    for folder in (start, *start.absolute().parents):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return set(Run(folder).trained_on_path.read_text(encoding="utf-8").split())
+    return None
 
 
 def check_starts(starts: Iterable[Path], manifest: Manifest) -> list[str]:
@@ -57,18 +58,19 @@ def check_starts(starts: Iterable[Path], manifest: Manifest) -> list[str]:
     return told
 
 
-def check_unseen(run: Run, manifest: Manifest, split: str) -> None:
+def check_unseen(path: Path, manifest: Manifest, split: str) -> None:
     """Refuses to measure a run on photos that it has learned from, such as after its data has changed.
 
     Args:
+        path: a run, or a file in its folder; of a file that lies elsewhere nobody knows what it has learned from.
         split: to be measured; `train` may be, whoever wants that.
 
     Raises:
         DataError: photos of the split were in training.
     """
-    known = _known(trained_on(run.folder) or set(), manifest, split) if split != "train" else ""
+    known = _known(trained_on(path) or set(), manifest, split) if split != "train" else ""
     if known:
-        raise DataError(f"{run.folder} {known}: its data has changed since; measure on photos that it does not know")
+        raise DataError(f"{path} {known}: its data has changed since; measure on photos that it does not know")
 
 
 def _known(seen: set[str], manifest: Manifest, split: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_faceattr.data.prepare import read_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.deploy.artifact import Artifact
 
@@ -79,6 +80,24 @@ def test_every_split_can_be_measured_and_written(cli: Cli, exported: dict[str, A
     assert done.code == 0 and "6 photos of the split val" in done.out
     table = pd.read_csv(out)
     assert len(table) == 6 and {"age", "age_predicted", "gender_probability"} <= set(table.columns)
+
+
+@pytest.mark.parametrize("how", [[], ["--jitter"]])
+def test_photos_that_a_file_is_known_to_have_learned_from_are_no_test_photos(
+    cli: Cli, small_run: Path, exported: dict[str, Artifact], tmp_path: Path, how: list[str]
+) -> None:
+    run, file = tmp_path / "run", tmp_path / "run" / "export" / "float32" / exported["float32"].path.name
+    shutil.copytree(exported["float32"].path.parent, file.parent)
+    manifest, _ = read_manifest(exported["float32"].sidecar.experiment_object())
+    photos = manifest.rows[manifest.rows["split"] == "test"]
+    (run / "trained_on.txt").write_text(f"{photos['sha1'].iloc[1][:16]}\n")
+    refused = cli("evaluate", file, *how)
+    assert refused.code == 2
+    assert f"was trained on 1 of {len(photos)} test photos (the first: synthetic/{photos['image'].iloc[1]})" in (
+        refused.error
+    )
+    (run / "trained_on.txt").write_text((small_run / "trained_on.txt").read_text())
+    assert cli("evaluate", file, *how).code == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--tta", "flip"]])

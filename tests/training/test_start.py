@@ -61,6 +61,7 @@ def test_a_start_with_the_same_split_says_nothing(tmp_path: Path) -> None:
     start = recorded(tmp_path / "start", STRATIFIED)
     manifest, _ = read_manifest(experiment("x", ["gender"], STRATIFIED))
     assert check_starts([start, start / "model.keras"], manifest) == []
+    assert trained_on(start) == trained_on(start / "export" / "int8_qat" / "net.tflite")
     assert len(trained_on(start) or ()) == (manifest.rows["split"] == "train").sum()
 
 
