@@ -49,12 +49,13 @@ def run_benchmark_tasks(config: str, data: list[str], overrides: list[str], step
 def print_tasks(result: dict[str, Any]) -> None:
     """Prints a row a variant of the net, and the noise that tells which shares mean something."""
     console = Console()
-    table = Table("training step", "ms (median)", "share of a step that it costs", box=None)
+    table = Table("training step", "ms (median)", "share of a step that it costs", "of the multiply-adds", box=None)
     for name, step_ms in result["step_ms"].items():
-        share = result["shares"].get(name)
-        table.add_row(
-            name if share is None else f"without {name}", f"{step_ms:.1f}", "" if share is None else f"{share:.1%}"
-        )
+        if name in result["shares"]:
+            shares = f"{result['shares'][name]:.1%}", f"{result['mac_shares'][name]:.2%}"
+            table.add_row(f"without {name}", f"{step_ms:.1f}", *shares)
+        else:
+            table.add_row(name, f"{step_ms:.1f}")
     console.print(table)
     console.print(f"noise: {result['noise']:.1%}, between two nets that are built alike", highlight=False)
     if "images_per_s" in result:

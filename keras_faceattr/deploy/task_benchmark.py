@@ -20,6 +20,7 @@ from keras_faceattr.deploy.pipeline_benchmark import Steps, endless_batches, mea
 from keras_faceattr.errors import ModelError
 from keras_faceattr.methods import DEFAULTS
 from keras_faceattr.methods.terms import TERMS
+from keras_faceattr.models.profile import profile_model
 from keras_faceattr.training.fit import network_of
 from keras_faceattr.training.loop import compile_model, make_losses, track
 from keras_faceattr.training.optimizer import make_optimizer
@@ -36,18 +37,21 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
     Returns:
         `step_ms` by variant (median); `shares`: of a step's time, what a task with its head and loss costs, what the
         memory of a loss costs; `noise`: the share between two nets that are built alike, below which no other says
-        anything; where there are several data sets, `images_per_s` of training on mixed batches and on
-        each of them alone, and the ratio of the mixed one to the mean of the others.
+        anything; `mac_shares`: of the net's multiply-adds, which have no noise and leave the loss out; where there are
+        several data sets, `images_per_s` of training on mixed batches and on each of them alone, and the ratio of the
+        mixed one to the mean of the others.
     """
     data = prepare(experiment, ("train",))
     _, images, labels = next(endless_batches(experiment, data.parts["train"], 0))
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
     # The same net built twice takes other places in memory, which is worth a per cent or two on a CPU.
-    parts = {name: _bare_steps(experiment, data, images, labels) for name in (WHOLE, AGAIN)}
+    models = {name: _compiled(experiment, data) for name in (WHOLE, AGAIN)}
     for name, variant in {**_without_tasks(experiment), **_without_memories(experiment, data)}.items():
         # A net may need a task, such as the one that it votes on.
         with suppress(ModelError):
-            parts[name] = _bare_steps(variant, data, images, labels)
+            models[name] = _compiled(variant, data)
+    macs = {name: profile_model(model).macs for name, model in models.items()}
+    parts = {name: _bare_steps(model, images, labels) for name, model in models.items()}
     seconds = measure_parts(parts, steps)
     # By round, because a busy machine slows all variants of a round alike, and to the mean of both twins.
     whole, again = np.array(seconds[WHOLE]), np.array(seconds[AGAIN])
@@ -57,6 +61,7 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
         "step_ms": {name: 1000 * float(np.median(times)) for name, times in seconds.items()},
         "noise": float(abs(np.median(1 - again / whole))),
         "shares": {name: float(np.median(1 - times / both)) for name, times in variants.items()},
+        "mac_shares": {name: 1 - macs[name] / macs[WHOLE] for name in variants},
         "batch_size": experiment.training.batch_size,
         "crop_size": experiment.data.crop.size,
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {keras.backend.backend()}",
@@ -83,12 +88,9 @@ def _without_memories(experiment: Experiment, data: PreparedData) -> dict[str, E
     return found
 
 
-def _bare_steps(
-    experiment: Experiment, data: PreparedData, images: np.ndarray, labels: dict[str, np.ndarray]
-) -> Callable[[int], Steps]:
+def _bare_steps(model: keras.Model, images: np.ndarray, labels: dict[str, np.ndarray]) -> Callable[[int], Steps]:
     """Training steps on one batch in memory."""
-    model = _compiled(experiment, data)
-    own = {name: labels[name] for name in experiment.tasks}
+    own = {name: labels[name] for name in model.output}
 
     def run(_: int) -> Steps:
         while True:

@@ -24,6 +24,8 @@ def test_each_task_memory_and_data_set_has_its_share(
     assert code == 0, shown
     result = json.loads(out)
     assert list(result["shares"]) == ["task attributes", "task gender", "memory of attributes"]
+    assert list(result["mac_shares"]) == list(result["shares"]) and result["mac_shares"]["memory of attributes"] == 0
+    assert 0 < result["mac_shares"]["task gender"] < result["mac_shares"]["task attributes"] < 0.01
     assert list(result["step_ms"]) == ["all tasks", "all tasks again", *result["shares"]]
     assert min(result["step_ms"].values()) > 0 and max(result["shares"].values()) < 1 and result["noise"] >= 0
     assert list(result["images_per_s"]) == ["mixed", "one", "two"] and result["mixed_to_single"] > 0
