@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from keras_faceattr.cli.options import check_out, data_paths, print_json
 from keras_faceattr.cli.predictors import Predicting, open_predictor
 from keras_faceattr.cli.results import line_progress, print_jitter, print_results
-from keras_faceattr.data.manifest import SPLITS, Manifest
+from keras_faceattr.data.manifest import SPLITS
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
 from keras_faceattr.evaluation.measure import Check, measure
@@ -31,10 +32,7 @@ def run_evaluate(
     opened = open_predictor(path, data_paths(data))
     if out:
         check_out(out, [], opened.experiment)
-
-    def check(photos: Manifest) -> None:
-        check_unseen(path, photos, split)
-
+    check = partial(check_unseen, path, split=split)
     if jitter:
         _run_jitter(opened, split, tta, json, check)
         return
