@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the wheel, unpacks it into an empty environment, imports every module and resolves every recipe there.
+# Builds the wheel, unpacks it into an empty environment, imports every module and resolves every config there.
 set -eu
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +19,7 @@ import sys
 import keras_faceattr
 from keras_faceattr.config import Experiment
 from keras_faceattr.features.experiment import FeatureExperiment
-from keras_faceattr.recipes import CONFIG_FOLDER, experiment_kind, load_section, recipe_names
+from keras_faceattr.config_files import CONFIG_FOLDER, experiment_kind, load_section, config_names
 from keras_faceattr.tabular.experiment import TableExperiment
 
 assert keras_faceattr.__file__.startswith(sys.argv[1]), keras_faceattr.__file__
@@ -28,15 +28,15 @@ for name in modules:
     # The child process of the optional extra needs it.
     if name not in ("keras_faceattr.__main__", "keras_faceattr.quantization.tfmot_child"):
         importlib.import_module(name)
-names = recipe_names()
+names = config_names()
 assert "quickstart" in names, names
 kinds = {"photos": Experiment, "features": FeatureExperiment, "table": TableExperiment}
 for name in names:
     load_section(kinds[experiment_kind(name)], CONFIG_FOLDER, name, "config")
-from keras_faceattr.deploy.budget import BUDGET_FOLDER, load_budget
-from keras_faceattr.deploy.devices import device_classes
-from keras_faceattr.deploy.recipe import export_recipe_names, load_recipe
-from keras_faceattr.deploy.sidecar import SCHEMA_PATH
+from keras_faceattr.budget.limits import BUDGET_FOLDER, load_budget
+from keras_faceattr.budget.devices import device_classes
+from keras_faceattr.convert.recipe import export_recipe_names, load_recipe
+from keras_faceattr.artifact.sidecar import SCHEMA_PATH
 
 assert load_recipe("int8_qat") and len(export_recipe_names()) == 6
 assert [load_budget(path.stem) for path in BUDGET_FOLDER.glob("*.yaml")] and device_classes()
@@ -44,5 +44,5 @@ assert SCHEMA_PATH.is_file(), SCHEMA_PATH
 from keras_faceattr.demo.vendor import is_whole, web_folder
 
 assert (web_folder() / "index.html").is_file() and is_whole(web_folder() / "vendor" / "litert"), web_folder()
-print(f"wheel: {len(modules)} modules imported, {len(names)} recipes resolved")
+print(f"wheel: {len(modules)} modules imported, {len(names)} configs resolved")
 PYTHON

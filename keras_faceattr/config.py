@@ -68,7 +68,7 @@ class SourceConfig(Section):
 
 
 class DetectorConfig(Section):
-    """What the face detector looks for; see `detection.spec.DetectorSpec`."""
+    """What the face detector looks for; see `faces.detector_spec.DetectorSpec`."""
 
     min_face: Annotated[int, Field(ge=12)] = 20
     thresholds: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.6, 0.7, 0.7]
@@ -76,7 +76,7 @@ class DetectorConfig(Section):
 
 
 class CropConfig(DetectorConfig):
-    """The model's input; see `data.crop.CropSpec`."""
+    """The model's input; see `faces.crop_spec.CropSpec`."""
 
     size: Annotated[int, Field(ge=16, le=1024)] = 224
     method: str = "centre_square"
@@ -175,7 +175,7 @@ class MethodSettings(Section):
 
 
 class TeacherConfig(Section):
-    """Another net, whose vectors are learned; see `features.embedders`.
+    """Another net, whose vectors are learned; see `faces.embedder`.
 
     Attributes:
         path: of a `.tflite` file that takes a photo and gives a vector.
@@ -298,7 +298,7 @@ class PhotoExperiment(Section):
     @field_validator("tasks", mode="before")
     @classmethod
     def _without_null(cls, tasks: Any) -> Any:
-        """`tasks.NAME=null` leaves a recipe's task out."""
+        """`tasks.NAME=null` leaves a config's task out."""
         return {name: task for name, task in tasks.items() if task is not None} if isinstance(tasks, dict) else tasks
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from keras_faceattr.config import Experiment, Section
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.errors import ConfigError, RunError
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.storage import write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -14,6 +15,24 @@ from keras_faceattr.errors import ConfigError, nearest
 
 MOST_BINS = 10_000
 """More than this is a mistaken step, and would fill the memory."""
+
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+RESERVED = {"image", "normalise", "features", "dropout", "source", "row", "split", "fold", "identity"}
+"""Names of a net's own layers and of a manifest's own columns, which no task may have."""
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that a layer or a column of a task cannot have.
+
+    Raises:
+        ConfigError: other characters than letters, digits and _, or a reserved name.
+    """
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise ConfigError(
+            f"task {name!r}: a task's name is made of letters, digits and _, and is none of "
+            f"{', '.join(sorted(RESERVED))}"
+        )
 
 
 @dataclass(frozen=True)
@@ -286,29 +305,3 @@ def attractiveness_task(maximum: float = 5.0) -> ScalarTask:
 def age_task(default_std: float = 2.0) -> ScalarTask:
     """Age from 0 to 100 in years (DLDL-v2, section 4.1)."""
     return ScalarTask("age", 0.0, 100.0, 1.0, "years", default_std=default_std, tolerances=(5.0, 10.0))
-
-
-# OBRL, table "Attribute groups", with CelebA's spelling of the names.
-ATTRIBUTE_GROUPS: dict[str, tuple[str, ...]] = {
-    "hair": (
-        "Bald", "Bangs", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Receding_Hairline",
-        "Straight_Hair", "Wavy_Hair", "Wearing_Hat",
-    ),
-    "eye": ("Arched_Eyebrows", "Bags_Under_Eyes", "Bushy_Eyebrows", "Eyeglasses", "Narrow_Eyes"),
-    "ear": ("Wearing_Earrings",),
-    "nose": ("Big_Nose", "Pointy_Nose"),
-    "mouth": ("Big_Lips", "Mouth_Slightly_Open", "Smiling", "Wearing_Lipstick"),
-    "beard": ("5_o_Clock_Shadow", "Double_Chin", "Goatee", "Mustache", "No_Beard", "Sideburns"),
-    "cheek": ("High_Cheekbones", "Rosy_Cheeks"),
-    "neck": ("Wearing_Necklace", "Wearing_Necktie"),
-    "global": ("Attractive", "Blurry", "Chubby", "Heavy_Makeup", "Male", "Oval_Face", "Pale_Skin", "Young"),
-}  # fmt: skip
-
-ATTRIBUTES: tuple[str, ...] = tuple(sorted(name for names in ATTRIBUTE_GROUPS.values() for name in names))
-
-EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
-
-
-def attributes_task() -> MultilabelTask:
-    """The 40 attributes of CelebA in the nine groups of OBRL."""
-    return MultilabelTask("attributes", ATTRIBUTES, ATTRIBUTE_GROUPS)

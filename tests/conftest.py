@@ -18,8 +18,8 @@ from small import SMALL, UNTUNED, CommandLine, Quiet
 from stand_in_phone import phone as phone
 
 if TYPE_CHECKING:
-    from keras_faceattr.deploy.artifact import Artifact
-    from keras_faceattr.deploy.source import Source
+    from keras_faceattr.artifact.loading import Artifact
+    from keras_faceattr.convert.source import Source
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,7 +100,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def source(small_run: Path) -> Source:
     """The small run as an export reads it."""
-    from keras_faceattr.deploy.source import read_source
+    from keras_faceattr.convert.source import read_source
     from keras_faceattr.run import Run
 
     return read_source(Run(small_run), [], {}, Quiet())
@@ -109,8 +109,8 @@ def source(small_run: Path) -> Source:
 @pytest.fixture(scope="session")
 def exported(source: Source, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """Artifacts of the small run by recipe, fine-tuned for one epoch or not at all; nobody may change them."""
-    from keras_faceattr.deploy.export import export_recipe
-    from keras_faceattr.deploy.recipe import load_recipe
+    from keras_faceattr.convert.export import export_recipe
+    from keras_faceattr.convert.recipe import load_recipe
 
     folder = tmp_path_factory.mktemp("export")
     tuning = ["integer.fine_tuning.epochs=1", "integer.fine_tuning.frozen_epochs=0"]

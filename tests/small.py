@@ -19,11 +19,11 @@ UNTUNED = ["integer.fine_tuning=null", "integer.calibration.observer=minmax"]
 """Changes of an export recipe: integers without fine-tuning."""
 
 
-def photo_recipes() -> list[str]:
+def photo_configs() -> list[str]:
     """Shipped configs that train a net on photos."""
-    from keras_faceattr.recipes import experiment_kind, recipe_names
+    from keras_faceattr.config_files import config_names, experiment_kind
 
-    return [name for name in recipe_names() if experiment_kind(name) == "photos"]
+    return [name for name in config_names() if experiment_kind(name) == "photos"]
 
 
 def frameworks_after(code: str) -> str:
@@ -59,8 +59,8 @@ class Quiet:
 
 def untrained_run(folder: Path, config: dict[str, Any], splits: tuple[str, ...] = ("train", "test")) -> Path:
     """The folder of a run whose net has its initial weights: all that an export reads, without the training."""
+    from keras_faceattr.config_files import parse_experiment
     from keras_faceattr.data.prepare import prepare
-    from keras_faceattr.recipes import parse_experiment
     from keras_faceattr.run import Run
     from keras_faceattr.storage import write_json
     from keras_faceattr.training.fit import network_of, save_model

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_faceattr.deploy.android import AndroidDevice, AndroidOptions, measure
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.android.device import AndroidDevice, AndroidOptions, measure
 
 # Runs what a phone's shell would run, with `/data/local/tmp` in the phone's folder. A pushed binary becomes the
 # phone's `played` script, since its real one is no program for this machine.

@@ -15,16 +15,16 @@ import pytest
 import yaml
 
 from keras_faceattr import config
+from keras_faceattr.budget import limits as budget
+from keras_faceattr.budget.tolerance import Tolerance
 from keras_faceattr.config import Section
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data import splits
 from keras_faceattr.data.datasets import READERS
-from keras_faceattr.deploy import budget
-from keras_faceattr.deploy.recipe import Tolerance
 from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
-from keras_faceattr.features.regressors import REGRESSORS
+from keras_faceattr.features.regressors import FEATURE_REGRESSORS
 from keras_faceattr.methods import DEFAULTS, METHODS
 from keras_faceattr.models import MODELS
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.tabular import experiment as table
 from keras_faceattr.tasks import TASK_KINDS
 
@@ -39,7 +39,7 @@ SECTIONS: list[tuple[str, str, type[Section]]] = [
     ("`data`", "", config.DataConfig),
     ("`data.sources.N`", "", config.SourceConfig),
     ("`data.split`", "", config.SplitConfig),
-    ("`data.crop`", "", config.CropConfig),
+    ("`faces.crop_spec`", "", config.CropConfig),
     ("`data.augmentation`", "", config.AugmentationConfig),
     ("`tasks.NAME`", "", config.TaskConfig),
     ("`tasks.NAME.teacher`", "", config.TeacherConfig),
@@ -172,7 +172,7 @@ def test_every_option_of_a_net_has_a_row_with_its_default_and_its_nets() -> None
 
 
 def test_every_regressor_is_named() -> None:
-    assert set(re.findall("`(.+?)`", rows("`kind: features`")["regressors"][1])) == set(REGRESSORS)
+    assert set(re.findall("`(.+?)`", rows("`kind: features`")["regressors"][1])) == set(FEATURE_REGRESSORS)
 
 
 def test_options_of_made_up_records_are_named_with_their_defaults() -> None:

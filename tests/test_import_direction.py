@@ -13,13 +13,17 @@ PACKAGE = Path(keras_faceattr.__file__).parent
 LAYERS: list[set[str]] = [
     {"errors", "storage", "backend"},
     {"tasks", "config"},
-    {"recipes", "run", "losses", "metrics", "configs", "export"},
-    {"methods", "data", "detection", "features.embedders"},
+    {"config_files", "run", "configs", "export"},
+    {"faces", "losses", "metrics"},
+    {"data"},
     # A quantized model is loaded as any other.
-    {"models", "quantization.layers"},
-    {"evaluation", "explain", "align"},
-    {"training", "quantization", "features", "tabular"},
-    {"deploy"},
+    {"methods", "models", "quantization.layers"},
+    {"evaluation", "align"},
+    {"training"},
+    {"calibration", "explain", "features", "tabular", "quantization"},
+    {"artifact"},
+    {"budget"},
+    {"convert", "measure"},
     {"demo", "mobile_demo"},
     # A process of its own, which nothing imports.
     {"service", "quantization.tfmot_child"},
@@ -88,6 +92,12 @@ def test_no_module_imports_legacy_keras_or_its_model_optimization() -> None:
 
 def test_help_and_reading_data_import_neither_tensorflow_nor_keras() -> None:
     assert frameworks_after("import keras_faceattr.cli.app, keras_faceattr.cli.inspect") == "[]"
+
+
+@pytest.mark.parametrize("room", ["artifact", "measure", "faces"])
+def test_a_room_that_runs_files_loads_without_tensorflow_and_keras(room: str) -> None:
+    modules = [f"keras_faceattr.{module_name(path)}" for path in module_files() if path.is_relative_to(PACKAGE / room)]
+    assert frameworks_after(f"import {', '.join(modules)}") == "[]"
 
 
 def test_no_module_is_a_drawer_for_leftovers() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import photo_recipes
+from small import photo_configs
 
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.errors import RunError
-from keras_faceattr.recipes import load_experiment
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
 
@@ -21,7 +21,7 @@ TASKS: dict[str, Task] = {
 }
 
 
-@pytest.mark.parametrize("recipe", photo_recipes())
+@pytest.mark.parametrize("recipe", photo_configs())
 def test_configuration_and_tasks_come_back_from_the_run_folder(tmp_path: Path, recipe: str) -> None:
     experiment = load_experiment(recipe, ["training.optimizer.learning_rate=3e-5", "name=Größe"])
     run = new_run(tmp_path, "run")

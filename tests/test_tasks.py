@@ -8,11 +8,9 @@ import json
 import numpy as np
 import pytest
 
+from keras_faceattr.data.vocabulary import ATTRIBUTE_GROUPS, ATTRIBUTES, EXPRESSIONS, attributes_task
 from keras_faceattr.errors import ConfigError, FaceAttrError
 from keras_faceattr.tasks import (
-    ATTRIBUTE_GROUPS,
-    ATTRIBUTES,
-    EXPRESSIONS,
     BinaryTask,
     CategoricalTask,
     MultilabelTask,
@@ -20,7 +18,6 @@ from keras_faceattr.tasks import (
     Task,
     age_task,
     attractiveness_task,
-    attributes_task,
     task_from_dict,
     task_to_dict,
 )

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from keras_faceattr.data.synthetic import synthetic_photo
-from keras_faceattr.features.embedders import tflite_embedder
+from keras_faceattr.faces.embedder import tflite_embedder
 
 SCRIPTS = Path(__file__).parents[1] / "docs" / "teachers"
 WEIGHTS = {

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.features.regressors import fit_regressor
-from keras_faceattr.recipes import load_experiment
 
 LEARNED = ("train", "val")
 

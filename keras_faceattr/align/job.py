@@ -23,11 +23,11 @@ import yaml
 from keras_faceattr.align.engines import Engine
 from keras_faceattr.align.work import AlignedPhoto, Work
 from keras_faceattr.config import CropConfig
-from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
-from keras_faceattr.data.crops import check_bad_share
+from keras_faceattr.data.aligned_folder import CROP_FILE, MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
+from keras_faceattr.data.crop_cache import check_bad_share
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
-from keras_faceattr.detection.nets import net_files
 from keras_faceattr.errors import DataError, RunError
+from keras_faceattr.faces.nets import net_files
 from keras_faceattr.storage import locked, replacing, write_json, write_text
 
 CONFIG_FILE = "fit.yaml"

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from keras_faceattr.align.job import Alignment
-from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import PhotoError
+from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.storage import replacing
 
 TILE = 160

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.cropper import NO_FACE, Cropper
-from keras_faceattr.data.photos import decode_photo
 from keras_faceattr.errors import PhotoError, RunError
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.cutting import NO_FACE, Cropper
+from keras_faceattr.faces.photos import decode_photo
 
 ENCODINGS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 3], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 """OpenCV's settings by suffix; PNG keeps every pixel, JPEG takes a fifth of the room."""
@@ -42,7 +42,7 @@ class AlignedFace:
         content: of its file.
         box: left, top, right, bottom in the photo's pixels; None where the photo was cut without a face.
         score: probability of a face.
-        points: x, y of the five points in the photo's pixels, in the order of `detection.faces.POINTS`.
+        points: x, y of the five points in the photo's pixels, in the order of `faces.found.POINTS`.
     """
 
     content: bytes

@@ -20,10 +20,10 @@ from keras_faceattr.cli.bar import new_bar
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import Named, read_named
 from keras_faceattr.config import CropConfig
-from keras_faceattr.data.aligned import MANIFEST_FILE
-from keras_faceattr.data.crop import CHOICES, FACE_METHODS, CropSpec
+from keras_faceattr.config_files import apply_overrides, parse_section
+from keras_faceattr.data.aligned_folder import MANIFEST_FILE
 from keras_faceattr.errors import ConfigError, nearest
-from keras_faceattr.recipes import apply_overrides, parse_section
+from keras_faceattr.faces.crop_spec import CHOICES, FACE_METHODS, CropSpec
 
 LINE_EVERY_S = 30.0
 """Without a terminal, the work says how far it is this often."""

@@ -57,7 +57,7 @@ def root(
 
 @app.command()
 def fit(
-    config: Annotated[str | None, typer.Argument(help="Name of a recipe or path of a YAML file.")] = None,
+    config: Annotated[str | None, typer.Argument(help="Name of a shipped config or path of a YAML file.")] = None,
     data: DataPaths = [],  # noqa: B006  Typer copies defaults
     set_: Set = [],  # noqa: B006
     runs: Runs = Path("runs"),
@@ -272,7 +272,7 @@ def data_inspect(
 
 @data_app.command("list")
 def data_list(json: Json = False) -> None:
-    """List the readers and the recipes."""
+    """List the readers and the configs."""
     from keras_faceattr.cli.inspect import run_list
 
     run_list(json)
@@ -346,7 +346,7 @@ def benchmark_detector(
 
 @benchmark_app.command("tasks")
 def benchmark_tasks(
-    config: Annotated[str, typer.Argument(help="Name of a recipe or path of a YAML file.")],
+    config: Annotated[str, typer.Argument(help="Name of a shipped config or path of a YAML file.")],
     data: DataPaths = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
     steps: Annotated[int, typer.Option(min=5, help="Timed batches per measurement, in five rounds.")] = 150,
@@ -361,7 +361,7 @@ def benchmark_tasks(
 
 @benchmark_app.command("pipeline")
 def benchmark_pipeline(
-    config: Annotated[str | None, typer.Argument(help="Name of a recipe or path of a YAML file.")] = None,
+    config: Annotated[str | None, typer.Argument(help="Name of a shipped config or path of a YAML file.")] = None,
     data: DataPaths = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
     steps: Annotated[int, typer.Option(min=5, help="Timed batches per measurement, in five rounds.")] = 150,

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.options import print_json, read_experiment
-from keras_faceattr.deploy.pipeline_benchmark import LIMITS, benchmark_pipeline
-from keras_faceattr.deploy.task_benchmark import benchmark_tasks
+from keras_faceattr.training.pipeline_benchmark import LIMITS, benchmark_pipeline
+from keras_faceattr.training.task_benchmark import benchmark_tasks
 
 
 def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[str], steps: int, json: bool) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.budget.devices import class_of
+from keras_faceattr.budget.limits import Bounds, Budget
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, split, whole_number
-from keras_faceattr.deploy.android import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
-from keras_faceattr.deploy.benchmark import file_names
-from keras_faceattr.deploy.budget import Bounds, Budget
-from keras_faceattr.deploy.devices import class_of
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.android.device import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
+from keras_faceattr.measure.benchmark import file_names
 from keras_faceattr.storage import write_json
 
 ANY = "android"
@@ -29,7 +29,7 @@ def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[
         )
     adb = find_adb()
     device = connect(adb, options.serial)
-    found = class_of(device)
+    found = class_of(device.model, device.soc)
     if options.device != ANY and found != options.device:
         own = f"of the class {found!r}" if found else "of no known class"
         raise BenchmarkError(

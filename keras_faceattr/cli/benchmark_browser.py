@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.artifact.measured_file import model_file
+from keras_faceattr.budget.limits import Budget
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, print_verdicts
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.results import print_table
-from keras_faceattr.deploy.browser_results import read_bytes, read_result, save_result
-from keras_faceattr.deploy.browser_rows import BrowserRow, browser_gates, browser_rows
-from keras_faceattr.deploy.budget import Budget
-from keras_faceattr.deploy.measured_file import model_file
-from keras_faceattr.deploy.tflite_file import read_tflite
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.browser.results import read_bytes, read_result, save_result
+from keras_faceattr.measure.browser.rows import BrowserRow, browser_gates, browser_rows
 from keras_faceattr.storage import sha256
 
 BROWSER = "browser"

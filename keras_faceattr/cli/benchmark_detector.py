@@ -12,11 +12,11 @@ from rich.table import Table
 
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import read_named
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.photos import read_photo
 from keras_faceattr.data.synthetic import draw_scene
-from keras_faceattr.deploy.detector_benchmark import benchmark_detector
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.detector_benchmark import benchmark_detector
+from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.storage import write_json
 
 SEED = 0

@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from keras_faceattr.artifact.loading import load_artifact
+from keras_faceattr.budget.devices import device_class
+from keras_faceattr.budget.limits import Bounds, Budget, load_budget
 from keras_faceattr.cli.benchmark_android import ANY, benchmark_android
 from keras_faceattr.cli.benchmark_browser import (
     BROWSER,
@@ -20,13 +23,10 @@ from keras_faceattr.cli.benchmark_browser import (
 )
 from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, split, whole_number
 from keras_faceattr.cli.results import print_table
-from keras_faceattr.deploy.artifact import load_artifact
-from keras_faceattr.deploy.benchmark import Row, benchmark_models, file_names, write_result
-from keras_faceattr.deploy.budget import Bounds, Budget, load_budget
-from keras_faceattr.deploy.devices import device_class
-from keras_faceattr.deploy.end_to_end import measure_end_to_end
-from keras_faceattr.deploy.op_profile import op_profile
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, write_result
+from keras_faceattr.measure.end_to_end import measure_end_to_end
+from keras_faceattr.measure.operators import op_profile
 
 NOTHING = "none"
 """In place of reference nets: measure the files alone."""

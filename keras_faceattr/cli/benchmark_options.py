@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keras_faceattr.deploy.artifact import load_artifact
-from keras_faceattr.deploy.benchmark import file_names
-from keras_faceattr.deploy.budget import Bounds, Budget, verdict_row
-from keras_faceattr.deploy.gates import verdicts
-from keras_faceattr.deploy.measured_file import MeasuredFile, model_file
+from keras_faceattr.artifact.loading import load_artifact
+from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
+from keras_faceattr.budget.gates import verdicts
+from keras_faceattr.budget.limits import Bounds, Budget, verdict_row
 from keras_faceattr.errors import ArtifactError, ConfigError
+from keras_faceattr.measure.benchmark import file_names
 
 RESULTS = Path("export/results")
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from rich.table import Table
 
+from keras_faceattr.artifact.loading import is_artifact, load_artifact
+from keras_faceattr.artifact.sidecar import Sidecar
 from keras_faceattr.cli.options import check_is_no_table
 from keras_faceattr.cli.results import tell, wide_console
-from keras_faceattr.deploy.artifact import is_artifact, load_artifact
-from keras_faceattr.deploy.sidecar import Sidecar
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
 from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_entries, unique_names
-from keras_faceattr.evaluation.numbers import metric_title, number_text, signed_text
-from keras_faceattr.evaluation.tables import Row
+from keras_faceattr.evaluation.formatting import metric_title, number_text, signed_text
+from keras_faceattr.evaluation.table_writer import Row
 from keras_faceattr.run import TABLE, Run
 
 INTERVALS_SHOWN = 3

@@ -9,8 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from keras_faceattr.cli.results import tell, wide_console
-from keras_faceattr.evaluation.numbers import difference_text, number_text
-from keras_faceattr.evaluation.tables import Row
+from keras_faceattr.evaluation.formatting import difference_text, number_text
+from keras_faceattr.evaluation.table_writer import Row
 from keras_faceattr.run import Run
 from keras_faceattr.tabular.compare import compare_tables
 from keras_faceattr.tabular.results import METRICS

@@ -105,7 +105,7 @@ def _announce(options: DemoOptions, site: Site, port: int, network: str | None, 
 
 def _receiver(options: DemoOptions) -> Any:
     """Keeps a result and says so."""
-    from keras_faceattr.deploy.browser_results import save_result
+    from keras_faceattr.measure.browser.results import save_result
 
     def receive(body: bytes) -> str:
         path = save_result(body, options.results)

@@ -11,8 +11,8 @@ from keras_faceattr.cli.results import line_progress, print_jitter, print_result
 from keras_faceattr.data.manifest import SPLITS
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
-from keras_faceattr.evaluation.measure import Check, measure
 from keras_faceattr.evaluation.predictions import write_predictions
+from keras_faceattr.evaluation.protocol import Check, measure
 from keras_faceattr.training.start import check_unseen
 
 TTA = ("none", "flip")

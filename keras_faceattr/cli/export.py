@@ -10,19 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.budget.gates import unjudged
+from keras_faceattr.budget.limits import Budget, load_budget, verdict_row
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.progress import FitProgress
-from keras_faceattr.deploy.artifact import Artifact
-from keras_faceattr.deploy.budget import Budget, load_budget, verdict_row
-from keras_faceattr.deploy.engines import engine
-from keras_faceattr.deploy.export import export_recipe
-from keras_faceattr.deploy.gates import unjudged
-from keras_faceattr.deploy.latency import Latency, measure_latencies
-from keras_faceattr.deploy.page import write_page
-from keras_faceattr.deploy.recipe import ExportRecipe, export_recipe_names, load_recipe
-from keras_faceattr.deploy.source import read_source
+from keras_faceattr.convert.engines import engine
+from keras_faceattr.convert.export import export_recipe
+from keras_faceattr.convert.page import write_page
+from keras_faceattr.convert.recipe import ExportRecipe, export_recipe_names, load_recipe
+from keras_faceattr.convert.source import read_source
 from keras_faceattr.errors import ConfigError, ModelError
-from keras_faceattr.evaluation.numbers import metric_title, number_text
+from keras_faceattr.evaluation.formatting import metric_title, number_text
+from keras_faceattr.measure.latency import Latency, measure_latencies
 from keras_faceattr.run import Run
 from keras_faceattr.storage import write_json
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.config import DetectorConfig
+from keras_faceattr.config_files import apply_overrides, parse_section
+from keras_faceattr.convert.detector import export_detector
 from keras_faceattr.data.prepare import crop_spec
-from keras_faceattr.deploy.detector import export_detector
-from keras_faceattr.detection.spec import DetectorSpec
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import apply_overrides, parse_section
+from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.run import Run
 
 

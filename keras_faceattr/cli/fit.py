@@ -10,8 +10,8 @@ from keras_faceattr.cli.options import DEFAULT_CONFIG, data_paths, print_json, r
 from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.cli.results import print_results
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import experiment_kind, with_paths
 from keras_faceattr.errors import ConfigError, RunError
-from keras_faceattr.recipes import experiment_kind, with_paths
 from keras_faceattr.run import TABLE, Run
 from keras_faceattr.training.checks import check_same_experiment
 from keras_faceattr.training.fit import fit

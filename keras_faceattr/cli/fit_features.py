@@ -9,11 +9,11 @@ from rich.table import Table
 
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.results import say, wide_console
+from keras_faceattr.config_files import CONFIG_FOLDER, data_with_paths, load_section
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.evaluation.numbers import metric_text, metric_title
+from keras_faceattr.evaluation.formatting import metric_text, metric_title
 from keras_faceattr.features.experiment import FeatureExperiment
 from keras_faceattr.features.fit import fit_features, read_feature_experiment
-from keras_faceattr.recipes import CONFIG_FOLDER, data_with_paths, load_section
 from keras_faceattr.run import Run
 
 METRICS = ("mae", "rmse", "pc")

@@ -11,8 +11,8 @@ from rich.table import Table
 from keras_faceattr.cli.compare_tables import error_cells
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.results import say
+from keras_faceattr.config_files import CONFIG_FOLDER, load_section
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import CONFIG_FOLDER, load_section
 from keras_faceattr.run import Run
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.fit import fit_table, read_table_experiment

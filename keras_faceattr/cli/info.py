@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.artifact.cost import op_table
+from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.artifact.loading import is_artifact, load_artifact, replay_golden
+from keras_faceattr.budget.limits import verdict_row
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.deploy.artifact import is_artifact, load_artifact, replay_golden
-from keras_faceattr.deploy.budget import verdict_row
-from keras_faceattr.deploy.cost import op_table
-from keras_faceattr.deploy.tflite_file import read_tflite
-from keras_faceattr.evaluation.numbers import metric_text, metric_title
+from keras_faceattr.evaluation.formatting import metric_text, metric_title
 from keras_faceattr.run import Run
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_faceattr.config import Experiment, PhotoExperiment
+from keras_faceattr.config_files import experiment_kind, load_experiment
 from keras_faceattr.data.prepare import source_path
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import experiment_kind, load_experiment
 from keras_faceattr.run import PHOTOS, Run
 from keras_faceattr.storage import jsonable
 

@@ -10,13 +10,13 @@ from typing import Any
 from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.cli.options import check_out
 from keras_faceattr.cli.predictors import Predicting, open_predictor
-from keras_faceattr.data.aligned import MANIFEST_FILE, aligned_set_of
-from keras_faceattr.data.crop import CHOICES
-from keras_faceattr.data.crops import check_same_crop
+from keras_faceattr.data.aligned_folder import MANIFEST_FILE, aligned_set_of
+from keras_faceattr.data.crop_cache import check_same_crop
 from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.evaluation.predict import list_inputs, predict_photos
 from keras_faceattr.evaluation.predictions import with_augmentation
-from keras_faceattr.evaluation.stream import list_inputs, predict_photos
-from keras_faceattr.evaluation.tables import open_table
+from keras_faceattr.evaluation.table_writer import open_table
+from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.tasks import VECTORS, meaning_of
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_faceattr.artifact.loading import is_artifact, load_artifact
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.config_files import with_paths
 from keras_faceattr.data.prepare import crop_spec
-from keras_faceattr.deploy.artifact import is_artifact, load_artifact
 from keras_faceattr.evaluation.predictions import Predictor, keras_predictor
-from keras_faceattr.recipes import with_paths
+from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.data.crops import Progress
-from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title, number_text
-from keras_faceattr.evaluation.tables import Row, open_table
+from keras_faceattr.data.crop_cache import Progress
+from keras_faceattr.evaluation.formatting import group_table, metric_text, metric_title, number_text
+from keras_faceattr.evaluation.table_writer import Row, open_table
 from keras_faceattr.tasks import Task
 
 WIDTH = 120

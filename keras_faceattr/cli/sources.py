@@ -9,14 +9,14 @@ import pandas as pd
 
 from keras_faceattr.cli.options import check_photos, data_paths
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.aligned import CROP_FILE
+from keras_faceattr.config_files import config_names, load_experiment
+from keras_faceattr.data.aligned_folder import CROP_FILE
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.datasets.csv_file import only_csv
-from keras_faceattr.data.datasets.tables import read_table
+from keras_faceattr.data.datasets.label_tables import read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.data.prepare import read_sources, source_path
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import load_experiment, recipe_names
 
 CSV_READER = "csv_file"
 
@@ -52,7 +52,7 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
         # Of a path, nothing would be the working folder.
         raise ConfigError("the data has an empty name: give a config, READER=PATH, a CSV or a folder")
     reader, equals, _ = source.partition("=")
-    config = Path(source).suffix in (".yaml", ".yml") or source in recipe_names()
+    config = Path(source).suffix in (".yaml", ".yml") or source in config_names()
     if data and not config:
         raise ConfigError(f"--data says where the sources of a config lie; {source} is none")
     if equals and "/" not in reader:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.crops import load_crops
+from keras_faceattr.data.crop_cache import load_crops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.splits import photo_hashes
+from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 BINS = 10

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.errors import DataError
+from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task, task_to_dict
 
 SPLITS = ("train", "val", "test")

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_faceattr.config import AugmentationConfig, Experiment
 from keras_faceattr.data.augmentation import augment
-from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, people_order, source_weights
 from keras_faceattr.errors import ConfigError, DataError
 

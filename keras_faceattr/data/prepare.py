@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_faceattr.config import PhotoExperiment, SourceConfig, TaskConfig
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.crops import LabelledCrops, Progress, check_bad_share, load_crops
+from keras_faceattr.data.crop_cache import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.relabel import relabelled, renamed, unrenamed
@@ -18,6 +17,7 @@ from keras_faceattr.data.splits import ONE_SIDED, split_manifest, without_stradd
 from keras_faceattr.data.targets import label_array, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import (
     CategoricalTask,
     EmbeddingTask,

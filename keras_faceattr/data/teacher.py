@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_faceattr.config import TeacherConfig
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.crops import Crops, crops_key, load_crops
+from keras_faceattr.data.crop_cache import Crops, crops_key, load_crops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError
-from keras_faceattr.features.embedders import TFLiteEmbedder, tflite_embedder
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.embedder import TFLiteEmbedder, tflite_embedder
 from keras_faceattr.storage import cache_folder, replacing, sha256
 
 

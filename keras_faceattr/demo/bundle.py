@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras_faceattr
+from keras_faceattr.artifact.loading import Artifact, is_artifact, load_artifact
+from keras_faceattr.convert.detector import export_detector
 from keras_faceattr.demo.vendor import LITERT_VERSION, litert_folder, web_folder
-from keras_faceattr.deploy.artifact import Artifact, is_artifact, load_artifact
-from keras_faceattr.deploy.detector import export_detector
-from keras_faceattr.detection.nets import detector_version
-from keras_faceattr.detection.spec import DetectorSpec
 from keras_faceattr.errors import DemoError, RunError
+from keras_faceattr.faces.detector_spec import DetectorSpec
+from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.storage import cache_folder, replacing, sha256, write_json
 
 FORMAT = 1
@@ -148,7 +148,7 @@ def detector_folder(spec: DetectorSpec, use: str, say: Say = lambda line: None) 
     """The detector's files for one use, in the cache; the first call builds them, within a minute.
 
     Raises:
-        ArtifactError, ConfigError, DetectionError, RunError: see `deploy.detector.export_detector`.
+        ArtifactError, ConfigError, DetectionError, RunError: see `convert.detector.export_detector`.
     """
     photo, windows = SHAPES[use]
     parts = (spec, photo, windows, keras_faceattr.__version__, detector_version())

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from keras_faceattr.demo.contents import TEXT, TYPES, Contents
-from keras_faceattr.deploy.browser_results import MAX_BYTES
 from keras_faceattr.errors import DemoError, FaceAttrError
+from keras_faceattr.measure.browser.results import MAX_BYTES
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "

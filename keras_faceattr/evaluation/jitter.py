@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crops import Crops, LabelledCrops, Progress, each
+from keras_faceattr.data.crop_cache import Crops, LabelledCrops, Progress, each
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.evaluate import evaluate
-from keras_faceattr.evaluation.measure import Check
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, with_augmentation
+from keras_faceattr.evaluation.protocol import Check
 from keras_faceattr.metrics.vectors import mean_cosine
 from keras_faceattr.tasks import VECTORS, Task
 

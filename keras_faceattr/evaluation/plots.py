@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from keras_faceattr.data.targets import labelled
+from keras_faceattr.evaluation.formatting import ERRORS
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.metrics.verification import roc
@@ -26,7 +27,6 @@ from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, S
 
 COLOUR = "#2a6f97"
 SECOND_COLOUR = "#c8553d"
-ERRORS = ("mae", "rmse")
 FIRST_METRICS = ("mae", "balanced_accuracy", "auc", "cosine")
 """Metrics of which each task has one, so that they tell the tasks' names."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.storage import replacing
 from keras_faceattr.tasks import VECTORS, CategoricalTask, Task

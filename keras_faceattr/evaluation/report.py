@@ -12,7 +12,7 @@ import yaml
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.prepare import crop_spec
-from keras_faceattr.evaluation.numbers import group_table, metric_text, metric_title
+from keras_faceattr.evaluation.formatting import group_table, metric_text, metric_title
 
 STYLE = """
 :root { color-scheme: light dark; }

@@ -39,7 +39,7 @@ class FeatureExperiment(PhotoExperiment):
     """Regressors on features of photos, whole.
 
     Attributes:
-        regressors: names of `features.regressors.REGRESSORS`.
+        regressors: names of `features.regressors.FEATURE_REGRESSORS`.
         preprocessing: of the features; null for each regressor's usual one.
     """
 

@@ -12,20 +12,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from keras_faceattr.data.crops import LabelledCrops
+from keras_faceattr.config_files import parse_section
+from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare, read_manifest
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.entries import DAMAGE, Entry, Results, as_net, read_predictions
 from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.plots import COLOUR, draw_picture
+from keras_faceattr.faces.embedder import Embedder, tflite_embedder
 from keras_faceattr.features.bif import bif
-from keras_faceattr.features.embedders import Embedder, tflite_embedder
 from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
 from keras_faceattr.features.layer_features import keras_file_embedder
 from keras_faceattr.features.regressors import fit_regressor, regressor
 from keras_faceattr.metrics import metrics_of
-from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tasks import ScalarTask, Task

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_faceattr.errors import ConfigError, ModelError, nearest
-from keras_faceattr.features.embedders import Embedder, checked_crops
+from keras_faceattr.faces.embedder import Embedder, checked_crops
 from keras_faceattr.models.loading import load_model
 
 BATCH = 32

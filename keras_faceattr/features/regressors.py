@@ -82,7 +82,7 @@ def _bfgs_ldl(seed: int, bins: Any, std: Any) -> Any:
     return Tuned(make, (0.0003, 0.003, 0.03, 0.3, 3.0), "penalty", seed, rounds=1)
 
 
-REGRESSORS: dict[str, Regressor] = {
+FEATURE_REGRESSORS: dict[str, Regressor] = {
     "bayesian_ridge": Regressor(lambda s, b, d: BayesianRidge(), "standardise", "TransFBP, fig. 1", is_linear=True),
     "linear": Regressor(lambda s, b, d: LinearRegression(), "standardise", "HMTNet, table 5", is_linear=True),
     "ridge": Regressor(
@@ -108,9 +108,9 @@ def regressor(name: str) -> Regressor:
     Raises:
         ConfigError: there is none; the message lists the valid names.
     """
-    if name not in REGRESSORS:
-        raise ConfigError(f"unknown regressor {name!r}; {nearest(name, REGRESSORS)}")
-    return REGRESSORS[name]
+    if name not in FEATURE_REGRESSORS:
+        raise ConfigError(f"unknown regressor {name!r}; {nearest(name, FEATURE_REGRESSORS)}")
+    return FEATURE_REGRESSORS[name]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class FittedRegressor:
     """A regressor and the preprocessing of its features.
 
     Attributes:
-        name: of `REGRESSORS`.
+        name: of `FEATURE_REGRESSORS`.
         preprocessing: fitted on the training rows.
         estimator: sees preprocessed features.
         width: number of features.
@@ -148,7 +148,7 @@ class FittedRegressor:
         Raises:
             ConfigError: it is not linear in raw features.
         """
-        linear = [name for name, row in REGRESSORS.items() if row.is_linear]
+        linear = [name for name, row in FEATURE_REGRESSORS.items() if row.is_linear]
         if self.name not in linear:
             raise ConfigError(f"{self.name} has no coefficients; linear are {', '.join(linear)}")
         if self.preprocessing.name == "l2":
@@ -191,7 +191,7 @@ def fit_regressor(
     """Fits preprocessing and regressor on training rows.
 
     Args:
-        name: of `REGRESSORS`.
+        name: of `FEATURE_REGRESSORS`.
         features: (n, d) raw features.
         values: (n,) labels, in the task's unit.
         preprocessing: of `PREPROCESSINGS`; None for the row's own.

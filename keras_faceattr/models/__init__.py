@@ -8,21 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
 from keras_faceattr.errors import ModelError, nearest
 from keras_faceattr.models.attribute_net import ATTRIBUTE_NET_VARIANTS, FACE_NET_VARIANTS, attribute_net, face_net
 from keras_faceattr.models.crnet import CRNET_VARIANTS, crnet
 from keras_faceattr.models.hmtnet import HMTNET_VARIANTS, hmtnet
 from keras_faceattr.models.thin_vgg import THIN_VGG_VARIANTS, thin_vgg
 from keras_faceattr.models.tree_cnn import TREE_CNN_VARIANTS, tree_cnn
-from keras_faceattr.tasks import (
-    EXPRESSIONS,
-    CategoricalTask,
-    IdentityTask,
-    Task,
-    age_task,
-    attractiveness_task,
-    attributes_task,
-)
+from keras_faceattr.tasks import CategoricalTask, IdentityTask, Task, age_task, attractiveness_task
 
 Tasks = dict[str, tuple[Task, str | None]]
 """Task and method by the task's name; None for the usual method."""

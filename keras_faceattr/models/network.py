@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,7 @@ from keras_faceattr.errors import ConfigError
 from keras_faceattr.methods import method_of
 from keras_faceattr.models import Tasks, architecture
 from keras_faceattr.models.heads import Features, decoded_outputs, raw_outputs
-
-TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-RESERVED = {"image", "normalise", "features", "dropout", "source", "row", "split", "fold", "identity"}
-"""Names of layers and of a manifest's own columns."""
+from keras_faceattr.tasks import check_name
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,7 @@ def build_network(
     entry = architecture(name)
     entry.check_options(options)
     for task_name in tasks:
-        if not TASK_NAME.fullmatch(task_name) or task_name in RESERVED:
-            raise ConfigError(
-                f"task {task_name!r}: a task's name is made of letters, digits and _, and is none of "
-                f"{', '.join(sorted(RESERVED))}"
-            )
+        check_name(task_name)
     heads = {task_name: method_of(task, method).head for task_name, (task, method) in tasks.items()}
     if seed is not None:
         keras.utils.set_random_seed(seed)

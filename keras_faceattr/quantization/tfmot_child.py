@@ -24,11 +24,11 @@ import tf_keras
 from keras import activations, layers
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.convert.conversion import convert
+from keras_faceattr.convert.native import batches, draw
 from keras_faceattr.data.mixing import source_weights
 from keras_faceattr.data.pipeline import epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData, prepare
-from keras_faceattr.deploy.convert import convert
-from keras_faceattr.deploy.native import batches, draw
 from keras_faceattr.errors import DataError, ModelError, TrainingError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
 from keras_faceattr.models.loading import load_model

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from keras_faceattr.data.datasets.tables import DELIMITERS, read_table
+from keras_faceattr.config_files import parse_section
+from keras_faceattr.data.datasets.label_tables import DELIMITERS, read_table
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.recipes import parse_section
 from keras_faceattr.tabular.experiment import RecordOptions, TableSource
 from keras_faceattr.tabular.records import lecture_records
 

@@ -76,7 +76,7 @@ class TableExperiment(Section):
     """A comparison of regressors on one table over repeated splits, whole.
 
     Attributes:
-        baselines: names of `tabular.regressors.REGRESSORS` that MTB-DNN is compared with.
+        baselines: names of `tabular.regressors.TABLE_REGRESSORS` that MTB-DNN is compared with.
         seed: of splits, initial weights and batches.
     """
 

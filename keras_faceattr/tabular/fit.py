@@ -12,15 +12,15 @@ import keras
 import numpy as np
 import pandas as pd
 
+from keras_faceattr.config_files import parse_section
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.metrics.scalar import mean_absolute_error, root_mean_squared_error
-from keras_faceattr.recipes import parse_section
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tabular.cells import add_cell, read_all_cells, read_cells, read_exactly, write_exactly
 from keras_faceattr.tabular.data import Table, load_table
 from keras_faceattr.tabular.experiment import TableExperiment
-from keras_faceattr.tabular.regressors import REGRESSORS, Fitted, regressor
+from keras_faceattr.tabular.regressors import TABLE_REGRESSORS, Fitted, regressor
 from keras_faceattr.tabular.results import REFERENCE, plot_regressors, summarise
 from keras_faceattr.tabular.splits import Split, SplitTable, make_splits, split_table
 from keras_faceattr.training.provenance import environment
@@ -82,7 +82,7 @@ def write_table_results(run: Run, experiment: TableExperiment, table: Table, spl
     names = [*experiment.baselines, REFERENCE]
     cells = read_all_cells(run, names, experiment.splits.repeats)
     numbers = summarise(cells, len(split.test) / (len(split.train) + len(split.validation)))
-    regressors = {name: {"title": REGRESSORS[name].title, **numbers[name]} for name in names}
+    regressors = {name: {"title": TABLE_REGRESSORS[name].title, **numbers[name]} for name in names}
     results = {
         "kind": experiment.kind,
         "name": experiment.name,

@@ -99,7 +99,7 @@ class Net:
 
 _SVR = partial(SVR, max_iter=MOST_ITERATIONS)
 
-REGRESSORS: dict[str, Searched | Net] = {
+TABLE_REGRESSORS: dict[str, Searched | Net] = {
     "ridge": Searched("ridge regression", Ridge, {"alpha": [0.1, 1.0, 10.0, 100.0, 1000.0]}),
     "lasso": Searched("lasso regression", Lasso, {"alpha": [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]}),
     "knn": Searched(
@@ -126,6 +126,6 @@ def regressor(name: str) -> Searched | Net:
     Raises:
         ConfigError: there is none; the message lists the valid names.
     """
-    if name not in REGRESSORS:
-        raise ConfigError(f"unknown regressor {name!r} in baselines; {nearest(name, REGRESSORS)}")
-    return REGRESSORS[name]
+    if name not in TABLE_REGRESSORS:
+        raise ConfigError(f"unknown regressor {name!r} in baselines; {nearest(name, TABLE_REGRESSORS)}")
+    return TABLE_REGRESSORS[name]

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import pandas as pd
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crops import Progress
+from keras_faceattr.data.crop_cache import Progress
 from keras_faceattr.data.prepare import PreparedData, prepare, read_manifest
 from keras_faceattr.errors import ModelError
-from keras_faceattr.evaluation.finish import write_results
+from keras_faceattr.evaluation.evaluate_run import write_results
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.methods.terms import Relations
 from keras_faceattr.models.loading import load_model

@@ -16,8 +16,8 @@ from aligning import here, plain_photos, scene, written
 
 from keras_faceattr.align.engines import AHEAD, KILLER, Engine, engine_of, local_engine, ray_engine
 from keras_faceattr.align.work import AlignedPhoto, Work
-from keras_faceattr.data.crop import CropSpec
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.faces.crop_spec import CropSpec
 
 WORK = Work(CropSpec(16, "centre_square"), "largest", "png")
 """Needs no detector, so that a worker starts at once."""
@@ -101,7 +101,7 @@ import itertools, multiprocessing, sys
 from pathlib import Path
 from keras_faceattr.align.engines import local_engine
 from keras_faceattr.align.work import Work
-from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.faces.crop_spec import CropSpec
 
 if __name__ == "__main__":
     chunks = itertools.repeat([Path(sys.argv[1])] * 4)

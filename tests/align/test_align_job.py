@@ -20,13 +20,13 @@ from keras_faceattr.align import job
 from keras_faceattr.align.engines import KILLER, Engine, local_engine
 from keras_faceattr.align.job import Alignment, Finished, crop_names
 from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.cropper import Cropper
 from keras_faceattr.data.datasets import read_dataset
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, concatenate
-from keras_faceattr.data.photos import read_photo
-from keras_faceattr.detection.faces import POINTS
 from keras_faceattr.errors import DataError, RunError
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.cutting import Cropper
+from keras_faceattr.faces.found import POINTS
+from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, Task
 
 SPEC = CropSpec(32, "five_points")
@@ -168,8 +168,8 @@ def test_the_folder_reads_back_as_the_data_that_was_aligned(finished: Path, phot
 
 
 def test_a_config_that_trains_on_the_crops_stands_beside_them(finished: Path) -> None:
+    from keras_faceattr.config_files import load_experiment
     from keras_faceattr.data.prepare import prepare
-    from keras_faceattr.recipes import load_experiment
 
     experiment = load_experiment(str(finished / "fit.yaml"))
     assert list(experiment.tasks) == ["age", "mood", "hats"]

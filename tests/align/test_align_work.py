@@ -11,10 +11,10 @@ import pytest
 from aligning import GREY, scene, written
 
 from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
-from keras_faceattr.data.crop import METHODS, CropSpec
-from keras_faceattr.data.cropper import Cropper
-from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import RunError
+from keras_faceattr.faces.crop_spec import METHODS, CropSpec
+from keras_faceattr.faces.cutting import Cropper
+from keras_faceattr.faces.photos import read_photo
 
 FACES = Work(CropSpec(48, "five_points"), "largest", "png")
 

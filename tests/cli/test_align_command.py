@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from keras_faceattr.data.photos import read_photo
+from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.data.synthetic import draw_scene
-from keras_faceattr.deploy.artifact import load_artifact
+from keras_faceattr.faces.photos import read_photo
 
 from .conftest import Cli
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.data.prepare import read_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
-from keras_faceattr.deploy.artifact import Artifact
 
 from .conftest import Cli
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stand_in_phone import Phone
 
-from keras_faceattr.deploy.artifact import Artifact
+from keras_faceattr.artifact.loading import Artifact
 
 from .conftest import Cli, Done
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from stand_in_phone import PRINTED, Phone, elf
 
+from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.cli import benchmark_models
-from keras_faceattr.deploy.artifact import Artifact
-from keras_faceattr.deploy.end_to_end import measure_end_to_end
+from keras_faceattr.measure.end_to_end import measure_end_to_end
 
 from .conftest import Cli
 

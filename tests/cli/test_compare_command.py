@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from keras_faceattr.deploy.artifact import Artifact
+from keras_faceattr.artifact.loading import Artifact
 
 from .conftest import Cli
 

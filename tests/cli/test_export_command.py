@@ -16,8 +16,8 @@ import pytest
 import yaml
 from small import UNTUNED, untrained_run
 
+from keras_faceattr.artifact.loading import Artifact, load_artifact
 from keras_faceattr.cli import export
-from keras_faceattr.deploy.artifact import Artifact, load_artifact
 from keras_faceattr.run import Run
 
 from .conftest import Cli

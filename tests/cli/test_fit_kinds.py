@@ -41,7 +41,7 @@ def error(done: tuple[int, str, str]) -> str:
 @pytest.fixture(scope="module")
 def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the table's recipe, made tiny."""
-    from keras_faceattr.recipes import CONFIG_FOLDER, load_section
+    from keras_faceattr.config_files import CONFIG_FOLDER, load_section
     from keras_faceattr.tabular.experiment import TableExperiment
     from keras_faceattr.tabular.fit import fit_table
 
@@ -59,9 +59,9 @@ def features_config(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def features_run(features_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of regressors on features."""
+    from keras_faceattr.config_files import CONFIG_FOLDER, load_section
     from keras_faceattr.features.experiment import FeatureExperiment
     from keras_faceattr.features.fit import fit_features
-    from keras_faceattr.recipes import CONFIG_FOLDER, load_section
 
     experiment = load_section(FeatureExperiment, CONFIG_FOLDER, str(features_config), "config")
     return fit_features(experiment, tmp_path_factory.mktemp("features"), lambda line: None).folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_faceattr.deploy.artifact import Artifact
+from keras_faceattr.artifact.loading import Artifact
 
 from .conftest import Cli
 

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.prepare import read_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
-from keras_faceattr.deploy.artifact import Artifact
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import task_to_dict
 
@@ -194,9 +194,9 @@ def test_inspect_counts_and_draws(cli: Cli, tmp_path: Path, photos: Path) -> Non
     assert cv2.imread(str(picture)) is not None
 
 
-def test_the_readers_and_recipes_are_listed(cli: Cli) -> None:
+def test_the_readers_and_configs_are_listed(cli: Cli) -> None:
     listed = cli("data", "list", "--json").json()
-    assert "utkface" in listed["readers"] and "quickstart" in listed["recipes"]
+    assert "utkface" in listed["readers"] and "quickstart" in listed["configs"]
 
 
 def test_benchmark_pipeline_gives_the_ratios(cli: Cli) -> None:

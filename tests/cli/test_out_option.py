@@ -13,8 +13,8 @@ from keras_faceattr.cli import evaluate as evaluate_module
 from keras_faceattr.cli import predict as predict_module
 from keras_faceattr.cli.predictors import Predicting
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.config_files import parse_experiment
+from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import ScalarTask
 
 from .conftest import Cli

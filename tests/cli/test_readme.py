@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import pytest
 
+from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.synthetic import synthetic_photo
-from keras_faceattr.deploy.artifact import Artifact
 
 from .conftest import SMALL, Cli
 

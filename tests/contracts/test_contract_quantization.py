@@ -20,10 +20,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from keras_faceattr.deploy.convert import convert
-from keras_faceattr.deploy.cost import float_ops, layers_of
-from keras_faceattr.deploy.runtime import LiteRTModel
-from keras_faceattr.deploy.tflite_file import Tensor, TFLiteFile, read_tflite
+from keras_faceattr.artifact.cost import float_ops, layers_of
+from keras_faceattr.artifact.flatbuffer import Tensor, TFLiteFile, read_tflite
+from keras_faceattr.artifact.runtime import LiteRTModel
+from keras_faceattr.convert.conversion import convert
 from keras_faceattr.errors import ModelError
 from keras_faceattr.methods import METHODS, method_of
 from keras_faceattr.models import MODELS, Architecture, Tasks, architecture, shared

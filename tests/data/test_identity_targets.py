@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.manifest import Manifest, Source
 from keras_faceattr.data.prepare import prepare, read_manifest
 from keras_faceattr.data.targets import label_array, labelled, people, person_numbers
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.tasks import BinaryTask, EmbeddingTask, IdentityTask, MultilabelTask, ScalarTask
 
 NAN = np.nan

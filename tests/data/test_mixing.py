@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from keras_faceattr.config import SourceConfig
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.cropper import Cropper
-from keras_faceattr.data.crops import Crops, LabelledCrops
+from keras_faceattr.config_files import parse_experiment
+from keras_faceattr.data.crop_cache import Crops, LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, source_weights
 from keras_faceattr.data.pipeline import epoch_batches, training_batches
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.cutting import Cropper
 
 SIDE = 16
 

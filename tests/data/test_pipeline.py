@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from keras_faceattr.config import AugmentationConfig
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.cropper import Cropper
-from keras_faceattr.data.crops import Crops, LabelledCrops
+from keras_faceattr.data.crop_cache import Crops, LabelledCrops
 from keras_faceattr.data.pipeline import epoch_order, training_batches
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.cutting import Cropper
 
 SIDE = 16
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.prepare import as_trained, prepare, read_manifest, source_path
 from keras_faceattr.errors import ConfigError, DataError
-from keras_faceattr.evaluation.measure import measure
-from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.evaluation.protocol import measure
 from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task
 
 SPLIT = ["train"] * 6 + ["val"] * 2 + ["test"] * 2

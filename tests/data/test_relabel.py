@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, concatenate
 from keras_faceattr.data.prepare import read_manifest, read_sources
 from keras_faceattr.data.relabel import relabelled
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 MOOD = CategoricalTask("mood", ("joy", "grief", "calm", "delight"))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from keras_faceattr.config import Experiment, TaskConfig
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import prepare, read_manifest, read_sources
 from keras_faceattr.errors import DataError
-from keras_faceattr.recipes import parse_experiment
 
 COUNT = 40
 DRAWN = {"reader": "synthetic", "options": {"count": COUNT, "size": 32, "seed": 5}}

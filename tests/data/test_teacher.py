@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 
 from keras_faceattr.config import CropConfig, Experiment, TeacherConfig
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data import teacher
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.cropper import Cropper
-from keras_faceattr.data.crops import load_crops
+from keras_faceattr.data.crop_cache import load_crops
 from keras_faceattr.data.manifest import Source, build_manifest, concatenate
 from keras_faceattr.data.prepare import prepare, read_manifest
 from keras_faceattr.errors import ArtifactError, ConfigError, FaceAttrError, PhotoError
-from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.tasks import EmbeddingTask
 
 SIDE, DIMENSION, COUNT = 16, 5, 10

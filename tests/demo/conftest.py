@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from demo_browser import CHROMIUM, FRAME, WAIT_MS, Open, served, write_clip
 
+from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.data.synthetic import draw_scene
-from keras_faceattr.deploy.artifact import Artifact
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +19,9 @@ def face_file(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A file whose crop needs a face; its net is not trained."""
     from small import Quiet, untrained_run
 
-    from keras_faceattr.deploy.export import export_recipe
-    from keras_faceattr.deploy.recipe import load_recipe
-    from keras_faceattr.deploy.source import read_source
+    from keras_faceattr.convert.export import export_recipe
+    from keras_faceattr.convert.recipe import load_recipe
+    from keras_faceattr.convert.source import read_source
     from keras_faceattr.run import Run
 
     folder = tmp_path_factory.mktemp("faces")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from keras_faceattr.demo import bundle
-from keras_faceattr.detection.spec import DetectorSpec
+from keras_faceattr.faces.detector_spec import DetectorSpec
 
 PAGE = {
     "index.html": "<!doctype html><title>demo</title>",
@@ -61,7 +61,7 @@ def detectors(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def make_artifact(tmp_path: Path) -> MakeArtifact:
     """Writes an artifact whose bytes are no net, as building a site reads none."""
-    from keras_faceattr.recipes import load_experiment
+    from keras_faceattr.config_files import load_experiment
 
     experiment = load_experiment("quickstart", [], {}).model_dump(mode="json")
 

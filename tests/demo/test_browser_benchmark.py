@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from demo_browser import Open, needs_browser, served
 
-from keras_faceattr.deploy.artifact import Artifact
-from keras_faceattr.deploy.browser_results import read_result, save_result
+from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.browser.results import read_result, save_result
 
 pytestmark = [pytest.mark.browser, needs_browser]
 

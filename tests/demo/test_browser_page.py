@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from demo_browser import WAIT_MS, Open, needs_browser, served
 
-from keras_faceattr.data.cropper import Cropper
+from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.demo.bundle import build_site
-from keras_faceattr.deploy.artifact import Artifact
-from keras_faceattr.detection.boxes import overlaps
+from keras_faceattr.faces.boxes import overlaps
+from keras_faceattr.faces.cutting import Cropper
 
 pytestmark = [pytest.mark.browser, needs_browser]
 

@@ -14,8 +14,8 @@ from small_site import make_artifact as make_artifact
 import keras_faceattr
 from keras_faceattr.demo import bundle
 from keras_faceattr.demo.bundle import build_site, find_artifacts, unique_names
-from keras_faceattr.detection.spec import DetectorSpec
 from keras_faceattr.errors import ArtifactError, DemoError
+from keras_faceattr.faces.detector_spec import DetectorSpec
 
 
 def files_in(folder: Path) -> set[str]:

@@ -17,8 +17,8 @@ from small_site import make_artifact as make_artifact
 
 from keras_faceattr.cli import demo
 from keras_faceattr.demo.server import DemoServer
-from keras_faceattr.deploy import browser_results
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.browser import results as browser_results
 
 Ask = Callable[[str], None]
 
@@ -161,4 +161,4 @@ def test_a_users_mistakes_are_one_line_and_exit_2(
 
 
 def test_the_command_runs_without_tensorflow() -> None:
-    assert frameworks_after("import keras_faceattr.cli.demo, keras_faceattr.deploy.browser_results") == "[]"
+    assert frameworks_after("import keras_faceattr.cli.demo, keras_faceattr.measure.browser.results") == "[]"

@@ -16,8 +16,8 @@ from small_site import write_files
 
 from keras_faceattr.demo.certificate import certificate_file
 from keras_faceattr.demo.server import DemoServer
-from keras_faceattr.deploy.browser_results import MAX_BYTES
 from keras_faceattr.errors import BenchmarkError, DemoError
+from keras_faceattr.measure.browser.results import MAX_BYTES
 
 TYPES = {
     "index.html": "text/html; charset=utf-8",

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.manifest import Manifest, Source
 from keras_faceattr.errors import ModelError
 from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, check_finite, evaluate, primary_metric
-from keras_faceattr.evaluation.measure import measure
-from keras_faceattr.recipes import load_experiment
+from keras_faceattr.evaluation.protocol import measure
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask
 
 AGE = ScalarTask("age", 0, 100, 1, "years", default_std=2.0, tolerances=(5.0,))

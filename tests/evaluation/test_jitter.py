@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.alignment import moved_points
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.evaluation.jitter import JITTERS, Jitter, measure_jitter
-from keras_faceattr.recipes import parse_experiment
+from keras_faceattr.faces.affine import moved_points
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
 
 SIZE = 64

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_faceattr.data.crop import CropSpec
-from keras_faceattr.data.cropper import Cropper
-from keras_faceattr.data.crops import Crops, LabelledCrops
+from keras_faceattr.data.crop_cache import Crops, LabelledCrops
 from keras_faceattr.evaluation.predictions import predict_split, with_augmentation
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.cutting import Cropper
 
 SIDE = 16
 

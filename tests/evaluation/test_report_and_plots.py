@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_faceattr.config_files import load_experiment
+from keras_faceattr.evaluation.formatting import metric_text, metric_title, number_text
 from keras_faceattr.evaluation.model_card import model_card
-from keras_faceattr.evaluation.numbers import metric_text, metric_title, number_text
 from keras_faceattr.evaluation.plots import plot_history, plot_task
 from keras_faceattr.evaluation.report import html_report
-from keras_faceattr.recipes import load_experiment
 from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask
 
 RESULTS = {

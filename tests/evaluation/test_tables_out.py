@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.evaluation.tables import open_table
+from keras_faceattr.evaluation.table_writer import open_table
 
 ROWS = [{"image": "a,b.jpg", "age": 1 / 3}, {"image": "ü.jpg", "age": 2.0}]
 

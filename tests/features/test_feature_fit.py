@@ -21,20 +21,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from keras_faceattr.cli.fit_features import fit_features_config, print_regressors
-from keras_faceattr.data.crop import CropSpec
+from keras_faceattr.config_files import CONFIG_FOLDER, apply_overrides, load_section, parse_section
 from keras_faceattr.data.datasets.synthetic import read
-from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import ConfigError, FaceAttrError, RunError
 from keras_faceattr.evaluation.entries import read_entries
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.features import fit as fit_module
 from keras_faceattr.features.bif import bif
 from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
 from keras_faceattr.features.fit import embedder, fit_features, read_feature_experiment
 from keras_faceattr.models.loading import load_model
-from keras_faceattr.recipes import CONFIG_FOLDER, apply_overrides, load_section, parse_section
 from keras_faceattr.run import Run
 
-REGRESSORS = ["linear", "ridge", "knn"]
+FEATURE_REGRESSORS = ["linear", "ridge", "knn"]
 
 LAYERS = ["block3_1_relu", "features"]
 
@@ -50,7 +50,7 @@ def small(features: dict[str, Any], *overrides: str) -> FeatureExperiment:
         },
         "tasks": {"attractiveness": {}},
         "features": features,
-        "regressors": REGRESSORS,
+        "regressors": FEATURE_REGRESSORS,
         "evaluation": {"bootstrap_samples": 20},
     }
     apply_overrides(plain, list(overrides))
@@ -118,7 +118,7 @@ def hand_made(name: str, note: str) -> Any:
     return make_pipeline(Normalizer(), KNeighborsRegressor(int(match[1]), weights="distance"))
 
 
-@pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.parametrize("name", FEATURE_REGRESSORS)
 def test_results_are_those_of_an_independent_computation(
     name: str, finished: tuple[Run, Say], faces: Any, by_hand: Callable[[np.ndarray], np.ndarray]
 ) -> None:
@@ -157,10 +157,10 @@ def test_a_finished_run_says_what_it_is(finished: tuple[Run, Say], small_run: Pa
     }  # fmt: skip
     assert (run.kind(), read_feature_experiment(run)) == ("features", of_layers(small_run))
     results = json.loads(run.metrics_path.read_text())
-    assert list(results["regressors"]) == REGRESSORS
+    assert list(results["regressors"]) == FEATURE_REGRESSORS
     assert (results["photos"], results["tta"], results["task"]) == (12, "flip", "attractiveness")
     assert results["features"]["layers"] == LAYERS
-    assert [line.split(":")[0] for line in say.lines[2:]] == REGRESSORS
+    assert [line.split(":")[0] for line in say.lines[2:]] == FEATURE_REGRESSORS
     assert say.lines[0] == "features of 60 photos" and say.lines[1].endswith("48 train photos")
     assert (run.folder / "plots" / "regressors.png").read_bytes().startswith(b"\x89PNG")
 
@@ -202,7 +202,7 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert not stopped.metrics_path.exists()
     again = fit_features(read_feature_experiment(stopped), tmp_path, say, resume=stopped)
     assert again == stopped and [path.name for path in tmp_path.iterdir()] == ["small"]
-    names = [f"{name}:" for name in REGRESSORS]
+    names = [f"{name}:" for name in FEATURE_REGRESSORS]
     waiting = names[names.index(killed_at) + 1 :] if killed_at in names else names
     assert [line.split()[0] for line in say.lines if line.split()[0] in names] == waiting
     for path in ("metrics.json", "predictions.csv", "regressors.json"):

@@ -9,7 +9,7 @@ import scipy.stats
 from keras_faceattr.errors import ConfigError, DataError, FaceAttrError
 from keras_faceattr.features import estimators
 from keras_faceattr.features.estimators import PREPROCESSINGS, Scaled, Tuned
-from keras_faceattr.features.regressors import REGRESSORS, fit_regressor, regressor
+from keras_faceattr.features.regressors import FEATURE_REGRESSORS, fit_regressor, regressor
 
 BINS = np.linspace(1.0, 5.0, 9)
 TASK = {"bins": BINS, "std": 0.4}
@@ -26,7 +26,7 @@ def faces(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("preprocessing", list(PREPROCESSINGS))
-@pytest.mark.parametrize("name", list(REGRESSORS))
+@pytest.mark.parametrize("name", list(FEATURE_REGRESSORS))
 def test_every_regressor_beats_the_mean_by_far(name: str, preprocessing: str) -> None:
     features, values = faces(300)
     fitted = fit_regressor(name, features[:200], values[:200], preprocessing=preprocessing, **TASK)
@@ -38,14 +38,14 @@ def test_every_regressor_beats_the_mean_by_far(name: str, preprocessing: str) ->
     assert fitted.preprocessing.name == preprocessing
 
 
-@pytest.mark.parametrize("name", list(REGRESSORS))
+@pytest.mark.parametrize("name", list(FEATURE_REGRESSORS))
 def test_a_seed_gives_the_same_predictions_again(name: str) -> None:
     features, values = faces(80)
     first, second = (fit_regressor(name, features, values, seed=3, **TASK).predict(features) for _ in range(2))
     np.testing.assert_allclose(first, second, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", list(REGRESSORS))
+@pytest.mark.parametrize("name", list(FEATURE_REGRESSORS))
 def test_the_table_names_preprocessing_needs_and_source(name: str) -> None:
     row = regressor(name)
     assert row.preprocessing in PREPROCESSINGS
@@ -78,7 +78,7 @@ def test_linear_regression_is_that_of_least_squares() -> None:
     assert intercept + 0.7 * weights[6] == pytest.approx(solution[6], rel=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(set(REGRESSORS) - set(LINEAR)))
+@pytest.mark.parametrize("name", sorted(set(FEATURE_REGRESSORS) - set(LINEAR)))
 def test_what_is_not_linear_has_no_coefficients(name: str) -> None:
     features, values = faces(40)
     with pytest.raises(ConfigError, match=f"{name} has no coefficients; linear are bayesian_ridge, linear"):

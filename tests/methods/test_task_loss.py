@@ -13,18 +13,11 @@ import scipy.stats
 from keras import ops
 
 from keras_faceattr.config import MethodSettings
+from keras_faceattr.data.vocabulary import attributes_task
 from keras_faceattr.errors import ConfigError, TrainingError
 from keras_faceattr.methods import METHODS, methods_for
 from keras_faceattr.methods.task_loss import TaskLoss
-from keras_faceattr.tasks import (
-    BinaryTask,
-    CategoricalTask,
-    MultilabelTask,
-    Task,
-    age_task,
-    attractiveness_task,
-    attributes_task,
-)
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, Task, age_task, attractiveness_task
 
 SCALAR = attractiveness_task()
 UNITS = {"distribution": 41, "ranking": 40, "regression": 1, "linear": 1, "class_and_value": 6}

@@ -9,18 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+from keras_faceattr.data.vocabulary import ATTRIBUTE_GROUPS, ATTRIBUTES, attributes_task
 from keras_faceattr.errors import ModelError
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.models.profile import profile_model
 from keras_faceattr.quantization.graph import read_graph
-from keras_faceattr.tasks import (
-    ATTRIBUTE_GROUPS,
-    ATTRIBUTES,
-    MultilabelTask,
-    Task,
-    age_task,
-    attributes_task,
-)
+from keras_faceattr.tasks import MultilabelTask, Task, age_task
 
 # Groups are neither in the order of the attributes nor of their members.
 WORN = MultilabelTask(

@@ -8,9 +8,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_faceattr.deploy.convert import convert
-from keras_faceattr.deploy.runtime import LiteRTModel
-from keras_faceattr.deploy.tflite_file import TFLiteFile, read_tflite
+from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
+from keras_faceattr.artifact.runtime import LiteRTModel
+from keras_faceattr.convert.conversion import convert
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import round_biases
 from keras_faceattr.quantization.folding import fold_batch_norm

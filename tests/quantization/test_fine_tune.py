@@ -18,8 +18,9 @@ from integer_nets import draw_photos, randomise
 from keras import layers
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.prepare import PreparedData, prepare
-from keras_faceattr.evaluation.finish import evaluate_run
+from keras_faceattr.evaluation.evaluate_run import evaluate_run
 from keras_faceattr.models import MODELS, Architecture, shared
 from keras_faceattr.models.layers import conv_block, normalise
 from keras_faceattr.quantization import fine_tune as module
@@ -27,7 +28,6 @@ from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment, round_biases
 from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
-from keras_faceattr.recipes import load_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import age_task
 from keras_faceattr.training.fit import network_of, save_model

@@ -13,7 +13,7 @@ import pytest
 from integer_nets import Exported, draw_photos, export, randomise
 from keras import layers
 
-from keras_faceattr.deploy.cost import float_ops
+from keras_faceattr.artifact.cost import float_ops
 from keras_faceattr.errors import ModelError
 from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, quantize

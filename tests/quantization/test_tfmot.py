@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_faceattr.artifact.cost import float_ops, layers_of
+from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
+from keras_faceattr.artifact.runtime import LiteRTModel
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.prepare import prepare
-from keras_faceattr.deploy.cost import float_ops, layers_of
-from keras_faceattr.deploy.runtime import LiteRTModel
-from keras_faceattr.deploy.tflite_file import TFLiteFile, read_tflite
 from keras_faceattr.errors import ModelError, TrainingError
 from keras_faceattr.evaluation.predictions import predict_split
 from keras_faceattr.models.heads import HEADS, raw_outputs
@@ -30,7 +31,6 @@ from keras_faceattr.quantization import tfmot
 from keras_faceattr.quantization.fine_tune import fine_tuning_experiment
 from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.tfmot import TfmotResult, fine_tune_with_tfmot
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
 from keras_faceattr.training.fit import network_of

@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 import yaml
 
+from keras_faceattr.config_files import CONFIG_FOLDER, load_section, parse_section
 from keras_faceattr.errors import ConfigError, RunError, TrainingError
 from keras_faceattr.models.loading import load_model
-from keras_faceattr.recipes import CONFIG_FOLDER, load_section, parse_section
 from keras_faceattr.run import Run
 from keras_faceattr.tabular.compare import compare_tables
 from keras_faceattr.tabular.data import load_table
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.fit import fit_table, read_table_experiment
 from keras_faceattr.tabular.nets import predict_net
-from keras_faceattr.tabular.regressors import REGRESSORS
+from keras_faceattr.tabular.regressors import TABLE_REGRESSORS
 
 SMALL = [
     "table.options.count=150", "splits.repeats=2", "training.epochs=2", "baselines=[ridge]",
@@ -65,7 +65,7 @@ def killed_run(runs: Path, cells: int) -> Run:
 def test_the_shipped_config_holds_the_papers_protocol() -> None:
     experiment = load_section(TableExperiment, CONFIG_FOLDER, "mtb_dnn", "config")
     assert (experiment.name, experiment.splits.repeats) == ("mtb_dnn", 10)
-    assert [*experiment.baselines, "mtb_dnn"] == list(REGRESSORS)
+    assert [*experiment.baselines, "mtb_dnn"] == list(TABLE_REGRESSORS)
     assert load_table(experiment.table).values.shape == (7000, 15)
 
 

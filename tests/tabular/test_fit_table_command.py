@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.cli.fit_table import run_fit_table
-from keras_faceattr.evaluation.numbers import difference_text
-from keras_faceattr.recipes import CONFIG_FOLDER, load_section
+from keras_faceattr.config_files import CONFIG_FOLDER, load_section
+from keras_faceattr.evaluation.formatting import difference_text
 from keras_faceattr.tabular.data import load_table
 from keras_faceattr.tabular.experiment import TableExperiment
 

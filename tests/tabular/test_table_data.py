@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from keras_faceattr.config_files import apply_overrides
 from keras_faceattr.errors import ConfigError, DataError, FaceAttrError
-from keras_faceattr.recipes import apply_overrides
 from keras_faceattr.tabular.data import Table, load_table
 from keras_faceattr.tabular.experiment import TableSource
 

@@ -13,7 +13,7 @@ from keras_faceattr.models.tabular_dnn import Standardisation
 from keras_faceattr.tabular import regressors
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.nets import fit_net
-from keras_faceattr.tabular.regressors import REGRESSORS, regressor
+from keras_faceattr.tabular.regressors import TABLE_REGRESSORS, regressor
 from keras_faceattr.tabular.splits import Part, Split, SplitTable
 
 EXPERIMENT = TableExperiment(kind="table", name="test", training={"epochs": 40, "batch_size": 16})
@@ -34,7 +34,7 @@ def table() -> SplitTable:
     return SplitTable(split, *parts, Standardisation.of(parts[0].columns, parts[0].target))
 
 
-@pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.parametrize("name", TABLE_REGRESSORS)
 def test_every_regressor_learns_a_plane_in_the_targets_unit(name: str, table: SplitTable) -> None:
     predictions = regressor(name).fit(table, EXPERIMENT).predict(table.test.columns)
     assert predictions.shape == (60,)
@@ -53,8 +53,8 @@ def test_the_test_rows_take_no_part(name: str, table: SplitTable) -> None:
 
 def test_ridge_equals_the_closed_form(table: SplitTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of standardised train and validation rows, with one penalty to choose from."""
-    only = dataclasses.replace(REGRESSORS["ridge"], grid={"alpha": [10.0]})
-    monkeypatch.setitem(regressors.REGRESSORS, "ridge", only)
+    only = dataclasses.replace(TABLE_REGRESSORS["ridge"], grid={"alpha": [10.0]})
+    monkeypatch.setitem(regressors.TABLE_REGRESSORS, "ridge", only)
     x = np.concatenate([table.train.columns, table.validation.columns])
     y = np.concatenate([table.train.target, table.validation.target])
     means, stds = table.train.columns.mean(axis=0), table.train.columns.std(axis=0)
@@ -91,5 +91,5 @@ def test_a_loss_that_explodes_names_net_split_and_mend(table: SplitTable) -> Non
 def test_an_unknown_regressor_lists_the_valid_ones() -> None:
     with pytest.raises(ConfigError, match="unknown regressor 'rigde' in baselines; did you mean 'ridge'") as error:
         regressor("rigde")
-    for name in REGRESSORS:
+    for name in TABLE_REGRESSORS:
         assert name in str(error.value)

@@ -18,7 +18,7 @@ from keras_faceattr.backend import start_backend
 start_backend()
 from pathlib import Path
 import keras
-from keras_faceattr.recipes import load_experiment
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.run import Run
 from keras_faceattr.training.fit import network_of

@@ -14,11 +14,11 @@ import pytest
 from small import CommandLine, Quiet
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.crops import Progress
+from keras_faceattr.config_files import parse_experiment
+from keras_faceattr.data.crop_cache import Progress
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.errors import ConfigError, DataError, FaceAttrError
 from keras_faceattr.models.loading import load_model
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.training.fit import fit, network_of
 from keras_faceattr.training.loop import make_losses, train

@@ -16,9 +16,9 @@ from small import Quiet
 
 from keras_faceattr.cli.evaluate import run_evaluate
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.prepare import prepare
 from keras_faceattr.errors import ConfigError, DataError, RunError
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.storage import locked
 from keras_faceattr.training.fit import fit, network_of

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.errors import ConfigError, ModelError
 from keras_faceattr.models import architecture
 from keras_faceattr.models.tree_cnn import PARTS
-from keras_faceattr.recipes import load_experiment
 from keras_faceattr.tasks import Task
 from keras_faceattr.training.checks import check_experiment
 from keras_faceattr.training.fit import network_of

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import TrainingError
-from keras_faceattr.recipes import load_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.training.fit import network_of
 from keras_faceattr.training.loop import LoopState, compile_model, make_losses, train

@@ -9,9 +9,9 @@ import pytest
 from small import Quiet
 
 from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.prepare import read_manifest
 from keras_faceattr.errors import DataError
-from keras_faceattr.recipes import parse_experiment
 from keras_faceattr.run import Run
 from keras_faceattr.training.fit import fit
 from keras_faceattr.training.start import check_starts, starts_of, trained_on, write_trained_on

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_faceattr.data.vocabulary import ATTRIBUTES
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import ATTRIBUTES
 
 GENDERS = {0: "female", 1: "male"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from keras_faceattr.data.datasets.attribute_list import read_attribute_list
-from keras_faceattr.data.datasets.tables import read_lines, read_table
+from keras_faceattr.data.datasets.label_tables import read_lines, read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.vocabulary import attributes_task
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import attributes_task
 
 CITATION = "Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015"
 LICENCE = "non-commercial research only"

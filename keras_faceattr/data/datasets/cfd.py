@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from keras_faceattr.data.datasets.tables import find_tables, read_table, rename_columns
+from keras_faceattr.data.datasets.label_tables import find_tables, read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, attractiveness_task

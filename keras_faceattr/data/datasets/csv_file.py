@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.aligned import CROP_FILE, MANIFEST_FILE, aligned_set_of
-from keras_faceattr.data.datasets.tables import read_table, require_columns
+from keras_faceattr.data.aligned_folder import CROP_FILE, MANIFEST_FILE, aligned_set_of
+from keras_faceattr.data.datasets.label_tables import read_table, require_columns
 from keras_faceattr.data.manifest import GROUP_COLUMNS, Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import MultilabelTask, ScalarTask, Task

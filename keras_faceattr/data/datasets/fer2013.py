@@ -10,9 +10,10 @@ import pandas as pd
 
 from keras_faceattr.data.datasets.fer2013_pixels import ROW_FILE, extract
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
 from keras_faceattr.storage import cache_folder
-from keras_faceattr.tasks import EXPRESSIONS, CategoricalTask
+from keras_faceattr.tasks import CategoricalTask
 
 CITATION = "Goodfellow et al.: Challenges in Representation Learning: A Report on Three Machine Learning Contests, 2013"
 LICENCE = "research only"

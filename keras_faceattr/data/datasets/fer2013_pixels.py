@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from keras_faceattr.data.datasets.tables import read_table, require_columns
+from keras_faceattr.data.datasets.label_tables import read_table, require_columns
 from keras_faceattr.errors import DataError
 
 SIDE = 48

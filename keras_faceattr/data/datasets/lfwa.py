@@ -10,8 +10,8 @@ import pandas as pd
 from keras_faceattr.data.datasets.attribute_list import attribute_columns, read_attribute_list
 from keras_faceattr.data.datasets.matlab import read_matlab
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.vocabulary import attributes_task
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import attributes_task
 
 CITATION = "Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015"
 LICENCE = "non-commercial research only"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_faceattr.data.datasets.tables import read_table, rename_columns
+from keras_faceattr.data.datasets.label_tables import read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, age_task

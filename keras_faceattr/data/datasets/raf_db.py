@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.datasets.tables import read_lines
+from keras_faceattr.data.datasets.label_tables import read_lines
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import EXPRESSIONS, CategoricalTask
+from keras_faceattr.tasks import CategoricalTask
 
 CITATION = (
     "Li, Deng, Du: Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the "

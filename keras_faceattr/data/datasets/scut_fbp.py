@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.datasets.tables import find_tables, read_table, rename_columns
+from keras_faceattr.data.datasets.label_tables import find_tables, read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import attractiveness_task

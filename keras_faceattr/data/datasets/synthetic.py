@@ -18,9 +18,10 @@ import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
+from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.storage import cache_folder
-from keras_faceattr.tasks import EXPRESSIONS, CategoricalTask, Task, age_task, attractiveness_task, attributes_task
+from keras_faceattr.tasks import CategoricalTask, Task, age_task, attractiveness_task
 
 CITATION = "drawn by keras-faceattr; no person is shown"
 LICENCE = "Apache-2.0"

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.data.datasets import celeba
+from keras_faceattr.data.vocabulary import ATTRIBUTES
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import ATTRIBUTES
 
 NAMES = [f"{n:06d}.jpg" for n in (1, 2, 3)]
 PRESENT = {NAMES[0]: {"Male", "Young"}, NAMES[1]: {"Smiling"}, NAMES[2]: {"Bald", "Male"}}

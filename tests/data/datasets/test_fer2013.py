@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.datasets import fer2013, fer2013_pixels
+from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import EXPRESSIONS
 
 GOOD = " ".join(str(n % 256) for n in range(48 * 48))
 

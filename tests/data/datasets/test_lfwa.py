@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.datasets import lfwa
+from keras_faceattr.data.vocabulary import ATTRIBUTES
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import ATTRIBUTES
 
 NAMES = ["AJ_Cook/AJ_Cook_0001.jpg", "Aaron_Eckhart/Aaron_Eckhart_0001.jpg", "AJ_Cook/AJ_Cook_0002.jpg"]
 PRESENT = [{"Young", "5_o_Clock_Shadow"}, {"Male"}, {"Young"}]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.data.datasets import raf_db
+from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
-from keras_faceattr.tasks import EXPRESSIONS
 
 NAMES = [f"train_{n:05d}" for n in range(1, 6)] + ["test_0001", "test_0002"]
 CLASSES = ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]  # 1 to 7 in the release's readme

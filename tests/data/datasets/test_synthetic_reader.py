@@ -9,8 +9,8 @@ import pytest
 
 from keras_faceattr.data.datasets import synthetic
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.data.photos import read_photo
 from keras_faceattr.errors import ConfigError, RunError
+from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from keras_faceattr.data.synthetic import Face, face_labels, sample_face
 from keras_faceattr.data.synthetic.face import RACES
-from keras_faceattr.tasks import ATTRIBUTES, EXPRESSIONS
+from keras_faceattr.data.vocabulary import ATTRIBUTES, EXPRESSIONS
 
 FACES = 2000
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.synthetic import Face, face_labels, render_face
-from keras_faceattr.tasks import ATTRIBUTES, EXPRESSIONS
+from keras_faceattr.data.vocabulary import ATTRIBUTES, EXPRESSIONS
 
 SIZE = 128
 MAN = {"gender": "male", "race": "Indian", "hair_color": "black"}

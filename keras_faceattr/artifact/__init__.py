@@ -1,0 +1,1 @@
+"""The exported artifact: what the bytes of a file say, what it costs, its sidecar, and running it."""

@@ -1,0 +1,111 @@
+"""What a `.tflite` file and its sidecar say before the file is measured."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from keras_faceattr.artifact.cost import WEIGHT_INPUTS, Cost, cost_of
+from keras_faceattr.artifact.flatbuffer import FLOATS, Op, TFLiteFile, read_tflite
+from keras_faceattr.errors import ArtifactError
+
+FLOAT_PRECISIONS = {"float16": "float16", "int8": "dynamic", "int4": "dynamic"}
+"""What a net that computes on floats is called by the type that its kernels are stored in."""
+
+
+class Metric(TypedDict):
+    """A number of the sidecar, measured on this very file."""
+
+    task: str
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class MeasuredFile:
+    """A file to measure.
+
+    Attributes:
+        kind: `model` or `reference`.
+        precision: what most of it computes on; see `precision_of`.
+        side: of its square RGB input in pixels; None where it takes something else.
+        batch: photos of one invocation.
+        metrics: of the sidecar; None where it has none.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    precision: str
+    side: int | None
+    batch: int
+    cost: Cost
+    metrics: list[Metric] | None
+
+    @property
+    def reference_precision(self) -> str:
+        """Of the reference nets to compare with: what computes on floats stands against float32."""
+        return "int8" if self.precision == "int8" else "float32"
+
+
+def model_file(path: Path, name: str) -> MeasuredFile:
+    """A model, with the metrics of `name.json` beside `name.tflite`.
+
+    Raises:
+        ArtifactError: the file or the sidecar is damaged.
+    """
+    return measured_file(path, name, "model", _sidecar_metrics(path.with_suffix(".json")))
+
+
+def measured_file(path: Path, name: str, kind: str, metrics: list[Metric] | None) -> MeasuredFile:
+    """What the file's own bytes say.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    file = read_tflite(path)
+    try:
+        cost = cost_of(file)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    shape = file.tensors[file.inputs[0]].shape if file.inputs else ()
+    square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
+    side, batch = shape[1] if square else None, shape[0] if shape else 1
+    return MeasuredFile(path, name, kind, precision_of(file), side, batch, cost, metrics)
+
+
+def _sidecar_metrics(path: Path) -> list[Metric] | None:
+    """Each task's first metric."""
+    if not path.is_file():
+        return None
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8")).get("metrics") or {}
+        first = {task: next(iter(entry["metrics"].items())) for task, entry in tasks.items() if entry.get("metrics")}
+        measured = {task: (name, of["value"]) for task, (name, of) in first.items() if of["value"] is not None}
+        found = [Metric(task=task, name=name, value=float(value)) for task, (name, value) in measured.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path}: not the sidecar of an artifact; export the model again or remove it") from error
+    return found or None
+
+
+def precision_of(file: TFLiteFile) -> str:
+    """What most of its convolutions and dense layers compute on.
+
+    Returns:
+        `float32`; `float16` and `dynamic` for float activations with kernels stored in fewer bits; else the type of
+        the activations, such as `int8`.
+    """
+    counts = Counter(_computes_on(file, op) for op in file.ops if op.kind in WEIGHT_INPUTS and op.kind != "PRELU")
+    return counts.most_common(1)[0][0] if counts else "float32"
+
+
+def _computes_on(file: TFLiteFile, op: Op) -> str:
+    # Of a transposed convolution the activation is the third input.
+    activation = file.tensors[op.inputs[2 if op.kind == "TRANSPOSE_CONV" else 0]]
+    if activation.dtype not in FLOATS:
+        return activation.dtype
+    stored = file.tensors[file.unpacked_constants.get(op.inputs[1], op.inputs[1])].dtype
+    return FLOAT_PRECISIONS.get(stored, stored)

@@ -1,0 +1,68 @@
+"""Running `.tflite` files with LiteRT; TensorFlow is not needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.backend import silent_native_output
+from keras_faceattr.errors import ArtifactError
+from keras_faceattr.evaluation.predictions import Outputs
+
+
+class LiteRTModel:
+    """A `.tflite` file of ours in the runtime.
+
+    Args:
+        path: one input of pixels, and outputs named by a signature.
+        threads: None for all cores.
+
+    Raises:
+        ArtifactError: damaged, or no file that this package exported.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        # The native runtime trusts what it reads, and may crash on a damaged file.
+        file = read_tflite(path)
+        if len(file.signature_inputs) != 1 or not file.signature_outputs:
+            raise ArtifactError(f"{path}: no signature with one input and named outputs: export it with keras-faceattr")
+        try:
+            with silent_native_output():
+                self.interpreter = Interpreter(model_path=str(path), num_threads=threads or os.cpu_count() or 1)
+                self.interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ArtifactError(f"{path}: the runtime refuses it: {str(error).splitlines()[0][:200]}") from None
+        details = {entry["index"]: entry for entry in self.interpreter.get_output_details()}
+        self.input = self.interpreter.get_input_details()[0]
+        self.outputs = {name: details[index] for name, index in file.signature_outputs.items()}
+        self.batch = int(self.input["shape"][0])
+
+    def predict(self, images: np.ndarray) -> Outputs:
+        """Outputs for (n, side, side, 3) pixels from 0 to 255; integers become the numbers that they stand for."""
+        dtype = self.input["dtype"]
+        pixels = np.clip(np.round(images), 0, 255).astype(dtype) if dtype == np.uint8 else images.astype(dtype)
+        rows: list[dict[str, np.ndarray]] = []
+        for start in range(0, len(pixels), self.batch):
+            part = pixels[start : start + self.batch]
+            missing = self.batch - len(part)
+            padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), dtype)]) if missing else part
+            rows.append({name: value[: len(part)] for name, value in self._invoke(padded).items()})
+        return {name: np.concatenate([row[name] for row in rows]) for name in self.outputs}
+
+    def _invoke(self, pixels: np.ndarray) -> Outputs:
+        self.interpreter.set_tensor(self.input["index"], pixels)
+        self.interpreter.invoke()
+        return {name: self._number(entry) for name, entry in self.outputs.items()}
+
+    def _number(self, entry: dict[str, Any]) -> np.ndarray:
+        values = np.asarray(self.interpreter.get_tensor(entry["index"]))
+        if values.dtype.kind == "f":
+            return values
+        scale, zero_point = entry["quantization"]
+        numbers: np.ndarray = ((values.astype("float32") - zero_point) * scale).astype("float32")
+        return numbers

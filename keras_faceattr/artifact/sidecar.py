@@ -1,0 +1,167 @@
+"""The sidecar: everything that the user of a `.tflite` file needs to know about it, as validated JSON."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from keras_faceattr.config import Experiment, Section
+from keras_faceattr.errors import ArtifactError, FaceAttrError
+from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.tasks import Task, task_from_dict
+
+SCHEMA_PATH = Path(str(resources.files("keras_faceattr.export"))) / "artifact.schema.json"
+
+
+class InputSpec(Section):
+    """What goes in: upright RGB pixels of the crop.
+
+    Attributes:
+        minimum: of a pixel; the file normalises.
+        maximum: of a pixel.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["uint8", "float32"]
+    colour: Literal["RGB"] = "RGB"
+    minimum: int = 0
+    maximum: int = 255
+
+
+class OutputSpec(Section):
+    """What comes out.
+
+    Attributes:
+        task: that it belongs to.
+        meaning: value, probability, probabilities, distribution, or unit_vector.
+        labels: class, attribute or bin that each number stands for; empty for a single number.
+        scale: of an integer output: number = scale × (integer − zero_point).
+    """
+
+    task: str
+    meaning: Literal["value", "probability", "probabilities", "distribution", "unit_vector"]
+    unit: str
+    shape: tuple[int, ...]
+    dtype: Literal["uint8", "float32"]
+    labels: tuple[str | float, ...] = ()
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class FileSpec(Section):
+    """The file that this sidecar belongs to."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class CostSpec(Section):
+    """Cost by the graph of the file, for one batch; see `artifact.cost.Cost`."""
+
+    parameters: int
+    macs: int
+    file_bytes: int
+    weight_bytes: int
+    peak_activation_bytes: int
+
+
+class GateSpec(Section):
+    """A limit and what was measured.
+
+    Attributes:
+        met: None where it was not measured.
+    """
+
+    name: str
+    limit: str
+    measured: str
+    met: bool | None
+
+
+class Sidecar(Section):
+    """Sidecar of format 1.
+
+    Attributes:
+        status: `failed` where a gate was not met, else `not proven` where no metric judges a task.
+        quantization: recipe, engine, calibration and fine-tuning.
+        metrics: by task, measured on this very file; as in a run's `metrics.json`.
+        protocol: split, photos, test-time augmentation and split hash of the metrics.
+        parity: differences of float model, fake-quantized model and file on the same photos.
+        operations: count by kind.
+        licences: of the code, and by data set of the data that it was trained on.
+        training: photos by split, label hash and sources of the training.
+        notices: about lawful use.
+        experiment: that trained it, without the paths of its data.
+    """
+
+    format: Literal[1] = 1
+    name: str
+    recipe: str
+    status: Literal["passed", "failed", "not proven"]
+    gates: tuple[GateSpec, ...]
+    file: FileSpec
+    model: str
+    input: InputSpec
+    outputs: dict[str, OutputSpec]
+    tasks: dict[str, dict[str, Any]]
+    crop: dict[str, Any]
+    quantization: dict[str, Any]
+    metrics: dict[str, Any]
+    protocol: dict[str, Any]
+    parity: dict[str, Any]
+    cost: CostSpec
+    operations: dict[str, int]
+    licences: dict[str, Any]
+    training: dict[str, Any]
+    notices: tuple[str, ...]
+    versions: dict[str, str]
+    experiment: dict[str, Any]
+
+    def task_objects(self) -> dict[str, Task]:
+        """The tasks by name, in the order of the outputs."""
+        return {name: task_from_dict(dict(data)) for name, data in self.tasks.items()}
+
+    def crop_spec(self) -> CropSpec:
+        """How a photo becomes the input."""
+        return CropSpec(**self.crop)
+
+    def experiment_object(self) -> Experiment:
+        """The experiment; where its data lies has to be said anew."""
+        return Experiment.model_validate(self.experiment)
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Reads and validates a sidecar.
+
+    Raises:
+        ArtifactError: missing, no JSON, or not of this format.
+    """
+    try:
+        sidecar = Sidecar.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ArtifactError(f"no sidecar {path}: export writes it beside the file; keep them together") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArtifactError(f"{path} is no sidecar of format 1: {where}: {first['msg']}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    parts = {"crop": sidecar.crop_spec, "tasks": sidecar.task_objects, "experiment": sidecar.experiment_object}
+    for name, part in parts.items():
+        try:
+            part()
+        except (FaceAttrError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ArtifactError(f"{path} is no sidecar of format 1: {name}: {reason}") from None
+    return sidecar
+
+
+def sidecar_schema() -> dict[str, Any]:
+    """The JSON schema that `export/artifact.schema.json` publishes."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Sidecar.model_json_schema()}

@@ -1,0 +1,1 @@
+"""Budgets: classes of devices, limits, and the gates that judge a file."""

@@ -1,0 +1,100 @@
+"""Classes of devices that budgets and results speak of, as data in `export/devices`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import ValidationError
+
+from keras_faceattr.config import Section
+from keras_faceattr.errors import ConfigError, nearest
+
+DEVICE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "devices"
+
+
+class Matches(Section):
+    """How a connected device is recognised; upper and lower case are the same.
+
+    Attributes:
+        models: whole model names, as `ro.product.model` gives them.
+        socs: beginnings of chip names: makers append letters for the speed grade.
+    """
+
+    models: tuple[str, ...] = ()
+    socs: tuple[str, ...] = ()
+
+
+class DeviceClass(Section):
+    """Devices whose times belong together.
+
+    Attributes:
+        kind: `host` is measured by the computer itself, `android` through adb.
+    """
+
+    name: str
+    title: str
+    kind: Literal["host", "android"]
+    matches: Matches = Matches()
+    note: str = ""
+
+
+@cache
+def device_classes() -> dict[str, DeviceClass]:
+    """The shipped classes by name.
+
+    Raises:
+        ConfigError: a file that is no device class.
+    """
+    return {path.stem: read_device_class(path) for path in sorted(DEVICE_FOLDER.glob("*.yaml"))}
+
+
+def device_class(name: str) -> DeviceClass:
+    """The class of a name.
+
+    Raises:
+        ConfigError: no such class; the nearest and all of them are named.
+    """
+    classes = device_classes()
+    if name not in classes:
+        raise ConfigError(f"no device class {name!r}; {nearest(name, classes)}")
+    return classes[name]
+
+
+def class_of(model: str, soc: str) -> str | None:
+    """Name of the class of a phone, by its model, else by its chip; None when it is of none."""
+    return model_class(model) or next(
+        (phone.name for phone in _phones() if soc.lower().startswith(tuple(map(str.lower, phone.matches.socs)))),
+        None,
+    )
+
+
+def model_class(model: str) -> str | None:
+    """Name of the class that lists a whole model name, such as `Pixel 4`; None when none does."""
+    return next((phone.name for phone in _phones() if model.lower() in map(str.lower, phone.matches.models)), None)
+
+
+def _phones() -> list[DeviceClass]:
+    return [c for c in device_classes().values() if c.kind == "android"]
+
+
+def read_device_class(path: Path) -> DeviceClass:
+    """One file.
+
+    Raises:
+        ConfigError: not YAML, a wrong key or value, or a name other than the file's.
+    """
+    try:
+        found = DeviceClass.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {key or 'device class'}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if found.name != path.stem:
+        raise ConfigError(f"{path}: name = {found.name!r}: must be the file's name, {path.stem!r}")
+    return found

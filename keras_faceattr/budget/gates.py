@@ -1,0 +1,185 @@
+"""Gates: what an export proves of a file, and what a budget says of it, wherever it is measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_faceattr.artifact.measured_file import MeasuredFile
+from keras_faceattr.artifact.sidecar import CostSpec, GateSpec, Sidecar
+from keras_faceattr.budget.limits import NOT_MEASURED, Bounds, Budget, file_gates, speed_gates
+from keras_faceattr.budget.tolerance import Tolerance
+from keras_faceattr.errors import ArtifactError
+from keras_faceattr.evaluation.formatting import number_text
+from keras_faceattr.evaluation.predictions import Outputs
+from keras_faceattr.metrics import metrics_of
+from keras_faceattr.tasks import Task
+
+NOT_JUDGED = "not judged"
+"""How the measured text of a task's gate begins where nothing says whether the file is as good as the float model."""
+
+Status = Literal["passed", "failed", "not proven"]
+
+
+def proof_gates(
+    tasks: dict[str, Task], parity: dict[str, Any], outputs: Outputs, tolerance: dict[str, Tolerance], whose: str
+) -> list[GateSpec]:
+    """Verdicts that every file needs: numbers in every output, and every task as good as the float model's.
+
+    Args:
+        parity: of `parity.parity`.
+        outputs: of the file on the judged photos.
+        tolerance: by metric.
+        whose: the recipe that sets it.
+
+    Returns:
+        At least one gate a task; a task that no metric judges has one that is neither met nor missed.
+    """
+    gates = [_finite_gate(outputs)]
+    for name, task in tasks.items():
+        own = drop_gates(task, parity, tolerance, whose)
+        judged = any(gate.met is not None for gate in own)
+        why = f"{NOT_JUDGED}: {_why_not(parity, name, own)}"
+        gates += own if judged else [GateSpec(name=f"{name} ({whose})", limit="judged", measured=why, met=None)]
+    return gates
+
+
+def unjudged(gates: Sequence[GateSpec]) -> list[GateSpec]:
+    """Those of tasks that no metric judges."""
+    return [gate for gate in gates if gate.met is None and gate.measured.startswith(NOT_JUDGED)]
+
+
+def status_of(gates: Sequence[GateSpec]) -> Status:
+    """What gates say together: a limit of a budget that was not measured says nothing."""
+    if any(gate.met is False for gate in gates):
+        return "failed"
+    return "not proven" if unjudged(gates) else "passed"
+
+
+def drop_gates(task: Task, parity: dict[str, Any], limits: dict[str, Tolerance], whose: str) -> list[GateSpec]:
+    """Verdicts on how much worse than the float model the file is, for each limit of a metric that the task has.
+
+    Args:
+        parity: of `parity.parity`, or as a sidecar holds it.
+        limits: by metric.
+        whose: the recipe or the budget that sets them.
+    """
+    drops = parity["drop"].get(task.name, {})
+    before = parity["metrics"]["float"].get(task.name, {}).get("metrics", {})
+    return [
+        _drop_gate(f"{task.name} {metric} ({whose})", metric, limit, before.get(metric, {}).get("value"), drops)
+        for metric, limit in limits.items()
+        if metric in metrics_of(task)
+    ]
+
+
+def budget_gates(
+    budget: Budget,
+    cost: CostSpec | None,
+    precision: str | None,
+    tasks: dict[str, Task],
+    parity: dict[str, Any],
+    ratios: dict[str, float],
+    bounds: dict[str, Bounds],
+) -> list[GateSpec]:
+    """A verdict on every limit of a budget; `met` is None where nothing tells.
+
+    Args:
+        cost: None where the file cannot be read.
+        precision: of the file, as `cost`.
+        tasks: of the file; empty where nobody says.
+        parity: as of `drop_gates`.
+        ratios: as of `budget.speed_gates`.
+        bounds: of the p90, by class of devices.
+    """
+    whose = f"budget {budget.name}"
+    drops = [gate for task in tasks.values() for gate in drop_gates(task, parity, budget.drop, whose)]
+    known = {metric for task in tasks.values() for metric in metrics_of(task)}
+    drops += [
+        _drop_gate(f"{metric} ({whose})", metric, limit, None, {})
+        for metric, limit in budget.drop.items()
+        if metric not in known
+    ]
+    return [*file_gates(budget, cost, precision), *drops, *speed_gates(budget, ratios, bounds)]
+
+
+def verdicts(
+    budget: Budget,
+    file: MeasuredFile | None,
+    sidecar: Sidecar | None,
+    ratios: dict[str, float],
+    bounds: dict[str, Bounds],
+) -> list[GateSpec]:
+    """What a budget says of a file that was exported before, and last what its own export said.
+
+    Args:
+        file: None where it cannot be read.
+        sidecar: of the file; None where there is none, so that nobody knows how good the file is.
+        ratios: as of `budget_gates`, with `bounds`; what was not measured is left out.
+
+    Raises:
+        ArtifactError: the sidecar's comparison with the float model is damaged.
+    """
+    cost = CostSpec(**asdict(file.cost)) if file else None
+    tasks, parity = (sidecar.task_objects(), sidecar.parity) if sidecar else ({}, {})
+    try:
+        gates = budget_gates(budget, cost, file.precision if file else None, tasks, parity, ratios, bounds)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{sidecar and sidecar.name}: parity: damaged in the sidecar; export it again") from error
+    return [*gates, _sidecar_gate(sidecar)]
+
+
+def _sidecar_gate(sidecar: Sidecar | None) -> GateSpec:
+    told, met = NOT_MEASURED, None
+    if sidecar:
+        told, met = sidecar.status, {"passed": True, "failed": False}.get(sidecar.status)
+        named = [gate.name for gate in sidecar.gates if gate.met is False] or [g.name for g in unjudged(sidecar.gates)]
+        told += f": {', '.join(named)}" if named else ""
+    return GateSpec(name="gates of the export", limit="passed", measured=told, met=met)
+
+
+def _finite_gate(outputs: Outputs) -> GateSpec:
+    wrong = {name: int((~np.isfinite(v)).reshape(len(v), -1).any(axis=1).sum()) for name, v in outputs.items()}
+    told = [f"{name} not on {count} photos" for name, count in wrong.items() if count]
+    return GateSpec(
+        name="finite outputs", limit="on every photo", measured=", ".join(told) or "on every photo", met=not told
+    )
+
+
+def _why_not(parity: dict[str, Any], task: str, gates: list[GateSpec]) -> str:
+    measured = parity["metrics"]["float"].get(task, {})
+    if not measured.get("labelled"):
+        return "no labelled test photos"
+    if not measured["metrics"]:
+        return "the labelled test photos give no metric"
+    return "the float model's metrics are no numbers" if gates else f"no tolerance of {', '.join(measured['metrics'])}"
+
+
+def _drop_gate(
+    name: str, metric: str, limit: Tolerance, before: float | None, drops: dict[str, float | None]
+) -> GateSpec:
+    """A correlation of predictions that are all alike is no number: without one before, nothing can be lost."""
+    if metric not in drops or before is None or math.isnan(before):
+        most = (
+            f"{_size(metric, limit.absolute)}" if limit.absolute is not None else f"{100 * (limit.relative or 0):g} %"
+        )
+        return GateSpec(name=name, limit=f"at most {most} worse", measured=NOT_MEASURED, met=None)
+    # Written as JSON, what is no number is null.
+    found = drops[metric]
+    drop = math.nan if found is None else found
+    shown = "no number" if math.isnan(drop) else _change(metric, drop)
+    largest = limit.limit(before)
+    return GateSpec(name=name, limit=f"at most {_size(metric, largest)} worse", measured=shown, met=drop <= largest)
+
+
+def _change(metric: str, drop: float) -> str:
+    return "the same" if not drop else f"{_size(metric, abs(drop))} {'worse' if drop > 0 else 'better'}"
+
+
+def _size(metric: str, value: float) -> str:
+    text = number_text(metric, value)
+    return f"{value:.5f}" if text.strip("0. %") == "" and value else text

@@ -1,0 +1,43 @@
+"""How much worse than the float model a file may be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from keras_faceattr.config import Section
+from keras_faceattr.errors import nearest
+
+
+class Tolerance(Section):
+    """How much worse than the float model a metric may be: as a share of it, or in its own unit."""
+
+    relative: Annotated[float, Field(ge=0)] | None = None
+    absolute: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Tolerance:
+        if (self.relative is None) == (self.absolute is None):
+            raise ValueError("a tolerance is either relative or absolute")
+        return self
+
+    def limit(self, float_value: float) -> float:
+        """The largest drop, in the metric's unit."""
+        return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(float_value)
+
+
+JUDGED_METRICS = ("mae", "rmse", "pc", "epsilon_error", "accuracy", "balanced_accuracy", "auc", "cosine")
+"""What a tolerance may name, beside the cumulative scores `cs@k`."""
+
+
+def _known_metrics(tolerances: dict[str, Tolerance]) -> dict[str, Tolerance]:
+    """A tolerance of a metric that no task has would never be judged."""
+    for name in tolerances:
+        if name not in JUDGED_METRICS and not name.startswith("cs@"):
+            raise ValueError(f"no metric {name!r}; {nearest(name, (*JUDGED_METRICS, 'cs@k'))}")
+    return tolerances
+
+
+Tolerances = Annotated[dict[str, Tolerance], AfterValidator(_known_metrics)]
+"""By metric."""

@@ -1,0 +1,191 @@
+"""`export`: from a run to files that are proven to be as good as the model they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_faceattr.artifact.cost import cost_of, op_counts
+from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
+from keras_faceattr.artifact.loading import Artifact, write_golden
+from keras_faceattr.artifact.measured_file import precision_of
+from keras_faceattr.artifact.runtime import LiteRTModel
+from keras_faceattr.artifact.sidecar import CostSpec, FileSpec, GateSpec, InputSpec, OutputSpec, Sidecar
+from keras_faceattr.budget.gates import budget_gates, proof_gates, status_of
+from keras_faceattr.budget.limits import Budget
+from keras_faceattr.convert.card import artifact_card
+from keras_faceattr.convert.conversion import INPUT, convert
+from keras_faceattr.convert.inspection import check_operations
+from keras_faceattr.convert.native import Integer, make_integer
+from keras_faceattr.convert.page import plot_differences
+from keras_faceattr.convert.parity import parity
+from keras_faceattr.convert.recipe import ExportRecipe
+from keras_faceattr.convert.source import SPLIT, ExportListener, Source, task_of
+from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.evaluation.model_card import lawful_use_notices
+from keras_faceattr.evaluation.predictions import predict_split
+from keras_faceattr.run import safe_name
+from keras_faceattr.storage import replacing, sha256, write_json, write_text
+from keras_faceattr.tasks import task_to_dict
+from keras_faceattr.training.provenance import installed_versions
+
+MEANINGS = {
+    "scalar": "value",
+    "binary": "probability",
+    "categorical": "probabilities",
+    "multilabel": "probabilities",
+    "identity": "unit_vector",
+    "embedding": "unit_vector",
+}
+"""What a task's own output is."""
+
+
+def export_recipe(
+    source: Source,
+    recipe: ExportRecipe,
+    folder: Path,
+    listener: ExportListener,
+    budget: Budget | None = None,
+    batch: int = 1,
+    make: Callable[..., Integer] = make_integer,
+) -> Artifact:
+    """Quantizes, converts, proves and writes one artifact.
+
+    Args:
+        folder: of this artifact.
+        budget: judged beside the recipe's own tolerance.
+        batch: fixed size of the batch.
+        make: how an integer model is made: natively, or by another engine.
+
+    Returns:
+        The artifact, whose sidecar says whether all gates were met and every task was judged.
+
+    Raises:
+        ModelError: a layer has no int8 kernel, or an operation is no builtin; it is named.
+    """
+    name = safe_name(f"{source.experiment.name}_{recipe.name}")
+    outputs, float_layers, details, exact_heads = {"float": source.outputs}, None, {}, False
+    if recipe.integer:
+        integer = make(source, recipe, folder / "qat", listener, batch)
+        content, float_layers, details = integer.content, integer.float_layers, integer.details
+        exact_heads = integer.exact_heads
+        if integer.outputs is not None:
+            outputs["fake_quantized"] = integer.outputs
+    else:
+        content = convert(source.folded, batch=batch, weights=recipe.weights)
+    listener.say(f"{recipe.name}: proving {len(content) / 1e6:.2f} MB on {len(source.held_out)} photos")
+    path = folder / f"{name}.tflite"
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    file = read_tflite(path)
+    check_operations(file, [layer.name for layer in source.folded.layers], float_layers, exact_heads)
+    runtime = LiteRTModel(path)
+    outputs["file"] = predict_split(runtime.predict, source.held_out)
+    manifest = source.data.manifest.split(SPLIT)
+    evaluation = source.experiment.evaluation
+    samples, seed = evaluation.bootstrap_samples, source.experiment.seed
+    compared = parity(manifest, source.tasks, outputs, samples, seed, source.held_out.labels)
+    cost = CostSpec(**dataclasses.asdict(cost_of(file)))
+    gates = proof_gates(source.tasks, compared, outputs["file"], recipe.tolerance, f"recipe {recipe.name}")
+    if budget:
+        gates += budget_gates(budget, cost, precision_of(file), source.tasks, compared, {}, {})
+    write_golden(folder / "golden", runtime, crop_spec(source.experiment))
+    sidecar = _sidecar(source, recipe, path, file, runtime, cost, gates, compared, details)
+    artifact = Artifact(path, sidecar)
+    differences = {name: outputs["file"][name] - outputs["float"][name] for name in source.tasks}
+    plot_differences(artifact.differences_path, differences)
+    write_text(artifact.model_card_path, artifact_card(source.experiment, sidecar))
+    # Last, because it says that all the others belong to this file.
+    write_json(path.with_suffix(".json"), sidecar.model_dump(mode="json"))
+    return artifact
+
+
+def _sidecar(
+    source: Source,
+    recipe: ExportRecipe,
+    path: Path,
+    file: TFLiteFile,
+    runtime: LiteRTModel,
+    cost: CostSpec,
+    gates: list[GateSpec],
+    compared: dict[str, Any],
+    details: dict[str, Any],
+) -> Sidecar:
+    experiment = source.experiment
+    provenance = source.run.provenance()
+    plain = experiment.model_dump(mode="json")
+    for entry in plain["data"]["sources"]:
+        # Where the data lay is nobody's business, and the next machine has it elsewhere.
+        entry["path"] = None
+    starts = plain["model"]["init_from"]
+    names = (
+        {key: Path(path).name for key, path in starts.items()} if isinstance(starts, dict) else Path(starts or "").name
+    )
+    plain["model"]["init_from"] = names or None
+    for entry in plain["tasks"].values():
+        if entry["teacher"]:
+            entry["teacher"]["path"] = Path(entry["teacher"]["path"]).name
+    return Sidecar(
+        name=path.stem,
+        recipe=recipe.name,
+        status=status_of(gates),
+        gates=tuple(gates),
+        file=FileSpec(name=path.name, bytes=path.stat().st_size, sha256=sha256(path)),
+        model=experiment.model.name,
+        input=InputSpec(
+            name=INPUT, shape=tuple(map(int, runtime.input["shape"])), dtype=np.dtype(runtime.input["dtype"]).name
+        ),
+        outputs=_output_specs(source, runtime),
+        tasks={name: task_to_dict(task) for name, task in source.tasks.items()},
+        crop=crop_spec(experiment).to_dict(),
+        quantization={"recipe": recipe.model_dump(mode="json"), **details},
+        metrics=compared["metrics"]["file"],
+        protocol={
+            "split": SPLIT,
+            "photos": compared["photos"],
+            "tta": "none",
+            "seed": experiment.seed,
+            # Of these photos alone, as in a run's `metrics.json`.
+            "split_hash": source.data.manifest.split(SPLIT).split_hash(),
+        },
+        parity=compared,
+        cost=cost,
+        operations=op_counts(file),
+        licences={"code": "Apache-2.0", "data": provenance["sources"]},
+        training={key: provenance[key] for key in ("photos", "label_hash", "split_hash", "sources")},
+        notices=tuple(lawful_use_notices(source.tasks)),
+        versions=installed_versions(),
+        experiment=plain,
+    )
+
+
+def _output_specs(source: Source, runtime: LiteRTModel) -> dict[str, OutputSpec]:
+    specs = {}
+    for name, entry in runtime.outputs.items():
+        task_name = task_of(name, source.tasks)
+        assert task_name is not None
+        task = source.tasks[task_name]
+        labels: tuple[str | float, ...] = ()
+        meaning = MEANINGS[task.kind]
+        if name == f"{task_name}_classes":
+            meaning, labels = "probabilities", task.class_names  # type: ignore[union-attr]
+        elif name != task_name:
+            meaning, labels = "distribution", tuple(float(round(value, 6)) for value in task.bins)  # type: ignore[union-attr]
+        elif task.kind in ("categorical", "multilabel"):
+            labels = tuple(getattr(task, "classes", ()) or getattr(task, "attributes", ()))
+        integer = np.dtype(entry["dtype"]).kind != "f"
+        specs[name] = OutputSpec(
+            task=task_name,
+            meaning=meaning,  # type: ignore[arg-type]
+            unit=getattr(task, "unit", "") if meaning == "value" else "",
+            shape=tuple(map(int, entry["shape"])),
+            dtype=np.dtype(entry["dtype"]).name,
+            labels=labels,
+            scale=float(entry["quantization"][0]) if integer else None,
+            zero_point=int(entry["quantization"][1]) if integer else None,
+        )
+    return specs

@@ -1,0 +1,201 @@
+"""The page that an export ends in: what each recipe costs, what it loses, and which layer hurts."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.budget.limits import verdict_row
+from keras_faceattr.evaluation.formatting import metric_text, metric_title, signed_text
+from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
+from keras_faceattr.evaluation.report import html_figure, html_page, html_table
+from keras_faceattr.measure.latency import Latency
+from keras_faceattr.storage import write_text
+
+WORST_LAYERS = 40
+
+
+def write_page(path: Path, artifacts: list[Artifact], latencies: dict[str, Latency]) -> None:
+    """Writes one self-contained HTML page.
+
+    Args:
+        artifacts: of one run, proven on the same photos.
+        latencies: by name of the artifact; measured in turn, in one run.
+    """
+    first = artifacts[0].sidecar
+    title = f"{first.experiment['name']}: export"
+    body = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{html.escape(first.model)}, input {'×'.join(map(str, first.input.shape))}; every number was measured on "
+        f"the file itself, on the same {first.protocol['photos']} photos of the split "
+        f"<b>{first.protocol['split']}</b>, without test-time augmentation. Times: this computer, one thread, all "
+        "files in turn in one run; they compare files, not computers.</p>",
+        "<h2>Recipes</h2>",
+        _recipes(artifacts, latencies),
+    ]
+    folder = path.parent / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    body += [html_figure(picture) for picture in _pareto(artifacts, latencies, folder)]
+    for artifact in artifacts:
+        body += _artifact(artifact, folder)
+    body += ["<h2>Data and its terms</h2>"]
+    for name, source in first.licences["data"].items():
+        citation = html.escape(source["citation"] or "no citation given")
+        body.append(f"<p><b>{html.escape(name)}</b>: {citation}. Licence: {html.escape(source['licence'])}.</p>")
+    body += [f"<p><b>{html.escape(notice)}</b></p>" for notice in first.notices]
+    write_text(path, html_page(title, body))
+
+
+def _metrics(artifact: Artifact) -> dict[tuple[str, str], dict[str, Any]]:
+    """Metrics of a file by task and name."""
+    tasks = artifact.sidecar.metrics
+    return {(task, name): entry for task, of in tasks.items() for name, entry in of["metrics"].items()}
+
+
+def _recipes(artifacts: list[Artifact], latencies: dict[str, Latency]) -> str:
+    keys = [key for key in _metrics(artifacts[0]) if not key[1].startswith("cs@")]
+    units = {task: entry["unit"] for task, entry in artifacts[0].sidecar.metrics.items()}
+    header = ["recipe", "MB", "MMAC", "peak activations MB", "p50 ms", "p90 ms"]
+    header += [f"{task} {metric_title(name, units[task])}" for task, name in keys] + ["gates"]
+    float_metrics = artifacts[0].sidecar.parity["metrics"]["float"]
+    rows = [
+        ["Keras, float", "", "", "", "", "", *(metric_text(n, float_metrics[t]["metrics"][n]) for t, n in keys), ""]
+    ]
+    for artifact in artifacts:
+        sidecar, latency = artifact.sidecar, latencies.get(artifact.sidecar.name)
+        times = [f"{latency.p50_ms:.2f}", f"{latency.p90_ms:.2f}"] if latency else ["not measured"] * 2
+        cost = sidecar.cost
+        size = [f"{cost.file_bytes / 1e6:.3f}", f"{cost.macs / 1e6:.1f}", f"{cost.peak_activation_bytes / 1e6:.2f}"]
+        metrics = _metrics(artifact)
+        rows.append(
+            [sidecar.recipe, *size, *times, *(metric_text(key[1], metrics[key]) for key in keys), sidecar.status]
+        )
+    return f'<div style="overflow-x:auto">{html_table(header, rows)}</div>'
+
+
+def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Path) -> list[Path]:
+    """Size against the first metric of the first task, and time against it."""
+    key = next(iter(_metrics(artifacts[0])), None)
+    if key is None:
+        return []
+    task, name = key
+    values = [_metrics(artifact)[key]["value"] for artifact in artifacts]
+    before = artifacts[0].sidecar.parity["metrics"]["float"][task]["metrics"][name]["value"]
+    label = f"{task} {metric_title(name, artifacts[0].sidecar.metrics[task]['unit'])}"
+
+    def scatter(x: list[float]) -> Any:
+        def paint(axes: Axes) -> None:
+            axes.scatter(x, values, color=COLOUR, zorder=3)
+            for number, (place, value, artifact) in enumerate(zip(x, values, artifacts, strict=True)):
+                # Integer files lie close together: their names go up and down in turn.
+                offset = (6, 6 if number % 2 else -12)
+                axes.annotate(artifact.sidecar.recipe, (place, value), xytext=offset, textcoords="offset points")
+            axes.axhline(before, color=SECOND_COLOUR, linewidth=1, label="Keras, float")
+            axes.set_ylabel(label)
+            axes.margins(x=0.25, y=0.25)
+            axes.legend(frameon=False)
+
+        return paint
+
+    sizes = [artifact.sidecar.cost.file_bytes / 1e6 for artifact in artifacts]
+    pictures = [draw_picture(folder / "size_against_metric.png", scatter(sizes), "Size against accuracy", "MB")]
+    if all(artifact.sidecar.name in latencies for artifact in artifacts):
+        times = [latencies[artifact.sidecar.name].p50_ms for artifact in artifacts]
+        pictures.append(
+            draw_picture(folder / "time_against_metric.png", scatter(times), "Time against accuracy", "p50 ms")
+        )
+    return pictures
+
+
+def _artifact(artifact: Artifact, folder: Path) -> list[str]:
+    sidecar = artifact.sidecar
+    body = [
+        f"<h2>{html.escape(sidecar.recipe)}: {sidecar.status}</h2>",
+        f"<p><code>{html.escape(sidecar.file.name)}</code>, SHA-256 <code>{sidecar.file.sha256[:16]}…</code>; "
+        f"operations: {', '.join(f'{count} {kind}' for kind, count in sidecar.operations.items())}</p>",
+        html_table(
+            ["gate", "limit", "measured", "verdict"],
+            [verdict_row(gate.name, gate.limit, gate.measured, gate.met) for gate in sidecar.gates],
+        ),
+        "<h3>Differences of outputs</h3>",
+        html_table(
+            ["from", "to", "output", "largest", "99 % below", "mean"],
+            [
+                [*pair.replace("_", " ").split(" to "), output, *(f"{gap[k]:.2g}" for k in ("largest", "p99", "mean"))]
+                for pair, outputs in sidecar.parity["differences"].items()
+                for output, gap in outputs.items()
+            ],
+        ),
+    ]
+    body += _groups(sidecar.parity["groups"])
+    if sidecar.quantization.get("layers"):
+        body.append("<h3>Rounding noise by layer</h3>")
+        body.append(html_figure(_noise(sidecar.quantization["layers"], folder / f"{sidecar.recipe}_layer_noise.png")))
+    body.append(html_figure(artifact.differences_path))
+    return body
+
+
+def _groups(groups: dict[str, Any]) -> list[str]:
+    body = ["<h3>Does it hurt one group more?</h3>"]
+    for task, found in groups.items():
+        rows = [["all", *_change(found["metric"], found["all"])]]
+        rows += [
+            [f"{column}: {value}", *_change(found["metric"], change)]
+            for column, changes in found["by"].items()
+            for value, change in changes.items()
+        ]
+        header = [f"{task}", "photos", f"change of {found['metric']} from float to file", "95 % interval (paired)"]
+        body.append(html_table(header, rows))
+    return body
+
+
+def _change(metric: str, change: dict[str, Any] | None) -> list[str]:
+    if change is None:
+        return ["too few", "", ""]
+    limits = [change["low"], change["high"]]
+    interval = "–" if None in limits else " to ".join(signed_text(metric, limit) for limit in limits)
+    return [str(change["photos"]), signed_text(metric, change["change"]), interval]
+
+
+def _noise(layers: list[dict[str, Any]], path: Path) -> Path:
+    rows = layers[:WORST_LAYERS][::-1]
+    places = np.arange(len(rows))
+
+    def bars(axes: Axes) -> None:
+        axes.barh(
+            places, [row["total"] for row in rows], color=COLOUR, height=0.7, label="output, all rounding before it"
+        )
+        axes.plot(
+            [row["own"] for row in rows], places, "|", color="black", markersize=9, label="output, its own rounding"
+        )
+        kernels = [(row["kernel"], place) for row, place in zip(rows, places, strict=True) if row["kernel"] is not None]
+        axes.plot(*zip(*kernels, strict=True), "o", color=SECOND_COLOUR, markersize=4, label="kernel")
+        axes.set_yticks(places, [row["layer"] for row in rows], fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=2)
+
+    height = max(3.0, 0.22 * len(rows) + 1.6)
+    return draw_picture(path, bars, "Signal to rounding noise: short bars hurt", "dB (6 dB are a bit)", height)
+
+
+def plot_differences(path: Path, differences: dict[str, np.ndarray]) -> Path:
+    """Histogram of file minus float, for each task's value.
+
+    Args:
+        differences: by task, any shape: of its value, or of its probabilities.
+    """
+
+    def histogram(axes: Axes) -> None:
+        for number, (name, values) in enumerate(differences.items()):
+            # A gate tells of those that are no numbers.
+            numbers = values[np.isfinite(values)]
+            limit = max(float(np.abs(numbers).max(initial=0)), 1e-9)
+            axes.hist(numbers / limit, bins=41, histtype="step", color=f"C{number}", label=f"{name} (1 = {limit:.3g})")
+        axes.set_ylabel("numbers")
+        axes.legend(frameon=False)
+
+    return draw_picture(path, histogram, "File minus float", "difference, as a share of the largest")

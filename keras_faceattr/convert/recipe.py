@@ -1,0 +1,100 @@
+"""Export recipes: how a model is quantized and converted, as data."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from keras_faceattr.budget.tolerance import Tolerances
+from keras_faceattr.config import Section
+from keras_faceattr.config_files import load_section, names_in
+from keras_faceattr.run import safe_name
+
+RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "recipes"
+
+ORDER = ("float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full")
+
+
+def _folder_name(name: str) -> str:
+    """A recipe's name is also that of a folder, which must not lie elsewhere."""
+    if name != safe_name(name) or not name.strip("."):
+        raise ValueError("no name of a folder: use letters, digits, '_', '.' and '-'")
+    return name
+
+
+class CalibrationConfig(Section):
+    """From which training photos the ranges of activations are taken, and how."""
+
+    photos: Annotated[int, Field(ge=1)] = 100
+    observer: Literal["minmax", "moving", "percentile", "least_squares"] = "minmax"
+
+
+class FineTuningConfig(Section):
+    """Training with the rounding in the loop, on the run's own data and losses.
+
+    Attributes:
+        frozen_epochs: at the end, in which the ranges no longer move.
+        range_rate: how far the ranges move towards those of each batch; 0 keeps them as calibrated.
+        learned_ranges: by gradient instead.
+        augmented: with the run's augmentation; else photos are at most mirrored. See `fine_tuning_experiment`.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    frozen_epochs: Annotated[int, Field(ge=0)] = 1
+    range_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    learned_ranges: bool = False
+    augmented: bool = False
+
+
+class IntegerConfig(Section):
+    """Integer arithmetic: of the body, and with `heads` of everything."""
+
+    heads: bool = False
+    calibration: CalibrationConfig = CalibrationConfig()
+    fine_tuning: FineTuningConfig | None = None
+
+
+class ExportRecipe(Section):
+    """One way to quantize and convert.
+
+    Attributes:
+        name: also of the folder and the files that it leads to.
+        weights: as they are stored.
+        integer: integer arithmetic; None for floats.
+        tolerance: by metric.
+    """
+
+    name: Annotated[str, AfterValidator(_folder_name)]
+    weights: Literal["float32", "float16", "int8"]
+    integer: IntegerConfig | None = None
+    tolerance: Tolerances = Field(default={})
+
+    @property
+    def epochs(self) -> int:
+        """Of fine-tuning."""
+        tuning = self.integer.fine_tuning if self.integer else None
+        return tuning.epochs if tuning else 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ExportRecipe:
+        if self.integer and self.weights != "int8":
+            raise ValueError("integer arithmetic needs weights: int8")
+        return self
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> ExportRecipe:
+    """The recipe of a name or a path, with `key.key=value` changes.
+
+    Raises:
+        ConfigError: unknown, or a wrong key or value.
+    """
+    return load_section(ExportRecipe, RECIPE_FOLDER, name, "recipe", overrides)
+
+
+def export_recipe_names() -> list[str]:
+    """Names of the shipped recipes, from the one closest to the trained model to the one farthest from it."""
+    return sorted(names_in(RECIPE_FOLDER), key=lambda name: (*ORDER, name).index(name))

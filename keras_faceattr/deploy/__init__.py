@@ -1,1 +1,0 @@
-"""Cost and speed of what is trained and shipped."""

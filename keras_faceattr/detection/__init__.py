@@ -1,1 +1,0 @@
-"""Finding faces and their five points."""

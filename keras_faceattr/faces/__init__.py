@@ -1,0 +1,1 @@
+"""From a photo to its crops: finding faces, the crop specification, and cutting."""

@@ -1,0 +1,1 @@
+"""Speed of files: on this machine, on Android phones and in browsers."""

@@ -1,0 +1,1 @@
+"""Measuring a file on an Android phone, through `adb`."""

@@ -1,0 +1,230 @@
+"""Files against reference nets in one run: size, cost, accuracy, time, and how many times faster."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypedDict
+
+from keras_faceattr.artifact.measured_file import MeasuredFile, Metric, measured_file, model_file
+from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.latency import BUDGET_S, Latency, measure_latencies, pinned
+from keras_faceattr.measure.references import reference_net, reference_path
+from keras_faceattr.storage import write_json
+
+
+class FileColumns(TypedDict):
+    """What a row says of its file; `kind` is `model` or `reference`, `metrics` None where none was measured."""
+
+    name: str
+    kind: str
+    precision: str
+    reference_precision: str
+    side: int | None
+    file_bytes: int
+    macs: int
+    parameters: int
+    metrics: list[Metric] | None
+    batch: int
+
+
+def file_columns(file: MeasuredFile) -> FileColumns:
+    """What a row says of its file."""
+    return FileColumns(
+        name=file.name,
+        kind=file.kind,
+        precision=file.precision,
+        reference_precision=file.reference_precision,
+        side=file.side,
+        file_bytes=file.cost.file_bytes,
+        macs=file.cost.macs,
+        parameters=file.cost.parameters,
+        metrics=file.metrics,
+        batch=file.batch,
+    )
+
+
+class Row(FileColumns):
+    """A file on a number of threads.
+
+    `device` is `host`, or `browser` for a `browser_rows.BrowserRow`; `ratios` says by reference net how many times more
+    images a second this file takes than a net of `reference_precision` in the same run, on as many threads and at the
+    same input side.
+    """
+
+    device: str
+    threads: int
+    p50_ms: float
+    p90_ms: float
+    images_per_s: float
+    runs: int
+    spread: float
+    busy: bool
+    ratios: dict[str, float]
+
+
+def benchmark_models(
+    models: list[Path],
+    against: list[str],
+    threads: list[int],
+    precisions: list[str] | None = None,
+    side: int | None = None,
+    seconds: float = BUDGET_S,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measures files and reference nets in turn, once for each number of threads.
+
+    Args:
+        models: .tflite files; metrics come from the sidecar `name.json` beside `name.tflite`.
+        against: keys of `references.REFERENCE_NETS`; they are built where the cache has none.
+        threads: numbers of threads.
+        precisions: of the reference nets; each model's own without.
+        side: of the reference nets' input in pixels; each model's own without.
+        seconds: about how long the measuring takes for each number of threads.
+        say: receives a line before work that takes long.
+
+    Returns:
+        Plain data: `environment`, `rows` (see `Row`), `warnings`.
+
+    Raises:
+        ArtifactError: a file or a sidecar is damaged.
+        BenchmarkError: nothing to measure, a number of threads that the machine does not have, no side to build
+            reference nets at, or the runtime cannot run a file.
+        ConfigError: unknown reference net or precision.
+    """
+    if not models or not threads:
+        raise BenchmarkError("nothing to measure: name one .tflite file and one number of threads at least")
+    for count in threads:
+        with pinned(count):
+            pass
+    entries = [model_file(path, name) for path, name in zip(models, file_names(models), strict=True)]
+    environment = _environment()
+    nets = _wanted_nets(entries, against, precisions, side)
+    for net in nets:
+        if not reference_path(*net).is_file():
+            say(f"building the reference net {net[0]} ({net[1]}, {net[2]} × {net[2]}); it stays in the cache")
+        entries.append(measured_file(reference_net(*net), net[0], "reference", None))
+    rows = []
+    for count in dict.fromkeys(threads):
+        say(f"measuring {len(entries)} files on {count} thread{'s' * (count > 1)}, about {seconds:.0f} s")
+        latencies = measure_latencies({str(i): entry.path for i, entry in enumerate(entries)}, count, budget_s=seconds)
+        rows += _rows(entries, [latencies[str(i)] for i in range(len(entries))], count)
+    return {"environment": environment, "rows": rows, "warnings": _warnings(rows, against)}
+
+
+def write_result(result: dict[str, Any], folder: Path) -> Path:
+    """Writes a result as JSON under a name that says when, on what processor and of which model."""
+    environment, rows = result["environment"], result["rows"]
+    when = environment["date"][:19].replace(":", "")
+    path = folder / f"{when}_host_{slug(environment['cpu'])}_{slug(Path(rows[0]['name']).stem)}.json"
+    write_json(path, result)
+    return path
+
+
+def file_names(models: Sequence[Path]) -> list[str]:
+    """A name for each file that no other has: its own, with as many folders as tell it from others; twice is numbered.
+
+    Runs of one experiment export files of the same name in folders of the same name.
+    """
+    paths = [(*path.parent.resolve().parts, path.name) for path in models]
+    names: list[str] = []
+    for place, path in enumerate(paths):
+        others = [other for other in paths if other != path]
+        depth = next(n for n in range(1, len(path) + 1) if all(other[-n:] != path[-n:] for other in others))
+        again = paths[:place].count(path)
+        names.append("/".join(path[-depth:]) + (f" ({again + 1})" if again else ""))
+    return names
+
+
+def _wanted_nets(
+    entries: list[MeasuredFile], against: list[str], precisions: list[str] | None, side: int | None
+) -> list[tuple[str, str, int]]:
+    """Names, precisions and sides, checked before any is built."""
+    nets = []
+    for entry in entries if against else []:
+        wanted = side or entry.side
+        if wanted is None:
+            raise BenchmarkError(f"{entry.path}: takes no square RGB photo; name the reference nets' side with --side")
+        nets += [(name, each, wanted) for name in against for each in precisions or [entry.reference_precision]]
+    for net in nets:
+        reference_path(*net)
+    return list(dict.fromkeys(nets))
+
+
+def _rows(entries: list[MeasuredFile], latencies: list[Latency], threads: int) -> list[Row]:
+    pairs = list(zip(entries, latencies, strict=True))
+    references = [(entry, latency) for entry, latency in pairs if entry.kind == "reference"]
+    alone = len({entry.side for entry, _ in references}) == 1
+    rows = []
+    for entry, latency in pairs:
+        ratios = {
+            other.name: latency.images_per_s / reference.images_per_s
+            for other, reference in references
+            # A side that was asked for is every model's.
+            if other.reference_precision == entry.reference_precision and (alone or other.side == entry.side)
+        }
+        rows.append(
+            Row(
+                **file_columns(entry),
+                device="host",
+                threads=threads,
+                p50_ms=latency.p50_ms,
+                p90_ms=latency.p90_ms,
+                images_per_s=latency.images_per_s,
+                runs=latency.runs,
+                spread=latency.spread,
+                busy=latency.busy,
+                ratios=ratios,
+            )
+        )
+    return rows
+
+
+def _warnings(rows: list[Row], against: list[str]) -> list[str]:
+    lines = []
+    if busy := [row for row in rows if row["busy"]]:
+        worst = max(busy, key=lambda row: row["spread"])
+        lines.append(
+            f"the machine did other work, only the ratios of this run mean something: p90 lies up to "
+            f"{100 * worst['spread']:.0f} % above the median ({worst['name']}, {worst['precision']}, threads: "
+            f"{worst['threads']}), and far above it in {len(busy)} of {len(rows)} rows"
+        )
+    if not against:
+        lines.append("no reference net ran beside: times of different runs or machines cannot be compared")
+    lines += [
+        f"{row['name']} computes in {row['precision']}: no reference net of {row['reference_precision']} was asked for"
+        for row in rows
+        if against and not row["ratios"]
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": "host",
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "os": f"{platform.system()} {platform.machine()}",
+        "runtime": "ai_edge_litert",
+        "runtime_version": metadata.version("ai-edge-litert"),
+        # Taken before the first net runs.
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and single hyphens, at most 40, for a file's name; empty where it has none of them."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]

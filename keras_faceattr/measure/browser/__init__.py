@@ -1,0 +1,1 @@
+"""What browsers measured in the demo's page."""

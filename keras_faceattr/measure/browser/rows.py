@@ -1,0 +1,132 @@
+"""What browsers measured of files: rows beside those of a host or a phone, and what they say of a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
+from keras_faceattr.artifact.sidecar import GateSpec
+from keras_faceattr.budget.devices import device_class, model_class
+from keras_faceattr.budget.limits import Budget, LatencyLimit, latency_gate
+from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.measure.benchmark import Row, file_columns, file_names
+from keras_faceattr.measure.browser.results import (
+    BrowserMeasurement,
+    BrowserResult,
+    read_bytes,
+    read_result,
+    saved_results,
+)
+from keras_faceattr.storage import sha256
+
+
+class BrowserRow(Row):
+    """A row whose times are those of the model alone in a browser; it has no ratios, nothing else ran beside it.
+
+    `title` says on what, `device_class` is the class of `export/devices` that the phone is of, `interval` the 95 %
+    interval of the median in ms, `parts` holds the times by part, `verdict` the limit of its class, where there is one.
+    """
+
+    title: str
+    device_class: str | None
+    build: str
+    isolated: bool
+    verified: bool
+    date: str
+    interval: tuple[float, float]
+    parts: dict[str, dict[str, Any] | None]
+    photo: str
+    verdict: dict[str, Any] | None
+
+
+def browser_rows(
+    folder: Path, models: Sequence[Path], budget: Budget | None = None
+) -> tuple[list[BrowserRow], list[str]]:
+    """Saved results of these very files, by SHA-256; the newest of each device, file and number of threads.
+
+    Returns:
+        Rows by file, device and threads, and warnings: damaged results, and results of another file of the same name.
+
+    Raises:
+        ArtifactError: a model that a browser measured is damaged, or its sidecar is.
+        OSError: a model cannot be read.
+    """
+    warnings, found = [], []
+    for path in saved_results(folder):
+        try:
+            found.append(read_result(read_bytes(path), str(path)))
+        except BenchmarkError as error:
+            warnings.append(f"not shown: {error}")
+    found.sort(key=lambda result: result.date)
+    rows: list[BrowserRow] = []
+    for path, name in zip(models, file_names(models), strict=True):
+        digest = sha256(path)
+        newest = {
+            (result.device.model_dump_json(exclude={"battery", "screen", "isolated"}), row.threads): (result, row)
+            for result in found
+            for row in result.rows
+            if row.sha256 == digest
+        }
+        # A file that no browser measured may hold what only its device can read.
+        if newest:
+            file = model_file(path, name)
+            rows += sorted(
+                (_row(file, *pair, budget) for pair in newest.values()), key=lambda row: (row["title"], row["threads"])
+            )
+        others = sum(row.file == path.name and row.sha256 != digest for result in found for row in result.rows)
+        if others:
+            measured = f"{others} browser measurement{'s' * (others > 1)}"
+            warnings.append(f"not shown: {measured} of another {name} (another SHA-256)")
+    return rows, warnings
+
+
+def browser_gates(budget: Budget, rows: Sequence[BrowserRow]) -> list[GateSpec]:
+    """Verdicts on a file's time by what browsers measured, for each class of phones that the budget speaks of.
+
+    The budget means native time on one thread, and a browser is slower: a limit that is kept in the browser is kept,
+    and one that is not kept there is not measured, never failed. A row that is not verified says nothing.
+
+    Args:
+        rows: of one file.
+    """
+    return [
+        _gate(device, limit, rows) for device, limit in budget.latency.items() if device_class(device).kind == "android"
+    ]
+
+
+def _gate(device: str, limit: LatencyLimit, rows: Sequence[BrowserRow]) -> GateSpec:
+    times = [row["p90_ms"] for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1]
+    gate = latency_gate(device, limit, (None, min(times, default=None)))
+    return gate.model_copy(update={"name": f"{gate.name} (browser)"})
+
+
+def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement, budget: Budget | None) -> BrowserRow:
+    times, device = measured.parts.model, result.device
+    row = BrowserRow(
+        **file_columns(file),
+        device="browser",
+        threads=measured.threads,
+        p50_ms=times.p50_ms,
+        p90_ms=times.p90_ms,
+        images_per_s=1e3 * file.batch / times.p50_ms,
+        runs=times.runs,
+        spread=(times.p90_ms - times.p50_ms) / times.p50_ms,
+        busy=times.busy,
+        ratios={},
+        title=device.title,
+        device_class=model_class(device.model_name or ""),
+        build=result.runtime.build,
+        isolated=device.isolated,
+        verified=measured.verified,
+        date=result.date.isoformat(timespec="seconds"),
+        interval=(times.low_ms, times.high_ms),
+        parts=measured.parts.model_dump(),
+        photo=measured.photo,
+        verdict=None,
+    )
+    device_name = row["device_class"]
+    if budget and device_name in budget.latency:
+        row["verdict"] = _gate(device_name, budget.latency[device_name], [row]).model_dump()
+    return row

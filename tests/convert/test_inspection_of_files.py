@@ -1,0 +1,87 @@
+"""Inspection of a converted file: what a phone cannot run, or would compute in floats, is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
+from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.convert.conversion import convert
+from keras_faceattr.convert.inspection import check_operations
+from keras_faceattr.convert.source import Source
+from keras_faceattr.errors import ArtifactError
+from keras_faceattr.quantization.graph import read_graph
+from keras_faceattr.quantization.plan import make_plan
+
+
+class MatrixDeterminant(layers.Layer):
+    """An operation that LiteRT has only with TensorFlow beside it."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * tf.linalg.det(inputs[..., 0])[:, None, None, None]
+
+
+def refused(file: TFLiteFile, names: list[str], float_layers: list[str] | None) -> str:
+    with pytest.raises(ArtifactError) as error:
+        check_operations(file, names, float_layers)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture
+def names(source: Source) -> list[str]:
+    return [layer.name for layer in source.folded.layers]
+
+
+def test_what_was_exported_passes(exported: dict[str, Artifact], source: Source, names: list[str]) -> None:
+    head = make_plan(read_graph(source.folded)).float_nodes
+    for recipe, float_layers in (("float32", None), ("int8_qat", head), ("int8_full", frozenset())):
+        check_operations(read_tflite(exported[recipe].path), names, float_layers)
+
+
+def test_floats_inside_the_integer_graph_are_refused_with_their_layers(
+    exported: dict[str, Artifact], names: list[str]
+) -> None:
+    line = refused(read_tflite(exported["int8_qat"].path), names, [])
+    assert line.startswith("floats inside the integer graph: ")
+    assert "FULLY_CONNECTED (age_raw)" in line
+    line = refused(read_tflite(exported["float32"].path), names, ["age_raw"])
+    assert "CONV_2D (" in line and "age_raw" not in line and line.endswith(" …")
+
+
+def test_an_operation_of_no_known_layer_is_refused_too(exported: dict[str, Artifact]) -> None:
+    assert "layer not known" in refused(read_tflite(exported["float32"].path), [], ["conv"])
+
+
+def test_a_flex_operation_is_refused_with_its_layer(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    x = MatrixDeterminant(name="strange")(layers.Conv2D(2, 3, name="conv")(image))
+    model = keras.Model(image, {"out": layers.GlobalAveragePooling2D(name="pool")(x)})
+    function = tf.function(lambda image: model(image), input_signature=[tf.TensorSpec((1, 8, 8, 3), tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    (tmp_path / "flex.tflite").write_bytes(converter.convert())
+    line = refused(read_tflite(tmp_path / "flex.tflite"), [layer.name for layer in model.layers], None)
+    assert line == "no builtin operations of LiteRT: FlexMatrixDeterminant (strange)"
+
+
+def test_a_batch_that_is_not_fixed_is_refused(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(image, {"out": layers.GlobalAveragePooling2D(name="pool")(image)})
+    (tmp_path / "dynamic.tflite").write_bytes(convert(model, batch=None))  # type: ignore[arg-type]
+    assert "shapes that are not fixed: " in refused(read_tflite(tmp_path / "dynamic.tflite"), ["pool"], None)
+
+
+def test_heads_that_were_to_stay_in_float_and_are_integer_are_refused(
+    exported: dict[str, Artifact], source: Source, names: list[str]
+) -> None:
+    head = make_plan(read_graph(source.folded)).float_nodes
+    check_operations(read_tflite(exported["int8_qat"].path), names, head, exact_heads=True)
+    with pytest.raises(ArtifactError, match=r"^integers inside the heads.*SOFTMAX \(age_distribution\)"):
+        check_operations(read_tflite(exported["int8_full"].path), names, head, exact_heads=True)

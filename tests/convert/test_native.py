@@ -1,0 +1,246 @@
+"""The native engine: a fine-tuning that was killed goes on, a finished one is used again, another's is discarded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from small import Quiet
+
+from keras_faceattr.config_files import parse_experiment
+from keras_faceattr.convert import native
+from keras_faceattr.convert.native import Integer, batches, draw, make_integer
+from keras_faceattr.convert.recipe import ExportRecipe, load_recipe
+from keras_faceattr.convert.source import Source
+from keras_faceattr.data.prepare import prepare
+from keras_faceattr.errors import DataError
+from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
+from keras_faceattr.models.heads import HEADS, raw_outputs
+from keras_faceattr.models.loading import load_model
+from keras_faceattr.quantization.folding import fold_batch_norm
+from keras_faceattr.run import Run
+
+CONFIG = {
+    "name": "tiny",
+    "data": {"sources": [{"reader": "synthetic", "options": {"count": 40, "size": 40}}], "crop": {"size": 16}},
+    "tasks": {"attractiveness": {}, "gender": {}},
+    "training": {"batch_size": 8, "steps_per_epoch": 2},
+}
+TWO_EPOCHS = ["integer.fine_tuning.epochs=2", "integer.calibration.photos=16"]
+
+
+class KilledError(Exception):
+    """In place of a kill."""
+
+
+class Killing(Quiet):
+    """Is killed after the first epoch."""
+
+    def on_step(self, epoch: int, *_: Any) -> None:
+        if epoch == 2:
+            raise KilledError
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Two heads on one convolution."""
+    experiment = parse_experiment(CONFIG, "test")
+    data = prepare(experiment, ("test", "train", "val"))
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, -1.0, name="normalise")(image)
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, strides=2, use_bias=False, name="conv")(x))
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.ReLU(name="relu")(x))
+    outputs: dict[str, Any] = {}
+    for name, head in (("attractiveness", "distribution"), ("gender", "categorical")):
+        outputs |= HEADS[head].decode(data.tasks[name], raw_outputs(x, data.tasks[name], head))
+    model = keras.Model(image, outputs, name="tiny")
+    run = Run(tmp_path_factory.mktemp("tiny"))
+    run.write_config(experiment, data.tasks)
+    model.save(run.model_path)
+    said = predict_split(keras_predictor(model), data.parts["test"])
+    return Source(run, experiment, data.tasks, model, fold_batch_norm(model), data, said)
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes behind the fine-tuning is tested elsewhere."""
+    monkeypatch.setattr(native, "convert", lambda body, **options: repr(options).encode())
+    monkeypatch.setattr(native, "_noise", lambda *_: [])
+
+
+def made(source: Source, recipe: ExportRecipe, folder: Path, listener: Quiet | None = None) -> tuple[Integer, Quiet]:
+    listener = listener or Quiet()
+    return make_integer(source, recipe, folder, listener, 1), listener
+
+
+def same(one: Integer, other: Integer) -> bool:
+    assert one.outputs is not None and other.outputs is not None
+    return all(np.array_equal(one.outputs[name], other.outputs[name]) for name in one.outputs)
+
+
+def test_the_fine_tuned_model_is_left_as_a_run_of_its_own(tiny: Source, tmp_path: Path) -> None:
+    integer, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS), tmp_path)
+    run = Run(tmp_path)
+    assert listener.epochs == [1, 2]
+    assert integer.details["engine"] == "native" and integer.details["calibration_photos"] == 16
+    assert run.tasks() == tiny.tasks
+    assert run.experiment().training.epochs == 2 and run.experiment().name == "tiny_int8_qat"
+    stored = predict_split(keras_predictor(load_model(run.model_path)), tiny.held_out)
+    assert integer.outputs is not None and stored.keys() == integer.outputs.keys()
+    for name, values in stored.items():
+        np.testing.assert_allclose(integer.outputs[name], values, atol=1e-6)
+
+
+def test_what_is_integer_is_asked_of_the_converter_and_heads_stay_in_float(tiny: Source, tmp_path: Path) -> None:
+    qat, _ = made(tiny, load_recipe("int8_qat", [*TWO_EPOCHS, "integer.fine_tuning=null"]), tmp_path / "qat")
+    full, _ = made(tiny, load_recipe("int8_full", [*TWO_EPOCHS, "integer.fine_tuning=null"]), tmp_path / "full")
+    assert "'integer_output': False" in qat.content.decode() and "'integer_output': True" in full.content.decode()
+    assert {"attractiveness_raw", "gender_raw"} <= qat.float_layers and "conv" not in qat.float_layers
+    assert full.float_layers == frozenset()
+
+
+def test_a_fine_tuning_that_was_killed_goes_on_and_ends_as_an_unbroken_one(tiny: Source, tmp_path: Path) -> None:
+    recipe = load_recipe("int8_qat", TWO_EPOCHS)
+    killing = Killing()
+    with pytest.raises(KilledError):
+        made(tiny, recipe, tmp_path / "killed", killing)
+    assert killing.epochs == [1]
+    broken, listener = made(tiny, recipe, tmp_path / "killed")
+    assert listener.epochs == [2]
+    whole, _ = made(tiny, recipe, tmp_path / "whole")
+    assert broken.details == whole.details
+    assert broken.outputs is not None and whole.outputs is not None
+    for name, values in whole.outputs.items():
+        np.testing.assert_allclose(broken.outputs[name], values, atol=1e-5)
+
+
+def test_a_finished_fine_tuning_is_used_again(tiny: Source, tmp_path: Path) -> None:
+    recipe = load_recipe("int8_qat", TWO_EPOCHS)
+    first, _ = made(tiny, recipe, tmp_path)
+    second, listener = made(tiny, recipe, tmp_path)
+    assert listener.epochs == [] and any("an earlier export left" in line for line in listener.lines)
+    assert same(first, second) and first.details == second.details
+
+
+def test_another_recipe_discards_it(tiny: Source, tmp_path: Path) -> None:
+    made(tiny, load_recipe("int8_qat", TWO_EPOCHS), tmp_path)
+    other = load_recipe("int8_qat", [*TWO_EPOCHS, "integer.fine_tuning.learning_rate=1e-3"])
+    _, listener = made(tiny, other, tmp_path)
+    assert listener.epochs == [1, 2]
+
+
+def test_another_recipe_discards_what_was_killed(tiny: Source, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        made(tiny, load_recipe("int8_qat", TWO_EPOCHS), tmp_path, Killing())
+    other = load_recipe("int8_qat", [*TWO_EPOCHS, "integer.calibration.photos=8"])
+    integer, listener = made(tiny, other, tmp_path)
+    assert listener.epochs == [1, 2] and integer.details["calibration_photos"] == 8
+
+
+def test_another_model_discards_it(tiny: Source, tmp_path: Path) -> None:
+    recipe = load_recipe("int8_qat", TWO_EPOCHS)
+    made(tiny, recipe, tmp_path / "qat")
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    again = keras.models.clone_model(tiny.model)
+    again.save(run.model_path)
+    other = dataclasses.replace(tiny, run=run, model=again, folded=fold_batch_norm(again))
+    _, listener = made(other, recipe, tmp_path / "qat")
+    assert listener.epochs == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["finished.json", "quantization.json"])
+@pytest.mark.parametrize("text", ["", "{"])
+def test_damaged_notes_of_an_earlier_export_start_it_anew(tiny: Source, tmp_path: Path, name: str, text: str) -> None:
+    recipe = load_recipe("int8_qat", ["integer.fine_tuning=null", "integer.calibration.photos=8"])
+    made(tiny, recipe, tmp_path)
+    (tmp_path / name).write_text(text)
+    integer, listener = made(tiny, recipe, tmp_path)
+    assert any("calibrating on 8 photos" in line for line in listener.lines)
+    assert json.loads((tmp_path / "finished.json").read_text())["calibration_photos"] == 8
+    assert integer.details["calibration_photos"] == 8
+
+
+def test_the_details_count_the_photos_of_each_source(tiny: Source, tmp_path: Path) -> None:
+    integer, _ = made(
+        mixed(tiny, (3.0, 1.0)), load_recipe("int8_qat", [*TWO_EPOCHS, "integer.fine_tuning=null"]), tmp_path
+    )
+    assert integer.details["calibration_sources"] == {"many": 12, "few": 4}
+    # Of the eight held-out photos six and two are of each: all that there are.
+    assert integer.details["noise_sources"] == {"many": 6, "few": 2}
+
+
+def test_without_training_photos_it_cannot_be_calibrated(tiny: Source, tmp_path: Path) -> None:
+    parts = {"test": tiny.held_out}
+    untrainable = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, parts=parts))
+    with pytest.raises(DataError, match="no photos to calibrate with: the train split is empty"):
+        made(untrainable, load_recipe("int8_ptq"), tmp_path)
+
+
+def test_calibration_photos_are_drawn_from_the_training_photos_alone_and_by_the_seed(tiny: Source) -> None:
+    train = tiny.data.parts["train"]
+    drawn = [np.concatenate(batches(draw(train, 13, seed, None))) for seed in (0, 0, 1)]
+    assert drawn[0].shape == (13, 16, 16, 3)
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+    known = {photo.tobytes() for photo in train.crops.take(train.rows).astype("float32")}
+    assert all(photo.tobytes() in known for photo in drawn[0])
+    assert len({photo.tobytes() for photo in drawn[0]}) == 13
+    assert sum(map(len, batches(draw(train, 10_000, 0, None)))) == len(train)
+
+
+def mixed(source: Source, weights: tuple[float | None, float | None]) -> Source:
+    """The same photos as of two data sets, three in four of the first; they lie one set behind the other."""
+    parts = {
+        split: dataclasses.replace(part, sources=(np.arange(len(part)) >= 3 * len(part) // 4).astype("int64"))
+        for split, part in source.data.parts.items()
+    }
+    (own,), (config,) = source.data.manifest.sources.values(), source.experiment.data.sources
+    manifest = dataclasses.replace(source.data.manifest, sources={"many": own, "few": own})
+    sources = [
+        config.model_copy(update={"name": n, "weight": w}) for n, w in zip(("many", "few"), weights, strict=True)
+    ]
+    settings = source.experiment.data.model_copy(update={"sources": sources})
+    return dataclasses.replace(
+        source,
+        experiment=source.experiment.model_copy(update={"data": settings}),
+        data=dataclasses.replace(source.data, manifest=manifest, parts=parts),
+    )
+
+
+def test_photos_are_drawn_from_every_source_wherever_it_lies(tiny: Source) -> None:
+    train = mixed(tiny, (None, None)).data.parts["train"]
+    counts = [Counter(draw(train, 12, seed, None).sources.tolist()) for seed in range(20)]
+    assert all(count[0] + count[1] == 12 for count in counts)
+    # By chance: 12 photos of 28, of which 7 are of the second source, hold three of them on average.
+    assert 2 < np.mean([count[1] for count in counts]) < 4
+
+
+def test_photos_are_drawn_by_the_weights_of_their_sources(tiny: Source) -> None:
+    train = mixed(tiny, (None, None)).data.parts["train"]
+    drawn = draw(train, 12, 3, np.array([0.5, 0.5]))
+    assert Counter(drawn.sources.tolist()) == {0: 6, 1: 6}
+    assert len(set(drawn.rows.tolist())) == 12
+    place = {row: number for number, row in enumerate(train.rows.tolist())}
+    np.testing.assert_array_equal(train.sources[[place[row] for row in drawn.rows.tolist()]], drawn.sources)
+    # A moving range follows the batches, of which none must be of one source alone.
+    assert set(drawn.sources[:3].tolist()) == {0, 1}
+    np.testing.assert_array_equal(drawn.rows, draw(train, 12, 3, np.array([0.5, 0.5])).rows)
+    assert drawn.rows.tolist() != draw(train, 12, 4, np.array([0.5, 0.5])).rows.tolist()
+    pixels = np.concatenate(batches(drawn))
+    np.testing.assert_array_equal(pixels, train.crops.take(drawn.rows))
+
+
+def test_a_source_with_too_few_photos_gives_each_once(tiny: Source) -> None:
+    train = mixed(tiny, (None, None)).data.parts["train"]
+    drawn = draw(train, 20, 0, np.array([0.5, 0.5]))
+    assert Counter(drawn.sources.tolist()) == {0: 10, 1: 7}
+    assert len(set(drawn.rows.tolist())) == 17

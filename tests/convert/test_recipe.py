@@ -1,0 +1,150 @@
+"""Export recipes: shipped ones load, and every mistake is one line that names the key and the nearest valid one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keras_faceattr.convert.engines import engine
+from keras_faceattr.convert.recipe import ExportRecipe, Tolerance, export_recipe_names, load_recipe
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.metrics import metrics_of
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask
+
+# Issue 3, "Convert": recipes as data.
+NAMES = {"float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full"}
+
+
+def refused(name: str, *overrides: str) -> str:
+    """The line that a mistake is answered with."""
+    with pytest.raises(ConfigError) as error:
+        load_recipe(name, list(overrides))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def written(tmp_path: Path, text: str) -> str:
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    return str(tmp_path / "own.yaml")
+
+
+def test_all_recipes_of_the_design_are_shipped() -> None:
+    assert set(export_recipe_names()) >= NAMES
+
+
+@pytest.mark.parametrize("name", export_recipe_names())
+def test_a_shipped_recipe_loads_is_called_like_its_file_and_survives_a_round_trip(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert ExportRecipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize("name", export_recipe_names())
+def test_every_shipped_recipe_is_held_to_a_tolerance_that_quantization_alone_may_use_up(name: str) -> None:
+    recipe = load_recipe(name)
+    assert {"mae", "pc", "accuracy"} <= set(recipe.tolerance)
+    float32 = load_recipe("float32")
+    for metric, tolerance in recipe.tolerance.items():
+        assert tolerance.limit(1.0) >= float32.tolerance[metric].limit(1.0)
+
+
+def test_what_becomes_integer_is_what_the_recipe_says() -> None:
+    shown = {name: load_recipe(name) for name in NAMES}
+    assert [shown[n].integer for n in ("float32", "float16", "dynamic")] == [None] * 3
+    heads = {n: shown[n].integer.heads for n in ("int8_ptq", "int8_qat", "int8_full")}  # type: ignore[union-attr]
+    assert heads == {"int8_ptq": False, "int8_qat": False, "int8_full": True}
+    assert shown["int8_ptq"].epochs == 0
+    assert shown["int8_qat"].epochs == shown["int8_full"].epochs > 0
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "float_value", "limit"),
+    [
+        ({"relative": 0.02}, 0.25, 0.005),
+        ({"relative": 0.02}, -0.25, 0.005),
+        ({"absolute": 0.002}, 0.87, 0.002),
+        ({"relative": 0.0}, 3.0, 0.0),
+    ],
+)
+def test_a_tolerance_is_a_share_of_the_float_models_metric_or_a_number_in_its_unit(
+    tolerance: dict, float_value: float, limit: float
+) -> None:
+    assert Tolerance(**tolerance).limit(float_value) == pytest.approx(limit)
+
+
+@pytest.mark.parametrize("tolerance", ["{relative: 0.1, absolute: 0.1}", "{}"])
+def test_a_tolerance_of_both_kinds_or_of_none_is_refused(tmp_path: Path, tolerance: str) -> None:
+    line = refused(written(tmp_path, f"name: own\nweights: float32\ntolerance: {{mae: {tolerance}}}\n"))
+    assert "tolerance.mae" in line and "either relative or absolute" in line
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("wieghts=int8", ("unknown key 'wieghts'", "did you mean 'weights'?")),
+        (
+            "integer.calibration.foto=3",
+            ("unknown key 'integer.calibration.foto'", "valid: observer, photos"),
+        ),
+        ("integer.fine_tuning.epoch=3", ("did you mean 'epochs'?",)),
+        ("tolerance.mae.relativ=0.1", ("did you mean 'relative'?",)),
+        ("weights=int4", ("weights = 'int4'", "'int8'")),
+        ("weights=float32", ("integer arithmetic needs weights: int8",)),
+        ("integer.calibration.photos=0", ("integer.calibration.photos = 0", "greater than or equal to 1")),
+        ("integer.calibration.observer=median", ("'median'", "'percentile'")),
+        ("integer.fine_tuning.epochs=0", ("integer.fine_tuning.epochs = 0",)),
+        ("integer.fine_tuning.learning_rate=.nan", ("learning_rate",)),
+        ("tolerance.mae.relative=-0.1", ("tolerance.mae.relative = -0.1",)),
+        ("weights", ("--set 'weights'", "write key.key=value")),
+        ("tolerance.ma.relative=0.1", ("no metric 'ma'", "did you mean 'mae'?")),
+        ("name.first=x", ("name is a value, not a section",)),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_the_key(override: str, words: tuple[str, ...]) -> None:
+    line = refused("int8_qat", override)
+    for word in words:
+        assert word in line
+
+
+def test_every_metric_of_every_kind_of_task_can_be_judged() -> None:
+    tasks = [
+        ScalarTask("age", 0, 10, 1), BinaryTask("smile"), CategoricalTask("race", ("a", "b")),
+        MultilabelTask("attributes", ("x",)),
+    ]  # fmt: skip
+    tolerance = {metric: {"absolute": 0.1} for task in tasks for metric in metrics_of(task)}
+    recipe = ExportRecipe.model_validate({"name": "own", "weights": "float32", "tolerance": tolerance})
+    assert recipe.tolerance.keys() == tolerance.keys()
+
+
+def test_set_changes_a_recipe() -> None:
+    recipe = load_recipe("int8_qat", ["integer.fine_tuning.epochs=7", "integer.fine_tuning.learning_rate=1e-5"])
+    assert recipe.epochs == 7
+    assert recipe.integer is not None and recipe.integer.fine_tuning is not None
+    assert recipe.integer.fine_tuning.learning_rate == 1e-5
+    assert recipe.integer.calibration == load_recipe("int8_qat").integer.calibration  # type: ignore[union-attr]
+
+
+def test_a_recipe_loads_by_path(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, "name: own\nweights: float16\n")).weights == "float16"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("weights: int8\n", "missing key 'name'"),
+        ("name: ../own\nweights: int8\n", "name = '../own': no name of a folder"),
+        ("name: ..\nweights: int8\n", "name = '..': no name of a folder"),
+        ("[]", "mapping of keys"),
+        ("a: [", "cannot be read as YAML"),
+        ("!!python/object/apply:os.system [true]", "cannot be read as YAML"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    assert words in refused(written(tmp_path, text))
+
+
+def test_an_unknown_recipe_or_engine_names_the_nearest() -> None:
+    assert "no recipe 'int8_qta'" in refused("int8_qta") and "did you mean 'int8_qat'?" in refused("int8_qta")
+    with pytest.raises(ConfigError, match="unknown --engine 'natve'; did you mean 'native'\\? valid: .*tfmot"):
+        engine("natve")
