@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from keras_faceattr.losses.classification import binary_cross_entropy
@@ -43,41 +42,3 @@ def ranking_loss(values: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
         (batch,) in nats.
     """
     return ops.sum(binary_cross_entropy(ranking_targets(values, bins), logits), axis=-1)
-
-
-def ranking_value(logits: Tensor, bins: Tensor) -> Tensor:
-    """The bin whose index is the number of classifiers above one half.
-
-    Args:
-        logits: (batch, K − 1) before the sigmoid.
-        bins: (K,) value of each bin, ascending in equal steps.
-
-    Returns:
-        (batch,) in the task's unit.
-
-    Source: DLDL-v2, section 4.5.4: ŷ = l_{i*}, i* = 1 + Σ [δ > 0.5].
-    """
-    above = ops.sum(ops.cast(logits > 0, "float32"), axis=-1)
-    return bins[0] + above / logits.shape[-1] * (bins[-1] - bins[0])
-
-
-def ranking_distribution(logits: Tensor) -> Tensor:
-    """Label distribution whose tail sums are the classifiers' probabilities.
-
-    Where a classifier contradicts the one before it, the negative step is set to 0 and the rest normalised.
-
-    Args:
-        logits: (batch, K − 1) before the sigmoid.
-
-    Returns:
-        (batch, K) rows that sum to 1.
-
-    Source: DLDL-v2, eq. 4 to 6, inverted.
-    """
-    tail = ops.sigmoid(logits)
-    count = logits.shape[-1]
-    # Step k is tail k − 1 minus tail k, with 1 before the first and 0 behind the last. As a product, because the
-    # converter to LiteRT makes a concatenation of sigmoids integer, in steps of 1/256.
-    differences = np.eye(count, count + 1, 1) - np.eye(count, count + 1)
-    steps = ops.maximum(ops.matmul(tail, differences.astype("float32")) + np.eye(1, count + 1, dtype="float32"), 0.0)
-    return steps / ops.sum(steps, axis=-1, keepdims=True)

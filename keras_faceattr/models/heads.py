@@ -9,18 +9,7 @@ from typing import Any
 from keras import layers
 
 from keras_faceattr.errors import ModelError
-from keras_faceattr.models.layers import (
-    ClassProbabilities,
-    Expectation,
-    LinearValue,
-    MajorityVote,
-    RankingDistribution,
-    RankingValue,
-    Reorder,
-    SoftVote,
-    UnitVector,
-    Unproject,
-)
+from keras_faceattr.models import decoding
 from keras_faceattr.tasks import MultilabelTask, Task
 
 Tensor = Any
@@ -49,67 +38,21 @@ class Head:
         return len(task.attributes) if isinstance(task, MultilabelTask) else sum(self.parts(task).values())
 
 
-def _bins(task: Any) -> dict[str, Any]:
-    return {"minimum": task.minimum, "maximum": task.maximum, "bins": len(task.bins)}
-
-
-def _distribution(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    name = f"{task.name}_distribution"
-    probabilities = layers.Softmax(name=name, dtype="float32")(raw)
-    return {task.name: Expectation(**_bins(task), name=task.name, dtype="float32")(probabilities), name: probabilities}
-
-
-def _ranking(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    name = f"{task.name}_distribution"
-    return {
-        task.name: RankingValue(**_bins(task), name=task.name, dtype="float32")(raw),
-        name: RankingDistribution(**_bins(task), name=name, dtype="float32")(raw),
-    }
-
-
-def _regression(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    return {task.name: Unproject(**_bins(task), name=task.name, dtype="float32")(raw)}
-
-
-def _linear(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    return {task.name: LinearValue(**_bins(task), name=task.name, dtype="float32")(raw)}
-
-
-def _class_and_value(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    name = f"{task.name}_classes"
-    return _linear(task, raw) | {name: ClassProbabilities(name=name, dtype="float32")(raw)}
-
-
-def _softmax(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    return {task.name: layers.Softmax(name=task.name, dtype="float32")(raw)}
-
-
-def _sigmoid(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    return {task.name: layers.Activation("sigmoid", name=task.name, dtype="float32")(raw)}
-
-
-def _unit_vector(task: Any, raw: Tensor) -> dict[str, Tensor]:
-    return {task.name: UnitVector(name=task.name, dtype="float32")(raw)}
-
-
 def _attributes(task: Any) -> dict[str, int]:
     return {group: len(names) for group, names in task.groups.items()} or {"all": len(task.attributes)}
 
 
 HEADS: dict[str, Head] = {
-    "distribution": Head(lambda task: {"bins": len(task.bins)}, _distribution),
-    "ranking": Head(lambda task: {"thresholds": len(task.bins) - 1}, _ranking),
-    "regression": Head(lambda task: {"value": 1}, _regression),
-    "linear": Head(lambda task: {"value": 1}, _linear),
-    "class_and_value": Head(lambda task: {"value": 1, "classes": len(task.class_names)}, _class_and_value),
-    "binary": Head(lambda task: {"answer": 1}, _sigmoid),
-    "categorical": Head(lambda task: {"classes": len(task.classes)}, _softmax),
-    "multilabel": Head(_attributes, _sigmoid),
-    "vector": Head(lambda task: {"vector": task.dimension}, _unit_vector),
+    "distribution": Head(lambda task: {"bins": len(task.bins)}, decoding.distribution),
+    "ranking": Head(lambda task: {"thresholds": len(task.bins) - 1}, decoding.ranking),
+    "regression": Head(lambda task: {"value": 1}, decoding.squashed_value),
+    "linear": Head(lambda task: {"value": 1}, decoding.clipped_value),
+    "class_and_value": Head(lambda task: {"value": 1, "classes": len(task.class_names)}, decoding.class_and_value),
+    "binary": Head(lambda task: {"answer": 1}, decoding.sigmoid),
+    "categorical": Head(lambda task: {"classes": len(task.classes)}, decoding.softmax),
+    "multilabel": Head(_attributes, decoding.sigmoid),
+    "vector": Head(lambda task: {"vector": task.dimension}, decoding.unit_vector),
 }
-
-VOTES = {"majority": MajorityVote, "soft": SoftVote}
-"""How an ensemble decides on a class."""
 
 
 def raw_outputs(features: Features, task: Task, head: str) -> Tensor:
@@ -137,13 +80,13 @@ def raw_outputs(features: Features, task: Task, head: str) -> Tensor:
         return layers.Concatenate(name=name, dtype="float32")(raw)
     grouped = [attribute for names in task.groups.values() for attribute in names]
     joined = layers.Concatenate(name=f"{task.name}_groups", dtype="float32")(raw)
-    return Reorder([grouped.index(attribute) for attribute in task.attributes], name=name, dtype="float32")(joined)
+    return decoding.reordered(joined, [grouped.index(attribute) for attribute in task.attributes], name)
 
 
 def decoded_outputs(features: Features, raw: Tensor, task: Task, head: str, vote: str) -> dict[str, Tensor]:
     """What the model returns for a task, by name."""
     if isinstance(features, list):
-        return {task.name: VOTES[vote](len(features), name=task.name, dtype="float32")(raw)}
+        return decoding.VOTES[vote](task, raw, len(features))
     return HEADS[head].decode(task, raw)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
@@ -47,7 +49,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     pixels, tensors = rebuild(graph, make)
     folded = keras.Model(pixels, {name: tensors[node] for name, node in graph.outputs.items()}, name=graph.name)
     for name, values in weights.items():
-        folded.get_layer(name).set_weights(values)
+        if values:
+            folded.get_layer(name).set_weights(values)
     return folded
 
 
@@ -66,12 +69,12 @@ def _foldable_norms(graph: Graph) -> dict[str, layers.BatchNormalization]:
     return found
 
 
-def _replacement(node: Node, norm: layers.BatchNormalization | None) -> tuple[keras.layers.Layer, list[np.ndarray]]:
+def _replacement(node: Node, norm: layers.BatchNormalization | None) -> tuple[Any, list[np.ndarray]]:
     """The layer that stands for a node, and its weights."""
     if isinstance(node.layer, layers.BatchNormalization):
         return _as_depthwise(node.layer)
     if norm is None:
-        return copy_layer(node.layer), node.layer.get_weights()
+        return copy_layer(node.layer), node.weights()
     scale, shift = _scale_and_shift(norm)
     config = {**node.layer.get_config(), "use_bias": True, "bias_initializer": "zeros"}
     kernel, *bias = node.layer.get_weights()

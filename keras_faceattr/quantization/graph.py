@@ -15,25 +15,35 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class Node:
-    """One layer and where its inputs come from.
+    """One call of a layer, or of an operation of `keras.ops`, and where its inputs come from.
 
     Attributes:
         layer: called once in the model.
         inputs: names of the nodes whose outputs it takes, in order; empty for the model's input.
-        takes_list: whether it is called with a list of tensors, as merging layers are.
+        arguments: the symbolic arguments of the call, constants among them.
     """
 
-    layer: keras.layers.Layer
+    layer: Any
     inputs: tuple[str, ...]
-    takes_list: bool
+    arguments: Any
 
     @property
     def name(self) -> str:
         return str(self.layer.name)
 
-    def call(self, layer: keras.layers.Layer, tensors: list[Tensor]) -> Tensor:
-        """Calls a layer, this node's or one in its place, in the way this node's is called."""
-        return layer(tensors if self.takes_list else tensors[0])
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        return tuple(self.layer.output.shape)
+
+    def call(self, layer: Any, tensors: list[Tensor]) -> Tensor:
+        """Calls a layer, this node's or one in its place, with the same constants as this node's."""
+        given = {id(old): new for old, new in zip(self.arguments.keras_tensors, tensors, strict=True)}
+        args, kwargs = self.arguments.fill_in(given)
+        return layer(*args, **kwargs)
+
+    def weights(self) -> list[Any]:
+        """Values of its weights; none for an operation."""
+        return list(self.layer.get_weights()) if isinstance(self.layer, keras.layers.Layer) else []
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def read_graph(model: keras.Model) -> Graph:
     """The graph of a functional model with one input and named outputs.
 
     Raises:
-        ModelError: a layer is called twice, has several outputs, is itself a model, or is no layer; it is named.
+        ModelError: a layer is called twice, has several outputs, or is itself a model; it is named.
     """
     outputs = model.output
     if not isinstance(outputs, dict) or len(model.inputs) != 1:
@@ -103,16 +113,17 @@ def _visit(output: Tensor, nodes: dict[str, Node], calls: dict[str, int]) -> Non
         tensors = _inputs(layer, call)
         if inputs_done:
             names = tuple(str(producer(source).name) for source in tensors)
-            nodes[str(layer.name)] = Node(layer, names, len(names) > 1)
+            nodes[str(layer.name)] = Node(layer, names, layer._inbound_nodes[call].arguments)
             continue
         stack.append((tensor, True))
         stack += [(source, False) for source in reversed(tensors)]
 
 
 def _inputs(layer: Any, call: int) -> list[Tensor]:
-    if not isinstance(layer, keras.layers.Layer) or isinstance(layer, keras.Model):
-        kind = "a model inside a model" if isinstance(layer, keras.Model) else "no layer"
-        raise ModelError(f"{layer.name!r} ({type(layer).__name__}) is {kind}: build the net of layers alone")
+    if isinstance(layer, keras.Model):
+        raise ModelError(
+            f"{layer.name!r} ({type(layer).__name__}) is a model inside a model: build the net of layers alone"
+        )
     # Not `layer.input`, which is the first call's, even if that belongs to another model.
     node = layer._inbound_nodes[call]
     if len(node.output_tensors) != 1:
@@ -137,6 +148,6 @@ def rebuild(graph: Graph, make: Callable[[Node, list[Tensor]], Tensor]) -> tuple
     return pixels, tensors
 
 
-def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A layer of the same configuration, not yet built."""
+def copy_layer(layer: Any) -> Any:
+    """A layer or operation of the same configuration, not yet built."""
     return type(layer).from_config(layer.get_config())

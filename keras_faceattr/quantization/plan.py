@@ -5,23 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
-from keras import activations, layers
+from keras import activations, layers, ops
 
 from keras_faceattr.errors import ModelError
-from keras_faceattr.models.layers import Decoder, Expectation, Reorder, Unproject
-from keras_faceattr.quantization.graph import Graph, Node
+from keras_faceattr.quantization.graph import Graph, Node, producer
 from keras_faceattr.quantization.layers import QUANTIZED
 
-DECODING = (layers.Softmax, Decoder)
-"""Layers that turn raw outputs into values; they stay in float unless all-integer is asked for."""
-
-INTEGER_DECODING = (layers.Softmax, Expectation, Unproject)
-"""Those of them that have an all-integer form."""
+Take = type(producer(ops.take(keras.KerasTensor((1, 1)), [0], axis=-1)))
+"""The operation of `keras.ops.take`."""
 
 SAME_VALUES = (
     layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.Flatten, layers.Reshape, layers.Permute, layers.Dropout,
-    layers.ZeroPadding2D, layers.Cropping2D, Reorder,
+    layers.ZeroPadding2D, layers.Cropping2D, layers.Identity, Take,
 )  # fmt: skip
 """Layers that move values without changing them: range and rounding pass through."""
 
@@ -78,12 +75,13 @@ def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
         ModelError: a layer in the integer part has no int8 kernel; it is named.
     """
     consumers = graph.consumers()
-    head = frozenset() if all_integer else _head(graph, consumers)
+    decoding = _decoding(graph)
+    head = frozenset() if all_integer else _head(graph, consumers, decoding)
     body = [node for node in graph.nodes.values() if node.inputs and node.name not in head]
     normalising = {n.name for n in body if isinstance(n.layer, layers.Rescaling) and n.inputs == (graph.input.name,)}
     for node in body:
         if node.name not in normalising:
-            _check(node, all_integer)
+            _check(node, node.name in decoding)
     groups = _Groups()
     ranges, fixed = {}, {}
     for node in body:
@@ -126,18 +124,28 @@ def _kind(node: Node) -> Any:
     return node.layer.activation if isinstance(node.layer, layers.Activation) else type(node.layer)
 
 
-def _decodes(node: Node) -> bool:
-    return isinstance(node.layer, DECODING) or _kind(node) in (activations.softmax, activations.sigmoid)
+def _decoding(graph: Graph) -> set[str]:
+    """Nodes that turn raw outputs into values: all behind the node `<output>_raw`, and every softmax and sigmoid."""
+    raw = {f"{output}_raw" for output in graph.outputs}
+    behind: set[str] = set()
+    for node in graph.nodes.values():
+        if any(source in raw or source in behind for source in node.inputs):
+            behind.add(node.name)
+    probabilities = (layers.Softmax, activations.softmax, activations.sigmoid)
+    return behind | {node.name for node in graph.nodes.values() if _kind(node) in probabilities}
 
 
-def _reads_raw(node: Node) -> bool:
-    """Whether a node of the head takes raw outputs: it decodes them, or hands vectors on that are decoded."""
-    return _decodes(node) or (
-        isinstance(node.layer, (layers.Concatenate, Reorder)) and len(node.layer.output.shape) == 2
-    )
+def _hands_on(node: Node) -> bool:
+    """Whether a node makes raw outputs, or joins and reorders them."""
+    joins = isinstance(node.layer, (layers.Concatenate, layers.Identity, Take))
+    return isinstance(node.layer, layers.Dense) or (joins and len(node.output_shape) == 2)
 
 
-def _head(graph: Graph, consumers: dict[str, list[str]]) -> frozenset[str]:
+def _reads_raw(node: Node, decoding: set[str]) -> bool:
+    return node.name in decoding or (_hands_on(node) and not isinstance(node.layer, layers.Dense))
+
+
+def _head(graph: Graph, consumers: dict[str, list[str]], decoding: set[str]) -> frozenset[str]:
     """Decoding layers, the dense layers whose raw outputs they read, and the pooling that feeds only these.
 
     A softmax or sigmoid behind an integer dense layer would be integer too: the converter knows their ranges. Raw
@@ -148,15 +156,14 @@ def _head(graph: Graph, consumers: dict[str, list[str]]) -> frozenset[str]:
         behind = consumers[node.name]
         if not node.inputs or not all(name in head for name in behind):
             continue
-        gives_raw = isinstance(node.layer, (layers.Dense, layers.Concatenate, Reorder))
-        reads_raw = gives_raw and bool(behind) and all(_reads_raw(graph.nodes[name]) for name in behind)
+        gives_raw = bool(behind) and _hands_on(node) and all(_reads_raw(graph.nodes[name], decoding) for name in behind)
         feeds_head = bool(behind) and isinstance(node.layer, (layers.GlobalAveragePooling2D, layers.Dropout))
-        if _decodes(node) or reads_raw or feeds_head:
+        if node.name in decoding or gives_raw or feeds_head:
             head.add(node.name)
     return frozenset(head)
 
 
-def _check(node: Node, all_integer: bool) -> None:
+def _check(node: Node, decodes: bool) -> None:
     layer = node.layer
     known = (*QUANTIZED, *SAME_VALUES, *SAME_RANGE, *OWN_RANGE)
     if type(layer) in QUANTIZED:
@@ -174,9 +181,8 @@ def _check(node: Node, all_integer: bool) -> None:
     clips = isinstance(layer, layers.ReLU) and (layer.threshold or layer.max_value is not None)
     uneven = isinstance(layer, layers.Rescaling) and (np.ndim(layer.scale) > 0 or np.any(layer.offset))
     integer = type(layer) in known and not clips and not uneven
-    allowed = integer or (all_integer and isinstance(layer, INTEGER_DECODING))
-    if not allowed and not is_relu(node) and _kind(node) not in FIXED_RANGE:
-        hint = "; keep the heads in float (recipe int8_qat)" if isinstance(layer, DECODING) else ""
+    if not integer and not is_relu(node) and _kind(node) not in FIXED_RANGE:
+        hint = "; keep the heads in float (recipe int8_qat)" if decodes else ""
         raise ModelError(f"layer {node.name!r} ({type(layer).__name__}) has no int8 kernel{hint}")
 
 

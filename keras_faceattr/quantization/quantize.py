@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
 from keras_faceattr.errors import ModelError
-from keras_faceattr.models.layers import Expectation, Unproject
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph, rebuild
-from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize, QuantizedDense
-from keras_faceattr.quantization.plan import FIXED_RANGE, Plan, make_plan
+from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize
+from keras_faceattr.quantization.plan import Plan, make_plan
 
 IMAGE_RANGE = "image_range"
 
@@ -64,6 +62,8 @@ def quantize(
     raw = {task: tensors[f"{task}_raw"] for task in tasks}
     network = Network(keras.Model(pixels, raw, name=graph.name), keras.Model(pixels, outputs, name=graph.name))
     for name, values in builder.weights.items():
+        if not values:
+            continue
         network.inference.get_layer(name).set_weights(values)
     body = keras.Model(builder.normalised, outputs, name=graph.name)
     return QuantizedNetwork(network, body, builder.plan, tensors)
@@ -89,15 +89,12 @@ class _Builder:
             if isinstance(node.layer, layers.GlobalAveragePooling2D) and not behind_pooling:
                 inputs = [_kept_in_float(inputs[0], node.name)]
             return self._copy(node, inputs, type(node.layer))
-        if isinstance(node.layer, Expectation | Unproject):
-            output = self._affine_decoding(node.layer, inputs[0])
-        else:
-            output = self._copy(node, inputs, QUANTIZED.get(type(node.layer), type(node.layer)))
+        output = self._copy(node, inputs, QUANTIZED.get(type(node.layer), type(node.layer)))
         name = self.plan.ranges.get(node.name)
         return self._round(name, output) if name else output
 
     def _copy(self, node: Node, inputs: list[Tensor], kind: type) -> Tensor:
-        self.weights[node.name] = node.layer.get_weights()
+        self.weights[node.name] = node.weights()
         return node.call(kind.from_config(node.layer.get_config()), inputs)  # type: ignore[attr-defined]
 
     def _round(self, name: str, tensor: Tensor) -> Tensor:
@@ -121,25 +118,6 @@ class _Builder:
             offset = -zero_point * scale
             self.normalised = layers.Rescaling(scale, offset, name=node.name)(pixels)
         return FakeQuantize(offset, offset + 255 * scale, name=IMAGE_RANGE)(self.normalised)
-
-    def _affine_decoding(self, layer: Any, inputs: Tensor) -> Tensor:
-        """An expectation, or a regression from tanh, as a dense layer with fixed weights.
-
-        The values of the bins are taken from the middle of the range: with its rounded probabilities a distribution
-        does not quite sum to 1, and an error of the sum then shifts towards the middle and not towards 0.
-        """
-        values = np.linspace(layer.minimum, layer.maximum, layer.bins)
-        middle = (layer.minimum + layer.maximum) / 2
-        kernel = (values - middle)[:, None]
-        if isinstance(layer, Unproject):
-            limits = FIXED_RANGE[keras.activations.tanh]
-            inputs = FakeQuantize(*limits, name=f"{layer.name}_tanh_range")(
-                layers.Activation("tanh", name=f"{layer.name}_tanh")(inputs)
-            )
-            kernel = np.array([[layer.maximum - middle]])
-        dense = QuantizedDense(1, trainable=False, name=f"{layer.name}_sum")
-        self.weights[dense.name] = [kernel.astype("float32"), np.array([middle], "float32")]
-        return layers.Reshape((), name=layer.name)(dense(inputs))
 
 
 def _kept_in_float(features: Tensor, name: str) -> Tensor:

@@ -62,12 +62,12 @@ def cases() -> dict[str, tuple[Task, str | None]]:
 
 CASES = cases()
 FLOAT_HEADS = {
-    "ranking": "RankingValue",
-    "linear": "LinearValue",
-    "class_and_value": "LinearValue",
-    "vector": "UnitVector",
+    "ranking": ("age_above", "ReLU"),
+    "linear": ("age_clipped", "ReLU"),
+    "class_and_value": ("age_clipped|age_classes_alone", "ReLU|Cropping1D"),
+    "vector": ("person", "UnitNormalization"),
 }
-"""Heads without an integer form, and the layer that has none."""
+"""Heads without an integer form, and the layer that has none, with its type."""
 
 INTEGER_HEADS = [head for head in CASES if head not in FLOAT_HEADS]
 
@@ -210,12 +210,14 @@ def test_integer_outputs_of_every_head_are_those_of_keras_within_a_step(head: st
         assert len(np.unique(np.round(fake[name] / scale))) > 5, f"{name} stands still"
 
 
-@pytest.mark.parametrize(("head", "layer"), FLOAT_HEADS.items())
-def test_a_head_without_integer_form_is_refused_in_a_line_that_names_the_layer(head: str, layer: str) -> None:
-    tasks = case_tasks(head)
-    folded, (name,) = fold_batch_norm(net("shallow_net", tasks)), tasks
-    with pytest.raises(ModelError, match=rf"^layer '{name}' \({layer}\) has no int8 kernel; keep the heads in float"):
-        quantize(folded, [name], all_integer=True)
+@pytest.mark.parametrize("head", FLOAT_HEADS)
+def test_a_head_without_integer_form_is_refused_in_a_line_that_names_the_layer(head: str) -> None:
+    tasks, (layer, kind) = case_tasks(head), FLOAT_HEADS[head]
+    folded = fold_batch_norm(net("shallow_net", tasks))
+    with pytest.raises(
+        ModelError, match=rf"^layer '({layer})' \(({kind})\) has no int8 kernel; keep the heads in float"
+    ):
+        quantize(folded, tasks, all_integer=True)
 
 
 def test_every_convolution_before_a_float_head_computes_on_int8(floating: Case) -> None:

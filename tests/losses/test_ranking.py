@@ -8,7 +8,8 @@ import scipy.special
 from keras import ops
 from tensors import f32
 
-from keras_faceattr.losses.ranking import ranking_distribution, ranking_loss, ranking_targets, ranking_value
+from keras_faceattr.losses.ranking import ranking_loss, ranking_targets
+from keras_faceattr.models.decoding import ranking
 from keras_faceattr.tasks import ScalarTask, age_task, attractiveness_task
 
 ATTRACTIVENESS = attractiveness_task().bins
@@ -20,11 +21,13 @@ def targets(values, bins) -> np.ndarray:
 
 
 def value(logits, bins) -> np.ndarray:
-    return ops.convert_to_numpy(ranking_value(f32(logits), f32(bins)))
+    task = ScalarTask("x", float(bins[0]), float(bins[-1]), round(float(bins[1] - bins[0]), 6))
+    return ops.convert_to_numpy(ranking(task, f32(logits))["x"])
 
 
 def distribution(logits) -> np.ndarray:
-    return ops.convert_to_numpy(ranking_distribution(f32(logits)))
+    task = ScalarTask("x", 0.0, float(np.shape(logits)[1]), 1.0)
+    return ops.convert_to_numpy(ranking(task, f32(logits))["x_distribution"])
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_the_way_to_vote_is_chosen_by_name() -> None:
     kinds = {
         vote: type(tree_cnn(vote=vote).inference.get_layer("expression")).__name__ for vote in ("majority", "soft")
     }
-    assert kinds == {"majority": "MajorityVote", "soft": "SoftVote"}
+    assert kinds == {"majority": "Add", "soft": "GlobalAveragePooling1D"}
 
 
 def test_a_crop_too_small_for_its_parts_is_refused_with_their_size() -> None:

@@ -95,7 +95,7 @@ def test_ranges_that_the_specification_fixes(activation: str, limits: tuple[floa
 
 def test_the_head_stays_in_float_from_the_pooling_on() -> None:
     plan = plan_of(vector, False, distribution=AGE, binary=BinaryTask("smile"))
-    assert plan.float_nodes == {"features", "age_raw", "age_distribution", "age", "smile_raw", "smile"}
+    assert plan.float_nodes == {"features", "age_raw", "age_distribution", "age_expectation", "age", "smile_raw", "smile"}
     assert set(plan.ranges) == {"relu"}
 
 
@@ -130,11 +130,11 @@ def test_features_that_the_body_also_reads_stay_integer() -> None:
 def test_all_integer_leaves_nothing_in_float() -> None:
     plan = plan_of(vector, True, distribution=AGE)
     assert not plan.float_nodes
-    assert {"features", "age_raw", "age_distribution", "age"} <= set(plan.ranges)
+    assert {"features", "age_raw", "age_distribution", "age_expectation"} <= set(plan.ranges)
 
 
 def test_a_ranking_head_has_no_integer_form_and_is_named() -> None:
-    with pytest.raises(ModelError, match=r"'age' \(RankingValue\) has no int8 kernel; keep the heads in float"):
+    with pytest.raises(ModelError, match=r"'age_above' \(ReLU\) has no int8 kernel; keep the heads in float"):
         plan_of(vector, True, ranking=AGE)
     assert {"age", "age_distribution"} <= plan_of(vector, False, ranking=AGE).float_nodes
 
