@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 Tensor = Any
@@ -20,10 +21,22 @@ def cross_entropy(classes: Tensor, logits: Tensor, smoothing: float = 0.0) -> Te
     Returns:
         (batch,) in nats.
     """
-    count = logits.shape[-1]
-    target = ops.one_hot(ops.cast(classes, "int32"), count, dtype="float32")
-    target = target * (1.0 - smoothing) + smoothing / count
-    return -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
+    target = ops.one_hot(ops.cast(classes, "int32"), logits.shape[-1], dtype="float32")
+    return soft_cross_entropy(target, logits, smoothing)
+
+
+def soft_cross_entropy(target: Tensor, logits: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of class probabilities.
+
+    Args:
+        target: (batch, classes) rows sum to 1.
+        logits: (batch, classes) before the softmax.
+        smoothing: share of the target spread evenly over all classes.
+
+    Returns:
+        (batch,) in nats.
+    """
+    return keras.losses.categorical_crossentropy(target, logits, from_logits=True, label_smoothing=smoothing)
 
 
 def nearest_bin_cross_entropy(values: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
@@ -47,10 +60,10 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     """Binary cross-entropy, element by element.
 
     Args:
-        labels: 0 or 1, of any shape.
+        labels: 0, 1 or a probability, of any shape.
         logits: before the sigmoid, of the same shape.
 
     Returns:
         In nats, of the same shape.
     """
-    return ops.softplus(logits) - logits * labels
+    return ops.binary_crossentropy(labels, logits, from_logits=True)

@@ -77,3 +77,41 @@ def expectation_l1(values: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
     Source: DLDL-v2, eq. 11.
     """
     return ops.abs(expectation(ops.softmax(logits, axis=-1), bins) - values)
+
+
+def interval_divergence(interval: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
+    """Minus the log of the probability that the value lies in an interval; bins on its ends count as inside.
+
+    Args:
+        interval: (batch, 2) lowest and highest value, in the task's unit. An interval between two bins takes in the
+            nearest bin on either side.
+        logits: (batch, K) before the softmax.
+        bins: (K,) value of each bin, in the task's unit, ascending in equal steps.
+
+    Returns:
+        (batch,) in nats, at least 0.
+    """
+    reach = 0.5 * (bins[1] - bins[0]) + 1e-4 * (bins[1] - bins[0])
+    low, high = interval[:, :1], interval[:, 1:]
+    tolerance = 1e-4 * (bins[1] - bins[0])
+    inside = ops.logical_and(bins[None] >= low - tolerance, bins[None] <= high + tolerance)
+    near = ops.abs(bins[None] - (low + high) / 2) <= reach
+    inside = ops.where(ops.any(inside, axis=-1, keepdims=True), inside, near)
+    # The log of a sum of probabilities, without leaving the logs.
+    own = ops.logsumexp(ops.where(inside, logits, -1e30), axis=-1)
+    return ops.logsumexp(logits, axis=-1) - own
+
+
+def interval_distance(interval: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
+    """Distance of the expected value from an interval; 0 inside.
+
+    Args:
+        interval: (batch, 2) lowest and highest value, in the task's unit.
+        logits: (batch, K) before the softmax.
+        bins: (K,) value of each bin, in the task's unit.
+
+    Returns:
+        (batch,) in the task's unit.
+    """
+    value = expectation(ops.softmax(logits, axis=-1), bins)
+    return ops.maximum(interval[:, 0] - value, 0.0) + ops.maximum(value - interval[:, 1], 0.0)

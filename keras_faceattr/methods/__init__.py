@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from keras import ops
 from keras_faceattr.config import MethodSettings
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.losses import classification, embedding_match, huber, label_distribution, ranking, regression
+from keras_faceattr.methods.labels import Labels
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 Tensor = Any
@@ -22,25 +23,26 @@ class Method:
 
     Attributes:
         head: which head of `models.heads` reads the features and decodes.
-        loss: (labels (batch, width), raw outputs (batch, units), task, settings) → (batch, 1), or (batch, attributes).
+        loss: (labels, raw outputs (batch, units), task, settings) → (batch,), or (batch, attributes).
         source: paper and section.
         settings: of `MethodSettings`, those that mean anything to it.
         kinds: of tasks.
+        forms: of `labels.FORMS`, those that it can learn from.
     """
 
     head: str
-    loss: Callable[[Tensor, Tensor, Any, MethodSettings], Tensor]
+    loss: Callable[[Labels, Tensor, Any, MethodSettings], Tensor]
     source: str
     settings: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ("scalar",)
+    forms: tuple[str, ...] = ("exact",)
 
 
 def _scalar(loss: Callable[[Tensor, Tensor, Tensor, Tensor, MethodSettings], Tensor]) -> Any:
     """A loss of values (batch,), σ (batch,), raw outputs and bins (K,) as one of labels."""
 
-    def of_labels(labels: Tensor, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
-        bins = ops.convert_to_tensor(task.bins.astype("float32"))
-        return ops.expand_dims(loss(labels[:, 0], labels[:, 1], raw, bins, settings), -1)
+    def of_labels(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
+        return loss(labels.exact[:, 0], labels.exact[:, 1], raw, _bins(task), settings)
 
     return of_labels
 
@@ -50,47 +52,72 @@ def _error(penalty: Callable[[Tensor, MethodSettings], Tensor]) -> Any:
     return _scalar(lambda y, _, x, bins, settings: penalty(regression.unproject(x[:, 0], bins) - y, settings))
 
 
-def _kl(values: Tensor, stds: Tensor, raw: Tensor, bins: Tensor, settings: MethodSettings) -> Tensor:
-    target = label_distribution.label_distribution(values, stds, bins)
+def _bins(task: ScalarTask) -> Tensor:
+    return ops.convert_to_tensor(task.bins.astype("float32"))
+
+
+def _kl(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
+    """Divergence from the label's distribution, or from being inside its interval."""
+    bins = _bins(task)
+    target = label_distribution.label_distribution(labels.exact[:, 0], labels.exact[:, 1], bins)
+    if labels.soft:
+        target = ops.where(labels.soft[1][:, None] > 0, labels.soft[0], target)
     divergence = label_distribution.kl_divergence(target, raw)
+    if labels.interval:
+        inside = label_distribution.interval_divergence(labels.interval[0], raw, bins)
+        divergence = ops.where(labels.interval[1] > 0, inside, divergence)
     return divergence / raw.shape[-1] if settings.kl_reduction == "mean" else divergence
 
 
-def _kl_and_l1(values: Tensor, stds: Tensor, raw: Tensor, bins: Tensor, settings: MethodSettings) -> Tensor:
+def _kl_and_l1(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
+    bins, values = _bins(task), labels.exact[:, 0]
+    if labels.soft:
+        values = ops.where(labels.soft[1] > 0, label_distribution.expectation(labels.soft[0], bins), values)
     l1 = label_distribution.expectation_l1(values, raw, bins)
-    return _kl(values, stds, raw, bins, settings) + settings.expectation_weight * l1
+    if labels.interval:
+        outside = label_distribution.interval_distance(labels.interval[0], raw, bins)
+        l1 = ops.where(labels.interval[1] > 0, outside, l1)
+    return _kl(labels, raw, task, settings) + settings.expectation_weight * l1
 
 
-def _class_and_value(labels: Tensor, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
-    bins = ops.convert_to_tensor(task.bins.astype("float32"))
+def _class_and_value(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
     cuts = ops.convert_to_tensor(task.cuts.astype("float32"))
-    classes = ops.sum(ops.cast(labels[:, :1] >= cuts, "float32"), axis=-1)
+    classes = ops.sum(ops.cast(labels.exact[:, :1] >= cuts, "float32"), axis=-1)
     of_class = classification.cross_entropy(classes, raw[:, 1:])
-    of_value = ops.square(regression.unproject(raw[:, 0], bins) - labels[:, 0])
-    return ops.expand_dims(settings.class_weight * of_class + settings.value_weight * of_value, -1)
+    of_value = ops.square(regression.unproject(raw[:, 0], _bins(task)) - labels.exact[:, 0])
+    return settings.class_weight * of_class + settings.value_weight * of_value
 
 
-def _cross_entropy(labels: Tensor, raw: Tensor, task: CategoricalTask, settings: MethodSettings) -> Tensor:
+def _cross_entropy(labels: Labels, raw: Tensor, task: CategoricalTask, settings: MethodSettings) -> Tensor:
     """Mean over the members of an ensemble, of which there is one in most nets."""
     count = len(task.classes)
+    target = ops.one_hot(ops.cast(labels.exact[:, 0], "int32"), count, dtype="float32")
+    if labels.soft:
+        target = ops.where(labels.soft[1][:, None] > 0, labels.soft[0], target)
     members = [raw[:, i : i + count] for i in range(0, raw.shape[-1], count)]
-    losses = [classification.cross_entropy(labels[:, 0], member, settings.label_smoothing) for member in members]
-    return ops.expand_dims(sum(losses[1:], losses[0]) / len(losses), -1)
+    losses = [classification.soft_cross_entropy(target, member, settings.label_smoothing) for member in members]
+    return sum(losses[1:], losses[0]) / len(losses)
 
 
-def _yes_no(labels: Tensor, raw: Tensor, *_: Any) -> Tensor:
-    return classification.binary_cross_entropy(labels, raw)
+def _yes_no(labels: Labels, raw: Tensor, *_: Any) -> Tensor:
+    target = labels.exact
+    if labels.soft:
+        target = ops.where(labels.soft[1][:, None] > 0, labels.soft[0], target)
+    losses = classification.binary_cross_entropy(target, raw)
+    return losses if len(labels.known.shape) > 1 else losses[:, 0]
 
 
-def _no_loss(labels: Tensor, raw: Tensor, *_: Any) -> Tensor:
+def _no_loss(labels: Labels, raw: Tensor, *_: Any) -> Tensor:
     """Of a photo alone, where the term of the whole batch (`methods.terms`) is all."""
-    return ops.zeros_like(raw[:, :1])
+    return ops.zeros_like(raw[:, 0])
 
 
-def _match(labels: Tensor, raw: Tensor, _: Any, settings: MethodSettings) -> Tensor:
-    losses = embedding_match.embedding_match(labels, raw, settings.cosine_weight, settings.l2_weight)
-    return ops.expand_dims(losses, -1)
+def _match(labels: Labels, raw: Tensor, _: Any, settings: MethodSettings) -> Tensor:
+    return embedding_match.embedding_match(labels.exact, raw, settings.cosine_weight, settings.l2_weight)
 
+
+ALL_FORMS = ("exact", "interval", "soft")
+SOFT = ("exact", "soft")
 
 METHODS: dict[str, Method] = {
     "mr_l1": Method(
@@ -110,8 +137,10 @@ METHODS: dict[str, Method] = {
     "er": Method(
         "distribution", _scalar(lambda y, s, x, b, _: label_distribution.expectation_l1(y, x, b)), "DLDL-v2, 4.5.4, ER"
     ),
-    "dldl": Method("distribution", _scalar(_kl), "DLDL-v2, 4.5.4, DLDL (λ = 0)", ("kl_reduction",)),
-    "dldl_v2": Method("distribution", _scalar(_kl_and_l1), "DLDL-v2, eq. 12", ("kl_reduction", "expectation_weight")),
+    "dldl": Method("distribution", _kl, "DLDL-v2, 4.5.4, DLDL (λ = 0)", ("kl_reduction",), forms=ALL_FORMS),
+    "dldl_v2": Method(
+        "distribution", _kl_and_l1, "DLDL-v2, eq. 12", ("kl_reduction", "expectation_weight"), forms=ALL_FORMS
+    ),
     "l1": Method("linear", _error(lambda e, _: ops.abs(e)), "HMTNet, table 4"),
     "mse": Method("linear", _error(lambda e, _: ops.square(e)), "HMTNet, table 4"),
     "smooth_l1": Method("linear", _error(lambda e, _: huber.smooth_l1(e)), "HMTNet, table 4"),
@@ -122,9 +151,11 @@ METHODS: dict[str, Method] = {
         ("delta", "huber_form"),
     ),
     "crnet": Method("class_and_value", _class_and_value, "CRNet, L", ("class_weight", "value_weight")),
-    "cross_entropy": Method("categorical", _cross_entropy, "HMTNet, Loss_r", ("label_smoothing",), ("categorical",)),
-    "binary_cross_entropy": Method("binary", _yes_no, "HMTNet, Loss_g", (), ("binary",)),
-    "attribute_cross_entropy": Method("multilabel", _yes_no, "OBRL, eq. 4", (), ("multilabel",)),
+    "cross_entropy": Method(
+        "categorical", _cross_entropy, "HMTNet, Loss_r", ("label_smoothing",), ("categorical",), SOFT
+    ),
+    "binary_cross_entropy": Method("binary", _yes_no, "HMTNet, Loss_g", (), ("binary",), SOFT),
+    "attribute_cross_entropy": Method("multilabel", _yes_no, "OBRL, eq. 4", (), ("multilabel",), SOFT),
     "obrl": Method(
         "multilabel",
         _yes_no,
@@ -187,3 +218,17 @@ def check_settings(task: Task, name: str | None, settings: MethodSettings) -> No
             known = f"it looks at {', '.join(row.settings)}" if row.settings else "it has no settings"
             method = name or DEFAULTS[task.kind]
             raise ConfigError(f"tasks.{task.name}.{setting}: the method {method!r} does not look at it; {known}")
+
+
+def check_forms(task: Task, name: str | None, forms: Iterable[str]) -> None:
+    """Refuses labels of a form that the method cannot learn from.
+
+    Raises:
+        ConfigError: naming the methods that can.
+    """
+    row, method = method_of(task, name), name or DEFAULTS[task.kind]
+    for form in forms:
+        if form not in row.forms:
+            able = [other for other in methods_for(task.kind) if form in METHODS[other].forms]
+            known = f"use {' or '.join(able)}" if able else "no method of its kind can"
+            raise ConfigError(f"tasks.{task.name}: the method {method!r} cannot learn from {form} labels; {known}")

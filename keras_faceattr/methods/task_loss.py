@@ -1,4 +1,4 @@
-"""The loss of one task over a batch in which some photos are not labelled for it."""
+"""The loss of one task: a value for each photo, 0 for those that are not labelled for it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from keras_faceattr.config import MethodSettings
-from keras_faceattr.errors import TrainingError
-from keras_faceattr.methods import DEFAULTS, method_of
+from keras_faceattr.methods import DEFAULTS, check_forms, method_of
+from keras_faceattr.methods.labels import Labels, label_counts, read_labels
 from keras_faceattr.methods.terms import TERMS
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 
@@ -18,7 +18,11 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("keras_faceattr")
 class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Mean over the labelled photos of a batch; 0 where none is labelled.
+    """A loss of Keras over photos of which some are not labelled; Keras weighs and reduces it.
+
+    Called with `sample_weight`, it is reduced as any loss of Keras: Σ weight · loss / batch. The weights of
+    `data.targets.photo_weights` make that the mean over the labels of the whole batch, on one device or divided among
+    several. Called without, it is the mean over the labels that it sees.
 
     Args:
         task: what is predicted.
@@ -27,9 +31,14 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
         learned_weight: whether the loss weighs itself against those of other tasks by a variance that it learns:
             L / σ² + log σ, with 1 / σ² = exp(−s). Source: Kendall, Gal, Cipolla, Multi-task learning using uncertainty,
             eq. 7 and 10.
+        forms: of `labels.FORMS`, those that the labels may have.
 
     Attributes:
         variables: what the loss learns or remembers; the model that is trained must track them.
+        mean: a metric, the mean loss over all labels since its state was last reset.
+
+    Raises:
+        ConfigError: an unknown method, or one that cannot learn from such labels.
     """
 
     def __init__(
@@ -39,15 +48,19 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
         settings: MethodSettings | None = None,
         learned_weight: bool = False,
         name: str | None = None,
+        forms: tuple[str, ...] = ("exact",),
     ) -> None:
-        super().__init__(name=name or f"{task.name}_loss", reduction="none")
+        super().__init__(name=name or f"{task.name}_loss", dtype="float32")
+        check_forms(task, method, forms)
         self.task = task
         self.method = method
         self.row = method_of(task, method)
         self.settings = settings or MethodSettings()
+        self.forms = tuple(forms)
         self.log_variance = _scalar_variable(f"{task.name}_log_variance") if learned_weight else None
         term = TERMS.get(method or DEFAULTS[task.kind])
         self.term = term(task) if term else None
+        self.mean = keras.metrics.Mean(name=self.name)
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -58,30 +71,33 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
         """Scalar loss of a batch.
 
         Args:
-            y_true: (batch, label_width), NaN where a photo is not labelled.
+            y_true: (batch, label_width) of `labels.pack_labels`, NaN where a photo is not labelled.
             y_pred: (batch, units) raw outputs of the head.
-            sample_weight: None; Keras passes it, but the terms that remember earlier batches know no weights.
-
-        Raises:
-            TrainingError: photos are given weights.
+            sample_weight: (batch,), 0 for photos that do not count; None: by how many labels each photo has.
         """
-        if sample_weight is not None:
-            raise TrainingError(f"{self.name} does not weigh photos: leave out sample_weight")
-        y_true = ops.cast(y_true, "float32")
-        y_pred = ops.cast(y_pred, "float32")
-        labelled = ops.logical_not(ops.isnan(y_true))
-        labels = ops.where(labelled, y_true, 0.0)
-        per_label = self.row.loss(labels, y_pred, self.task, self.settings)
-        # A scalar's σ is never missing: its first column says whether it is labelled.
-        mask = ops.cast(labelled if per_label.shape[-1] == y_true.shape[-1] else labelled[:, :1], "float32")
-        total = ops.sum(per_label * mask) / ops.maximum(ops.sum(mask), 1e-6)
+        if sample_weight is None:
+            counts = label_counts(self.labels(y_true).known)
+            sample_weight = counts * (ops.cast(ops.shape(counts)[0], "float32") / ops.maximum(ops.sum(counts), 1e-6))
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def labels(self, y_true: Tensor) -> Labels:
+        """The labels of a batch (batch, label_width)."""
+        return read_labels(y_true, self.task, self.forms)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo: of several attributes the mean over the labelled ones; 0 without labels."""
+        labels = self.labels(y_true)
+        counts = label_counts(labels.known)
+        losses = self.row.loss(labels, y_pred, self.task, self.settings) * labels.known
+        if len(losses.shape) > 1:
+            losses = ops.sum(losses, axis=-1) / ops.maximum(counts, 1.0)
         if self.term:
-            total = total + self.term(y_true, y_pred, self.settings)
-        if self.log_variance is None:
-            return total
-        # A batch without labels says nothing about how uncertain they are.
-        any_label = ops.cast(ops.any(mask > 0), "float32")
-        return total * ops.exp(-self.log_variance) + 0.5 * any_label * self.log_variance
+            losses = losses + self.term(labels, y_pred, self.settings)
+        if self.log_variance is not None:
+            # A photo without labels says nothing about how uncertain they are.
+            losses = losses * ops.exp(-self.log_variance) + 0.5 * self.log_variance * ops.cast(counts > 0, "float32")
+        self.mean.update_state(ops.stop_gradient(losses), sample_weight=counts)
+        return losses
 
     def weight(self) -> float:
         """1 / σ², as it is learned so far; 1 where nothing is learned."""
@@ -95,15 +111,16 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
             "method": self.method,
             "settings": self.settings.model_dump(),
             "learned_weight": self.log_variance is not None,
+            "forms": list(self.forms),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TaskLoss:
         """The inverse of `get_config`."""
-        settings = MethodSettings(**config["settings"])
-        task = task_from_dict(config["task"])
-        return cls(task, config["method"], settings, config.get("learned_weight", False), config["name"])
+        settings, task = MethodSettings(**config["settings"]), task_from_dict(config["task"])
+        forms = tuple(config.get("forms", ("exact",)))
+        return cls(task, config["method"], settings, config.get("learned_weight", False), config["name"], forms)
 
 
 def _scalar_variable(name: str) -> keras.Variable:
-    return keras.Variable(ops.zeros((), "float32"), name=name)
+    return keras.Variable(ops.zeros((), "float32"), name=name, aggregation="mean")

@@ -1,4 +1,4 @@
-"""Terms of a loss that look at a whole batch and remember earlier ones."""
+"""Terms of a loss that look at a whole batch and remember earlier ones; each is a value for every photo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from keras import ops
 from keras_faceattr.config import MethodSettings
 from keras_faceattr.errors import DataError
 from keras_faceattr.losses import classification, metric_learning, relation
+from keras_faceattr.methods.labels import Labels
 from keras_faceattr.tasks import IdentityTask, MultilabelTask
 
 Tensor = Any
@@ -22,8 +23,8 @@ class Term(Protocol):
 
     variables: list[keras.Variable]
 
-    def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
-        """What it adds to the loss of a batch; labels are NaN where there are none."""
+    def __call__(self, labels: Labels, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) what it adds to the loss of each photo; 0 for those without labels."""
 
 
 class Relations:
@@ -39,17 +40,23 @@ class Relations:
     def __init__(self, task: MultilabelTask) -> None:
         count = len(task.attributes)
         self.sums, self.weights = (
-            keras.Variable(ops.zeros((count, count), "float32"), trainable=False, name=f"{task.name}_relation_{part}")
+            keras.Variable(
+                ops.zeros((count, count), "float32"),
+                trainable=False,
+                aggregation="mean",
+                name=f"{task.name}_relation_{part}",
+            )
             for part in ("sums", "weights")
         )
         self.variables = [self.sums, self.weights]
 
-    def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
-        """α / M times the relation loss of the batch, after the batch's own correlations have been taken in.
+    def __call__(self, labels: Labels, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) α / M times each photo's relation loss, after the batch's own correlations have been taken in.
 
-        The paper's cross-entropy is a sum over the M attributes (eq. 4), ours their mean.
+        The paper's cross-entropy is a sum over the M attributes (eq. 4), ours their mean. A photo with few labels
+        counts as much here as one with all, although it counts less in the cross-entropy.
         """
-        batch, defined = relation.batch_correlation(labels)
+        batch, defined = relation.batch_correlation(ops.where(labels.known > 0, labels.exact, float("nan")))
         sums, weights = (ops.convert_to_tensor(variable) for variable in self.variables)
         sums, weights = relation.moving_correlation(sums, weights, batch, defined, settings.relation_decay)
         self.sums.assign(sums)
@@ -61,9 +68,10 @@ class Relations:
             settings.positive_relation,
             settings.negative_relation,
         )
-        labelled = ops.cast(ops.any(ops.logical_not(ops.isnan(labels)), axis=-1), "float32")
-        mean = ops.sum(losses * labelled) / ops.maximum(ops.sum(labelled), 1.0)
-        return settings.relation_weight / raw.shape[-1] * mean
+        counts = ops.sum(labels.known, axis=-1)
+        labelled = ops.cast(counts > 0, "float32")
+        even = ops.sum(counts) / ops.maximum(counts * ops.sum(labelled), 1.0)
+        return settings.relation_weight / raw.shape[-1] * losses * labelled * even
 
     def matrix(self) -> np.ndarray:
         """(M, M) correlations learned so far; NaN where none was ever defined."""
@@ -89,16 +97,16 @@ class People:
     def __init__(self, task: IdentityTask) -> None:
         _check_people(task)
         self.weights = keras.Variable(
-            keras.initializers.GlorotUniform(), (task.dimension, task.people), name=f"{task.name}_people"
+            keras.initializers.GlorotUniform(),
+            (task.dimension, task.people),
+            aggregation="mean",
+            name=f"{task.name}_people",
         )
         self.variables = [self.weights]
 
-    def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
-        """Mean over the photos of known people."""
-        known = ops.logical_not(ops.isnan(labels[:, 0]))
-        weights = ops.cast(known, "float32")
-        losses = self.losses(ops.where(known, labels[:, 0], 0.0), known, raw, settings)
-        return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1.0)
+    def __call__(self, labels: Labels, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) loss of the photos of known people."""
+        return labels.known * self.losses(labels.exact[:, 0], labels.known > 0, raw, settings)
 
     def losses(self, people: Tensor, known: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
         """(batch,) cross-entropy of the softmax over the people; photos that are not `known` do not count."""
@@ -124,7 +132,9 @@ class PeopleWithCentres(People):
     def __init__(self, task: IdentityTask) -> None:
         super().__init__(task)
         shape = (task.people, task.dimension)
-        self.centers = keras.Variable(ops.zeros(shape, "float32"), trainable=False, name=f"{task.name}_centers")
+        self.centers = keras.Variable(
+            ops.zeros(shape, "float32"), trainable=False, aggregation="mean", name=f"{task.name}_centers"
+        )
         self.variables.append(self.centers)
 
     def losses(self, people: Tensor, known: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
@@ -148,14 +158,17 @@ class Triplets:
         _check_people(task)
         self.variables: list[keras.Variable] = []
 
-    def __call__(self, labels: Tensor, raw: Tensor, settings: MethodSettings) -> Tensor:
-        """Mean over the photos that have both a photo of the same person and one of another."""
-        strangers = -1.0 - ops.cast(ops.arange(ops.shape(labels)[0]), "float32")
-        people = ops.where(ops.isnan(labels[:, 0]), strangers, labels[:, 0])
+    def __call__(self, labels: Labels, raw: Tensor, settings: MethodSettings) -> Tensor:
+        """(batch,) loss of the photos that have both a photo of the same person and one of another in the batch.
+
+        Scaled such that its mean over the photos of known people is that over these photos.
+        """
+        strangers = -1.0 - ops.cast(ops.arange(ops.shape(labels.known)[0]), "float32")
+        people = ops.where(labels.known > 0, labels.exact[:, 0], strangers)
         vectors = ops.normalize(raw, axis=-1)
         losses = metric_learning.triplet(people, vectors, settings.triplet_margin, settings.mining)
         anchors = ops.cast(metric_learning.triplet_anchors(people), "float32")
-        return ops.sum(losses * anchors) / ops.maximum(ops.sum(anchors), 1.0)
+        return losses * anchors * ops.sum(labels.known) / ops.maximum(ops.sum(anchors), 1.0)
 
 
 TERMS: dict[str, Callable[[Any], Term]] = {

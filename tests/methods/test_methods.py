@@ -11,6 +11,7 @@ from keras import ops
 from keras_faceattr.config import MethodSettings
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.methods import METHODS, check_settings, method_of, methods_for
+from keras_faceattr.methods.labels import read_labels
 from keras_faceattr.tasks import (
     BinaryTask,
     CategoricalTask,
@@ -45,8 +46,8 @@ def raw_of(name: str) -> np.ndarray:
 
 def loss(name: str, settings: MethodSettings | None = None) -> np.ndarray:
     labels, raw = (ops.convert_to_tensor(np.asarray(x, "float32")) for x in (np.stack([VALUES, STDS], 1), raw_of(name)))
-    losses = METHODS[name].loss(labels, raw, attractiveness_task(), settings or MethodSettings())
-    return ops.convert_to_numpy(losses)[:, 0]
+    task = attractiveness_task()
+    return ops.convert_to_numpy(METHODS[name].loss(read_labels(labels, task), raw, task, settings or MethodSettings()))
 
 
 def divergence(raw: np.ndarray) -> np.ndarray:
@@ -194,6 +195,8 @@ def test_crnets_classes_may_be_given_by_cut_points() -> None:
     task = ScalarTask("beauty", 1, 5, 0.1, cut_points=(2.0, 3.4))
     labels = np.array([[1.9, 0], [2.0, 0], [3.39, 0], [3.4, 0]], "float32")
     raw = np.random.default_rng(0).normal(0, 1, (4, 4)).astype("float32")
-    losses = METHODS["crnet"].loss(labels, raw, task, MethodSettings(value_weight=0.0, class_weight=1.0))
+    losses = METHODS["crnet"].loss(
+        read_labels(labels, task), raw, task, MethodSettings(value_weight=0.0, class_weight=1.0)
+    )
     chances = scipy.special.log_softmax(raw[:, 1:], axis=1)[np.arange(4), [0, 1, 1, 2]]
-    np.testing.assert_allclose(np.asarray(losses)[:, 0], -chances, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(losses), -chances, rtol=1e-5)

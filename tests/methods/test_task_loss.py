@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_faceattr.config import MethodSettings
 from keras_faceattr.data.vocabulary import attributes_task
-from keras_faceattr.errors import ConfigError, TrainingError
+from keras_faceattr.errors import ConfigError
 from keras_faceattr.methods import METHODS, methods_for
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, Task, age_task, attractiveness_task
@@ -102,10 +102,12 @@ def test_multilabel_skips_single_missing_attributes() -> None:
     assert float(loss(np.array(labels), np.array(raw))) == pytest.approx(expected, rel=1e-5)
 
 
-def test_weights_of_photos_are_refused_rather_than_given_to_half_of_the_loss() -> None:
-    loss, labels, raw = case("binary")
-    with pytest.raises(TrainingError, match="^smile_loss does not weigh photos: leave out sample_weight$"):
-        loss(labels, raw, sample_weight=np.ones(4))
+@pytest.mark.parametrize("name", CASES)
+def test_weights_of_photos_are_those_of_keras(name: str) -> None:
+    loss, labels, raw = case(name)
+    alone = np.array([float(loss(labels[i : i + 1], raw[i : i + 1])) for i in range(4)])
+    weights = np.array([0.5, 0.0, 2.0, 1.0], "float32")
+    assert float(loss(labels, raw, sample_weight=weights)) == pytest.approx(np.sum(weights * alone) / 4, rel=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 0.3])

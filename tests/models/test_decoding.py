@@ -162,9 +162,7 @@ def test_the_classes_of_a_value_leave_the_value_out() -> None:
     np.testing.assert_allclose(got["score_classes"], scipy.special.softmax(x[:, 1:].astype("f8"), axis=1), rtol=1e-5)
     np.testing.assert_allclose(got["score"], np.clip(3 + 2 * x[:, 0], 1, 5), rtol=1e-5)
     x[:, 0] = 99.0
-    np.testing.assert_array_equal(
-        decoded(decoding.class_and_value, SCORE, x)["score_classes"], got["score_classes"]
-    )
+    np.testing.assert_array_equal(decoded(decoding.class_and_value, SCORE, x)["score_classes"], got["score_classes"])
 
 
 def test_a_unit_vector_keeps_the_direction_and_has_length_one() -> None:

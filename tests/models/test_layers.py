@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_faceattr.models.layers import BATCH_NORM_MOMENTUM, conv_block, normalise
 
+
 def test_normalise_maps_0_to_255_to_minus_one_to_one_for_all_channels_alike() -> None:
     pixels = np.stack([np.full(3, 0.0), np.full(3, 255.0), np.array([51.0, 127.5, 204.0])]).reshape(3, 1, 1, 3)
     expected = [[-1, -1, -1], [1, 1, 1], [-0.6, 0.0, 0.6]]

@@ -95,7 +95,15 @@ def test_ranges_that_the_specification_fixes(activation: str, limits: tuple[floa
 
 def test_the_head_stays_in_float_from_the_pooling_on() -> None:
     plan = plan_of(vector, False, distribution=AGE, binary=BinaryTask("smile"))
-    assert plan.float_nodes == {"features", "age_raw", "age_distribution", "age_expectation", "age", "smile_raw", "smile"}
+    assert plan.float_nodes == {
+        "features",
+        "age_raw",
+        "age_distribution",
+        "age_expectation",
+        "age",
+        "smile_raw",
+        "smile",
+    }
     assert set(plan.ranges) == {"relu"}
 
 
