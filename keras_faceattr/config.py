@@ -37,7 +37,12 @@ def annotations_in(annotation: Any) -> list[Any]:
 
 
 class SplitConfig(Section):
-    """How train, val and test are made; see `data.splits.split_manifest`."""
+    """How train, val and test are made; see `data.splits.split_manifest`.
+
+    Attributes:
+        plan: version of the rules by which photos are drawn; published results name theirs, so that they can be
+            repeated when the rules change.
+    """
 
     method: Literal["given", "stratified", "kfold", "train"] = "given"
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -45,6 +50,7 @@ class SplitConfig(Section):
     fold: Annotated[int, Field(ge=1)] = 1
     folds: Annotated[int, Field(ge=2)] = 5
     seed: Seed = 0
+    plan: Literal[1] = 1
 
 
 class SourceConfig(Section):
@@ -56,6 +62,7 @@ class SourceConfig(Section):
         labels: by task, what the data's labels are called here; null for no label. So labels of several sets agree.
         split: as of `data.split`, for this source alone.
         weight: share of every batch, against the weights of the other sources; without weights each photo counts alike.
+        exclude: photos to leave out: a text file of names, one per line, or a pattern such as `old/*.jpg`.
     """
 
     reader: str
@@ -65,6 +72,7 @@ class SourceConfig(Section):
     labels: dict[str, dict[str, Annotated[str, Field(min_length=1)] | None]] = {}
     split: SplitConfig | None = None
     weight: Annotated[float, Field(gt=0)] | None = None
+    exclude: Annotated[str, Field(min_length=1)] | None = None
 
 
 class DetectorConfig(Section):
@@ -189,7 +197,13 @@ class TeacherConfig(Section):
 
 
 class TaskConfig(MethodSettings):
-    """What to learn of a task and how; the definition comes from the data set unless it stands here."""
+    """What to learn of a task and how; the definition comes from the data set unless it stands here.
+
+    Attributes:
+        weight: of the task's loss.
+        class_weights: by which the loss of a photo is multiplied, by its class (of a yes/no task, `0` and `1`), 1 for
+            classes that are not named; or `balanced`.
+    """
 
     kind: Literal["scalar", "binary", "categorical", "multilabel", "identity", "embedding"] | None = None
     minimum: float | None = None
@@ -205,11 +219,18 @@ class TaskConfig(MethodSettings):
     dimension: Annotated[int, Field(ge=2, le=4096)] | None = None
     method: str | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
+    class_weights: dict[str, NotNegative] | Literal["balanced"] | None = None
     teacher: TeacherConfig | None = None
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _classes_are_names(cls, weights: Any) -> Any:
+        """YAML reads the classes 0 and 1 as numbers."""
+        return {str(name): weight for name, weight in weights.items()} if isinstance(weights, dict) else weights
 
     def definition(self) -> dict[str, Any]:
         """The task's own fields that this section sets."""
-        learning = {"method", "weight", "teacher", *MethodSettings.model_fields}
+        learning = {"method", "weight", "class_weights", "teacher", *MethodSettings.model_fields}
         return self.model_dump(exclude=learning, exclude_none=True)
 
     def settings(self) -> MethodSettings:
@@ -256,7 +277,11 @@ class ScheduleConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How long and how to train; the defaults are the paper's schedule."""
+    """How long and how to train; the defaults are the paper's schedule.
+
+    Attributes:
+        balanced_by: task whose classes, or tenths of its range, every batch shows equally often.
+    """
 
     epochs: Annotated[int, Field(ge=1)] = 60
     batch_size: Annotated[int, Field(ge=2)] = 128
@@ -271,6 +296,7 @@ class TrainingConfig(Section):
     deterministic: bool = False
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     photos_per_person: Annotated[int, Field(ge=2)] | None = None
+    balanced_by: str | None = None
 
     @model_validator(mode="after")
     def _stages(self) -> TrainingConfig:

@@ -24,12 +24,7 @@ def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[
     console = Console()
     console.print(table)
     for name, limit in LIMITS.items():
-        value = result["ratios"][name]
-        met = value <= limit.value if limit.at_most else value >= limit.value
-        sign = "≤" if limit.at_most else "≥"
-        console.print(
-            f"{limit.title}: {value:.2f} (aim {sign} {limit.value:g}: {'met' if met else 'not met'})", highlight=False
-        )
+        console.print(limit.line(result["ratios"][name], *result["intervals"][name]), highlight=False)
     console.print(
         f"batch {result['batch_size']}, crop {result['crop_size']}², {result['device']}, peak memory "
         f"{result['peak_memory_mb']:.0f} MB",

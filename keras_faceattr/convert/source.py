@@ -18,7 +18,7 @@ from keras_faceattr.models.loading import load_model
 from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
-from keras_faceattr.training.loop import Listener
+from keras_faceattr.training.callbacks import Listener
 from keras_faceattr.training.start import check_unseen
 
 SPLIT = "test"

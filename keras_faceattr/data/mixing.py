@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_faceattr.config import SourceConfig
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, ScalarTask, Task
 
 
 def source_weights(sources: Sequence[SourceConfig]) -> np.ndarray | None:
@@ -56,6 +57,39 @@ def mixed_order(
         ]
         order[places] = np.concatenate([*passes, members[:0]])[: len(places)]
     return order
+
+
+BANDS = 10
+"""Of a scalar's range, for batches that show each of them equally often."""
+
+
+def strata_of(task: Task, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strata that a balanced batch shows equally often: a task's classes, or equal bands of a scalar's range.
+
+    Photos without a label are a stratum of their own, which keeps the share that it has.
+
+    Args:
+        labels: (n, width), NaN where not labelled.
+
+    Returns:
+        (n,) number of each photo's stratum, and (strata,) shares of a batch, which sum to 1.
+
+    Raises:
+        ConfigError: a task that has neither classes nor a range.
+    """
+    known = ~np.isnan(labels[:, 0])
+    if isinstance(task, ScalarTask):
+        share = (labels[:, 0] - task.minimum) / (task.maximum - task.minimum)
+        numbers = np.clip(np.nan_to_num(share) * BANDS, 0, BANDS - 1).astype(int)
+    elif isinstance(task, CategoricalTask | BinaryTask):
+        numbers = np.nan_to_num(labels[:, 0]).astype(int)
+    else:
+        raise ConfigError(f"training.balanced_by: {task.name} is {task.kind}; name a task with classes or a range")
+    present = np.unique(numbers[known])
+    strata = np.where(known, np.searchsorted(present, numbers), len(present))
+    unlabelled = 1 - float(known.mean())
+    shares = np.append(np.full(len(present), (1 - unlabelled) / max(len(present), 1)), unlabelled)
+    return strata, shares
 
 
 def people_order(people: np.ndarray, photos: int, batch_size: int, batches: int, seed: int, epoch: int) -> np.ndarray:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,10 @@ import tensorflow as tf
 from keras_faceattr.config import AugmentationConfig, Experiment
 from keras_faceattr.data.augmentation import augment
 from keras_faceattr.data.crop_cache import LabelledCrops
-from keras_faceattr.data.mixing import mixed_order, people_order, source_weights
+from keras_faceattr.data.mixing import mixed_order, people_order, source_weights, strata_of
+from keras_faceattr.data.targets import class_factors, label_counts, photo_weights
 from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.tasks import Task
 
 SHARD = 1 << 16
 """A large set is shuffled within this many photos at a time, which keeps reads from a disk close together.
@@ -37,6 +42,137 @@ def epoch_order(count: int, seed: int, epoch: int, shard: int | None = None) -> 
     return np.concatenate([start + rng.permutation(min(shard, count - start)) for start in starts])
 
 
+class BatchPlan:
+    """Which photos each batch of each epoch holds; (seed, epoch) alone decide.
+
+    Args:
+        data: photos to learn from.
+        steps: batches of an epoch; more than the data holds go round again. None: as many as are whole.
+        weights: (sources,) share of each data set in every batch; None to visit each photo once.
+        people: name of a task of identities, and how many photos of each person a batch holds.
+        strata: (n,) number of each photo's stratum, and (strata,) share of each in every batch.
+    """
+
+    def __init__(
+        self,
+        data: LabelledCrops,
+        batch_size: int,
+        *,
+        seed: int,
+        steps: int | None = None,
+        weights: np.ndarray | None = None,
+        people: tuple[str, int] | None = None,
+        strata: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.people = people
+        self.strata = strata
+        if strata is None and weights is not None and data.sources is not None:
+            self.strata = (data.sources, weights)
+        self.goes_round = steps is not None
+        self.steps = steps or max(1, len(data) // batch_size)
+        self._lock = threading.Lock()
+        self._orders: dict[int, np.ndarray] = {}
+
+    def order(self, epoch: int) -> np.ndarray:
+        """(photos of an epoch,) positions in the data, in the order in which an epoch visits them."""
+        with self._lock:
+            if epoch not in self._orders:
+                # Batches of two epochs are made at once where one ends and the next begins.
+                self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
+                self._orders[epoch] = self._new_order(epoch)
+            return self._orders[epoch]
+
+    def places(self, epoch: int, step: int) -> np.ndarray:
+        """(b,) positions in the data of the photos of one batch."""
+        return self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _new_order(self, epoch: int) -> np.ndarray:
+        size, steps, seed = self.batch_size, self.steps, self.seed
+        if self.people is not None:
+            return people_order(self.data.labels[self.people[0]][:, 0], self.people[1], size, steps, seed, epoch)
+        if self.strata is not None:
+            return mixed_order(*self.strata, size, steps, seed, epoch)
+        order = epoch_order(len(self.data), seed, epoch, SHARD)
+        return np.resize(order, steps * size) if len(order) >= size or self.goes_round else order
+
+
+def batch_plan(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task]) -> BatchPlan:
+    """Which photos each batch of an experiment holds.
+
+    Args:
+        tasks: those that are learned; an export may have left one out.
+    """
+    training, people = experiment.training, people_in_batches(experiment)
+    balanced = training.balanced_by
+    return BatchPlan(
+        data,
+        training.batch_size,
+        seed=experiment.seed,
+        steps=training.steps_per_epoch,
+        weights=source_weights(experiment.data.sources),
+        people=people if people and people[0] in data.labels else None,
+        strata=strata_of(tasks[balanced], data.labels[balanced]) if balanced in tasks else None,
+    )
+
+
+class BatchFeed:
+    """Batches of several epochs, one after the other, as `fit` takes them.
+
+    Attributes:
+        plan: which photos they hold.
+    """
+
+    def __init__(self, experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task]) -> None:
+        self.plan = batch_plan(experiment, data, tasks)
+        self._data, self._augmentation = data, experiment.data.augmentation
+        self._counts = {name: label_counts(task, data.labels[name]) for name, task in tasks.items()}
+        self._factors = {
+            name: class_factors(task, data.labels[name], experiment.tasks[name].class_weights)
+            for name, task in tasks.items()
+        }
+        self._made: dict[int, tuple[float, float]] = {}
+
+    def batches(self, first_epoch: int, last_epoch: int) -> tf.data.Dataset:
+        """Batches of the epochs from the first up to, but not including, the last.
+
+        Returns:
+            `(images (b, side, side, 3) float32 0–255, {task: labels (b, width)}, {task: weights (b,)})`. The weights
+            make Keras' mean over the batch the mean over its labels.
+        """
+        steps, names = self.plan.steps, list(self._counts)
+
+        def take(number: np.int64) -> list[np.ndarray]:
+            begun = time.perf_counter()
+            epoch, step = divmod(int(number), steps)
+            places = self.plan.places(epoch, step)
+            images = _changed(self._data, places, self._augmentation, (self.plan.seed, epoch, step))
+            labels = [self._data.labels[name][places] for name in names]
+            weights = [self._factors[n][places] * photo_weights(self._counts[n][places]) for n in names]
+            self._made[int(number)] = (begun, time.perf_counter())
+            return [images, *labels, *weights]
+
+        def shaped(number: Any) -> Any:
+            found = tf.numpy_function(take, [number], [tf.float32] * (1 + 2 * len(names)), stateful=False)
+            images, labels, weights = found[0], found[1 : 1 + len(names)], found[1 + len(names) :]
+            _set_shapes(self._data, images, dict(zip(names, labels, strict=True)))
+            for weight in weights:
+                weight.set_shape([None])
+            return images, dict(zip(names, labels, strict=True)), dict(zip(names, weights, strict=True))
+
+        numbers = tf.data.Dataset.range(first_epoch * steps, last_epoch * steps)
+        return _prefetched(numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+
+    def made(self, epoch: int, step: int) -> tuple[float, float] | None:
+        """When a batch was begun and when it was ready, by `time.perf_counter`; each can be asked for once."""
+        return self._made.pop(epoch * self.plan.steps + step, None)
+
+    def rows(self, epoch: int, step: int) -> np.ndarray:
+        """(b,) rows of the manifest that a batch shows."""
+        rows: np.ndarray = self._data.rows[self.plan.places(epoch, step)]
+        return rows
+
+
 def training_batches(
     data: LabelledCrops,
     batch_size: int,
@@ -48,53 +184,43 @@ def training_batches(
     weights: np.ndarray | None = None,
     people: tuple[str, int] | None = None,
 ) -> tf.data.Dataset:
-    """Batches of one epoch, in an order and with augmentations that (seed, epoch) alone decide.
+    """Batches of one epoch, with the rows that they show.
 
     Args:
-        steps: batches of the epoch; more than the data holds go round again. None: as many as are whole.
-        weights: (sources,) share of each data set in every batch; None to visit each photo once.
-        people: name of a task of identities, and how many photos of each person a batch holds.
+        steps, weights, people: as of `BatchPlan`.
 
     Returns:
         Batches `(rows (b,), images (b, side, side, 3) float32 0–255, {task: labels (b, width)})`; each is full, except
         where the data is smaller than one batch.
     """
-    whole = steps or max(1, len(data) // batch_size)
-    if people is not None:
-        order = people_order(data.labels[people[0]][:, 0], people[1], batch_size, whole, seed, epoch)
-    elif weights is not None and data.sources is not None:
-        order = mixed_order(data.sources, weights, batch_size, whole, seed, epoch)
-    else:
-        order = epoch_order(len(data), seed, epoch, SHARD)
-        order = np.resize(order, whole * batch_size) if len(order) >= batch_size or steps else order
-    batches = tf.data.Dataset.from_tensor_slices(order.astype("int64")).batch(batch_size)
-
-    def change(step: int, images: np.ndarray) -> np.ndarray:
-        return augment(images, augmentation, (seed, epoch, step)) if augmentation else images.astype("float32")
-
-    batches = batches.enumerate().map(
-        lambda step, places: _gather(data, step, places, change),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return _prefetched(batches)
+    plan = BatchPlan(data, batch_size, seed=seed, steps=steps, weights=weights, people=people)
+    return _rows_and_batches(plan, data, augmentation, epoch)
 
 
-def epoch_batches(experiment: Experiment, data: LabelledCrops, epoch: int) -> tf.data.Dataset:
+def epoch_batches(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task], epoch: int) -> tf.data.Dataset:
     """Batches of one epoch of an experiment, as of `training_batches`."""
-    training, people = experiment.training, people_in_batches(experiment)
-    if people and people[0] not in data.labels:
-        people = None  # An export may have left this task out.
-    return training_batches(
-        data,
-        training.batch_size,
-        experiment.data.augmentation,
-        seed=experiment.seed,
-        epoch=epoch,
-        steps=training.steps_per_epoch,
-        weights=source_weights(experiment.data.sources),
-        people=people,
-    )
+    return _rows_and_batches(batch_plan(experiment, data, tasks), data, experiment.data.augmentation, epoch)
+
+
+def _rows_and_batches(
+    plan: BatchPlan, data: LabelledCrops, augmentation: AugmentationConfig | None, epoch: int
+) -> tf.data.Dataset:
+    names = list(data.labels)
+
+    def take(step: np.int64) -> list[np.ndarray]:
+        places = plan.places(epoch, int(step))
+        images = _changed(data, places, augmentation, (plan.seed, epoch, int(step)))
+        return [data.rows[places], images, *(data.labels[name][places] for name in names)]
+
+    def shaped(step: Any) -> Any:
+        types = [tf.int64, tf.float32, *(tf.float32 for _ in names)]
+        rows, images, *labels = tf.numpy_function(take, [step], types, stateful=False)
+        rows.set_shape([None])
+        _set_shapes(data, images, dict(zip(names, labels, strict=True)))
+        return rows, images, dict(zip(names, labels, strict=True))
+
+    steps = tf.data.Dataset.range(plan.steps)
+    return _prefetched(steps.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
 
 def people_in_batches(experiment: Experiment) -> tuple[str, int] | None:
@@ -121,13 +247,20 @@ def people_in_batches(experiment: Experiment) -> tuple[str, int] | None:
 
 
 def iterate(batches: tf.data.Dataset) -> Iterator[Any]:
-    """The batches; a photo that can no longer be read is the user's error, not TensorFlow's.
+    """The batches; see `readable_photos`."""
+    with readable_photos():
+        yield from batches
+
+
+@contextmanager
+def readable_photos() -> Iterator[None]:
+    """Makes a photo that can no longer be read the user's error, not TensorFlow's.
 
     Raises:
         DataError: naming the photo.
     """
     try:
-        yield from batches
+        yield
     except tf.errors.OpError as error:
         match = re.search(r"PhotoError: (.*)", str(error))
         if match is None:
@@ -135,24 +268,19 @@ def iterate(batches: tf.data.Dataset) -> Iterator[Any]:
         raise DataError(f"{match[1]}; it could be read when the run started") from None
 
 
-def _gather(
-    data: LabelledCrops, step: Any, places: Any, change: Callable[[int, np.ndarray], np.ndarray]
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Rows, changed crops and labels at places, inside tf.data."""
-    names = list(data.labels)
+def _changed(
+    data: LabelledCrops, places: np.ndarray, augmentation: AugmentationConfig | None, key: tuple[int, int, int]
+) -> np.ndarray:
+    """(b, side, side, 3) float32 crops at places, changed at random by (seed, epoch, step)."""
+    images = data.crops.take(data.rows[places])
+    return augment(images, augmentation, key) if augmentation else images.astype("float32")
 
-    def take(step: np.int64, at: np.ndarray) -> list[np.ndarray]:
-        rows = data.rows[at]
-        return [rows, change(int(step), data.crops.take(rows)), *(data.labels[name][at] for name in names)]
 
-    types = [tf.int64, tf.float32, *(tf.float32 for _ in names)]
-    rows, images, *labels = tf.numpy_function(take, [step, places], types, stateful=False)
+def _set_shapes(data: LabelledCrops, images: Any, labels: dict[str, Any]) -> None:
     size = data.crops.spec.size
-    rows.set_shape([None])
     images.set_shape([None, size, size, 3])
-    for name, label in zip(names, labels, strict=True):
+    for name, label in labels.items():
         label.set_shape([None, data.labels[name].shape[1]])
-    return rows, images, dict(zip(names, labels, strict=True))
 
 
 def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, MultilabelTask, ScalarTask, Task
+from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.tasks import (
+    BinaryTask,
+    CategoricalTask,
+    EmbeddingTask,
+    IdentityTask,
+    MultilabelTask,
+    ScalarTask,
+    Task,
+)
 
 
 def label_array(manifest: Manifest, task: Task) -> np.ndarray:
@@ -40,6 +49,61 @@ def labelled(task: Task, labels: np.ndarray) -> np.ndarray:
     """(n,) which photos have a label: of several attributes, any."""
     missing: np.ndarray = np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else np.isnan(labels[:, 0])
     return ~missing
+
+
+def label_counts(task: Task, labels: np.ndarray) -> np.ndarray:
+    """(n,) float32 how many labels of a task each photo has: of several attributes up to all, else 0 or 1.
+
+    Args:
+        labels: (n, width) of `methods.labels.pack_labels`; behind the exact labels there may be other forms.
+    """
+    known, others = ~np.isnan(labels[:, : task.label_width]), ~np.isnan(labels[:, task.label_width :])
+    if isinstance(task, MultilabelTask):
+        return np.asarray((known | others if others.shape[1] else known).sum(axis=1), "float32")
+    return np.asarray(known[:, 0] | others.any(axis=1), "float32")
+
+
+def photo_weights(counts: np.ndarray) -> np.ndarray:
+    """(b,) float32 weights that make the mean over the photos of a batch the mean over its labels.
+
+    Keras divides a weighted sum by the size of the batch, wherever its photos are computed. So the mean is that of the
+    whole batch, also where the batch is divided among devices.
+
+    Args:
+        counts: (b,) of `label_counts`.
+    """
+    return np.asarray(counts * (len(counts) / max(float(counts.sum()), 1.0)), "float32")
+
+
+def class_factors(task: Task, labels: np.ndarray, weights: dict[str, float] | str | None) -> np.ndarray:
+    """(n,) float32 factor by which each photo's loss counts, by its class.
+
+    Args:
+        labels: (n, width) of the train photos.
+        weights: by class, 1 for those that are not named, of a yes/no task by `0` and `1`; or `balanced`: n / (classes
+            × photos of the class), as in scikit-learn; None for 1 everywhere.
+
+    Raises:
+        ConfigError: a task without classes, or an unknown class.
+    """
+    factors = np.ones(len(labels), "float32")
+    if weights is None:
+        return factors
+    if not isinstance(task, CategoricalTask | BinaryTask):
+        raise ConfigError(f"tasks.{task.name}.class_weights: a {task.kind} task has no classes: leave them out")
+    names = task.classes if isinstance(task, CategoricalTask) else ("0", "1")
+    known = ~np.isnan(labels[:, 0])
+    classes = labels[known, 0].astype(int)
+    if isinstance(weights, str):
+        counts = np.bincount(classes, minlength=len(names))
+        by_class = len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    else:
+        for name in weights:
+            if name not in names:
+                raise ConfigError(f"tasks.{task.name}.class_weights: no class {name!r}; {nearest(name, names)}")
+        by_class = np.array([weights.get(name, 1.0) for name in names])
+    factors[known] = by_class[classes]
+    return factors
 
 
 def people(manifest: Manifest) -> np.ndarray:

@@ -36,8 +36,7 @@ def ranking(task: ScalarTask, raw: Tensor) -> dict[str, Tensor]:
     name, count = task.name, len(task.bins) - 1
     # A step function: 0 below 0, 1 from 1e-30 on.
     above = layers.Rescaling(1e30, name=f"{name}_steep", dtype="float32")(raw)
-    above = layers.ReLU(max_value=1.0, name=f"{name}_above", dtype="float32")(above)
-    reached = constant_dense(above, np.ones((count, 1)), [0.0], f"{name}_reached")
+    reached = constant_dense(ops.clip(above, 0.0, 1.0), np.ones((count, 1)), [0.0], f"{name}_reached")
     step = (task.maximum - task.minimum) / count
     value = layers.Rescaling(step, offset=task.minimum, name=f"{name}_value", dtype="float32")(reached)
     tail = layers.Activation("sigmoid", name=f"{name}_tail", dtype="float32")(raw)
@@ -45,7 +44,7 @@ def ranking(task: ScalarTask, raw: Tensor) -> dict[str, Tensor]:
     # converter to LiteRT makes a concatenation of sigmoids integer, in steps of 1/256.
     differences = np.eye(count, count + 1, 1) - np.eye(count, count + 1)
     steps = constant_dense(tail, differences, np.eye(1, count + 1)[0], f"{name}_differences")
-    steps = layers.ReLU(name=f"{name}_steps", dtype="float32")(steps)
+    steps = ops.maximum(steps, 0.0)
     shares = steps / ops.sum(steps, axis=-1, keepdims=True)
     shares = layers.Identity(name=f"{name}_distribution", dtype="float32")(shares)
     return {name: _number(value, name), f"{name}_distribution": shares}
@@ -64,10 +63,9 @@ def clipped_value(task: ScalarTask, raw: Tensor) -> dict[str, Tensor]:
     half = (task.maximum - task.minimum) / 2
     first = np.zeros((int(raw.shape[-1]), 1))
     first[0] = half
-    value = constant_dense(raw, first, [half], f"{task.name}_value")
-    value = layers.ReLU(max_value=2 * half, name=f"{task.name}_clipped", dtype="float32")(value)
-    value = layers.Rescaling(1.0, offset=task.minimum, name=f"{task.name}_shifted", dtype="float32")(value)
-    return {task.name: _number(value, task.name)}
+    value = constant_dense(raw, first, [task.minimum + half], f"{task.name}_value")
+    # Not a ReLU, which would make a number of what is none.
+    return {task.name: _number(ops.clip(value, task.minimum, task.maximum), task.name)}
 
 
 def class_and_value(task: ScalarTask, raw: Tensor) -> dict[str, Tensor]:

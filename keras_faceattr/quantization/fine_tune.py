@@ -16,8 +16,9 @@ from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize
 from keras_faceattr.quantization.quantize import QuantizedNetwork
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
+from keras_faceattr.training.callbacks import Listener, validation_score
 from keras_faceattr.training.checkpoint import load_checkpoint
-from keras_faceattr.training.loop import Listener, train, validation_score
+from keras_faceattr.training.loop import train
 
 WARMUP_EPOCHS = 0.5
 """Adam knows nothing of the gradients' sizes at first and moves every weight alike, which shifts the predictions."""

@@ -27,7 +27,7 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.convert.conversion import convert
 from keras_faceattr.convert.native import batches, draw
 from keras_faceattr.data.mixing import source_weights
-from keras_faceattr.data.pipeline import epoch_batches, iterate
+from keras_faceattr.data.pipeline import batch_plan, epoch_batches, iterate
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import DataError, ModelError, TrainingError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
@@ -40,7 +40,8 @@ from keras_faceattr.quantization.plan import Plan, is_relu
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
 from keras_faceattr.quantization.tfmot import Job
 from keras_faceattr.run import Run
-from keras_faceattr.training.loop import make_losses, steps_per_epoch, validation_score
+from keras_faceattr.training.callbacks import validation_score
+from keras_faceattr.training.loop import make_losses
 from keras_faceattr.training.optimizer import make_schedule
 
 LINE_EVERY_S = 30.0
@@ -371,8 +372,8 @@ def _line(start: str, row: dict[str, Any]) -> str:
 def _train_epoch(experiment: Experiment, data: PreparedData, epoch: int, step: Step, say: Say) -> float:
     """Mean loss of the batches of our own loop."""
     training, part = experiment.training, data.parts["train"]
-    steps = steps_per_epoch(experiment, len(part))
-    batches = epoch_batches(experiment, part, epoch)
+    steps = batch_plan(experiment, part, data.tasks).steps
+    batches = epoch_batches(experiment, part, data.tasks, epoch)
     losses: list[float] = []
     told = time.monotonic()
     for number, (_, images, labels) in enumerate(iterate(batches)):
@@ -392,7 +393,7 @@ def training_step(experiment: Experiment, data: PreparedData, model: TfmotModel)
     """One batch: our losses and weights, with the optimizer and the learning rates of the experiment."""
     losses = make_losses(experiment, data.tasks)
     weights = {name: experiment.tasks[name].weight for name in losses}
-    schedule = make_schedule(experiment.training, steps_per_epoch(experiment, len(data.parts["train"])))
+    schedule = make_schedule(experiment.training, batch_plan(experiment, data.parts["train"], data.tasks).steps)
     optimizer = _optimizer(experiment)
     variables = model.body.trainable_variables
     optimizer.build(variables)

@@ -76,7 +76,8 @@ def load_loss_memory(path: Path, variables: list[keras.Variable]) -> None:
 
 def _variables(model: keras.Model, with_optimizer: bool) -> list[tuple[str, Any]]:
     """Variables by a name that does not depend on how many models the process has built."""
-    weights = {id(v) for v in model.weights}
+    # Metrics begin anew with each epoch.
+    weights = {id(v) for v in (*model.weights, *model.metrics_variables)}
     named = [(f"model/{v.path}", v) for v in model.weights]
     # What is no weight is the seed of a dropout, whose path counts the nets built before.
     named += [(f"seed/{i}", v) for i, v in enumerate(v for v in model.variables if id(v) not in weights)]

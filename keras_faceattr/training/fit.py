@@ -20,6 +20,7 @@ from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import locked, replacing, write_json
 from keras_faceattr.tasks import Task
+from keras_faceattr.training.callbacks import Listener
 from keras_faceattr.training.checks import (
     check_backend,
     check_experiment,
@@ -29,7 +30,7 @@ from keras_faceattr.training.checks import (
     landmarks_of,
 )
 from keras_faceattr.training.initialise import initialise
-from keras_faceattr.training.loop import Listener, make_losses, train
+from keras_faceattr.training.loop import make_losses, train
 from keras_faceattr.training.provenance import provenance
 from keras_faceattr.training.start import check_starts, starts_of, write_trained_on
 

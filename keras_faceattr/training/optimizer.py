@@ -21,6 +21,9 @@ class WarmAverage:
     0, is min(momentum, t / (t + 9)).
     """
 
+    def finalize_variable_values(self, var_list: list[Any]) -> None:
+        """Nothing: at the end of each `fit` Keras would put the averages in place of the weights for good."""
+
     ema_momentum: float
     iterations: Any
     _model_variables_moving_average: list[Any]

@@ -23,7 +23,7 @@ from keras_faceattr.models.profile import profile_model
 from keras_faceattr.training.fit import network_of
 from keras_faceattr.training.loop import compile_model, make_losses, track
 from keras_faceattr.training.optimizer import make_optimizer
-from keras_faceattr.training.pipeline_benchmark import Steps, endless_batches, measure_parts
+from keras_faceattr.training.pipeline_benchmark import Measure, Steps, endless_batches, measure_parts, stepping
 
 WHOLE, AGAIN = "all tasks", "all tasks again"
 
@@ -42,7 +42,7 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
         mixed one to the mean of the others.
     """
     data = prepare(experiment, ("train",))
-    _, images, labels = next(endless_batches(experiment, data.parts["train"], 0))
+    _, images, labels = next(endless_batches(experiment, data.parts["train"], data.tasks, 0))
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
     # The same net built twice takes other places in memory, which is worth a per cent or two on a CPU.
     models = {name: _compiled(experiment, data) for name in (WHOLE, AGAIN)}
@@ -51,7 +51,7 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
         with suppress(ModelError):
             models[name] = _compiled(variant, data)
     macs = {name: profile_model(model).macs for name, model in models.items()}
-    parts = {name: _bare_steps(model, images, labels) for name, model in models.items()}
+    parts = {name: stepping(_bare_steps(model, images, labels)) for name, model in models.items()}
     seconds = measure_parts(parts, steps)
     # By round, because a busy machine slows all variants of a round alike, and to the mean of both twins.
     whole, again = np.array(seconds[WHOLE]), np.array(seconds[AGAIN])
@@ -122,11 +122,11 @@ def _mixing(experiment: Experiment, data: PreparedData, steps: int) -> dict[str,
     )
 
     def train(experiment: Experiment, part: LabelledCrops, epoch: int) -> Steps:
-        for _, images, labels in endless_batches(experiment, part, epoch):
+        for _, images, labels in endless_batches(experiment, part, data.tasks, epoch):
             yield model.train_on_batch(np.asarray(images), {name: np.asarray(value) for name, value in labels.items()})
 
-    feeds: dict[str, Callable[[int], Steps]] = {"mixed": partial(train, experiment, part)}
-    feeds |= {name: partial(train, unweighted, _of_source(part, i)) for i, name in enumerate(names)}
+    feeds: dict[str, Measure] = {"mixed": stepping(partial(train, experiment, part))}
+    feeds |= {name: stepping(partial(train, unweighted, _of_source(part, i))) for i, name in enumerate(names)}
     seconds = measure_parts(feeds, steps)
     alone = np.mean([seconds[name] for name in names], axis=0)
     size = experiment.training.batch_size

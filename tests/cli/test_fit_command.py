@@ -122,7 +122,7 @@ def test_a_users_mistake_is_one_line_and_exit_2(cli: Cli, tmp_path: Path, argume
 def test_a_full_disk_during_a_checkpoint_is_one_line_and_keeps_the_old_one(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keras_faceattr.training import loop
+    from keras_faceattr.training import callbacks as loop
 
     save, calls = loop.save_checkpoint, []
 

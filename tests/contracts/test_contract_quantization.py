@@ -62,9 +62,9 @@ def cases() -> dict[str, tuple[Task, str | None]]:
 
 CASES = cases()
 FLOAT_HEADS = {
-    "ranking": ("age_above", "ReLU"),
-    "linear": ("age_clipped", "ReLU"),
-    "class_and_value": ("age_clipped|age_classes_alone", "ReLU|Cropping1D"),
+    "ranking": (r"clip(_\d+)?", "Clip"),
+    "linear": (r"clip(_\d+)?", "Clip"),
+    "class_and_value": (r"clip(_\d+)?|age_classes_alone", "Clip|Cropping1D"),
     "vector": ("person", "UnitNormalization"),
 }
 """Heads without an integer form, and the layer that has none, with its type."""

@@ -158,5 +158,5 @@ def test_an_experiments_weights_are_those_of_its_epochs(weight: int, expected: l
     plain = {"name": "mine", "data": {"sources": sources, "augmentation": None}, "tasks": {"age": {}}}
     experiment = parse_experiment({**plain, "training": {"batch_size": 8, "steps_per_epoch": 5}}, "test")
     source = source_of(20, 20)
-    batches = [rows for rows, _, _ in epoch_batches(experiment, labelled(source), 0).as_numpy_iterator()]
+    batches = [rows for rows, _, _ in epoch_batches(experiment, labelled(source), {}, 0).as_numpy_iterator()]
     assert [np.bincount(source[rows]).tolist() for rows in batches] == [expected] * 5

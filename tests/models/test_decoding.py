@@ -110,6 +110,15 @@ def test_a_net_of_every_head_loads_and_predicts_the_same_in_a_script_without_thi
             np.testing.assert_allclose(found[key], value, rtol=1e-6, err_msg=key)
 
 
+@ALL
+def test_what_is_no_number_stays_none(name: str) -> None:
+    """Exports refuse a net that says NaN; a layer that hid it would ship it."""
+    decode, task, width = CASES[name]
+    outputs = decoded(decode, task, np.full((2, width), np.nan))
+    for key, value in outputs.items():
+        assert np.isnan(value).all(), key
+
+
 def test_the_expectation_is_the_mean_of_the_bins() -> None:
     chances = np.array([[0.5, 1e-9, 1e-9, 1e-9, 0.25, 1e-9, 1e-9, 1e-9, 0.25]])
     got = decoded(decoding.distribution, SCORE, np.log(chances))

@@ -21,8 +21,8 @@ from keras_faceattr.data.prepare import prepare
 from keras_faceattr.errors import ConfigError, DataError, RunError
 from keras_faceattr.run import Run
 from keras_faceattr.storage import locked
+from keras_faceattr.training.callbacks import validation_score
 from keras_faceattr.training.fit import fit, network_of
-from keras_faceattr.training.loop import validation_score
 
 BEAUTY = {"kind": "scalar", "minimum": 0, "maximum": 40, "step": 1, "method": "mse"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,11 +14,15 @@ import pytest
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.config_files import load_experiment
+from keras_faceattr.data.pipeline import BatchPlan, epoch_batches
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import TrainingError
+from keras_faceattr.methods import METHODS
 from keras_faceattr.run import Run
+from keras_faceattr.training import callbacks
+from keras_faceattr.training.callbacks import LoopState, StepWatch
 from keras_faceattr.training.fit import network_of
-from keras_faceattr.training.loop import LoopState, compile_model, make_losses, train
+from keras_faceattr.training.loop import compile_model, make_losses, train
 
 BASE = [
     "data.sources.0.options.count=120", "data.sources.0.options.size=40", "data.crop.size=32",
@@ -47,6 +52,11 @@ def experiment(*overrides: str) -> Experiment:
 @pytest.fixture(scope="module")
 def data() -> PreparedData:
     return prepare(experiment(), ("train", "val"))
+
+
+def config_overrides(config: Experiment) -> list[str]:
+    training = config.training
+    return [f"training.epochs={training.epochs}", "training.weight_average=0", "training.schedule.name=constant"]
 
 
 def trained(folder: Path, data: PreparedData, *overrides: str) -> tuple[LoopState, Recorder, Any]:
@@ -98,10 +108,8 @@ def test_without_a_validation_part_the_last_epoch_counts(tmp_path: Path) -> None
 def test_early_stop_ends_after_the_epochs_without_progress(
     tmp_path: Path, data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keras_faceattr.training import loop
-
     scores = iter([0.5, 0.4, 0.6, 0.7, 0.1])
-    monkeypatch.setattr(loop, "validation_score", lambda *_: next(scores))
+    monkeypatch.setattr(callbacks, "validation_score", lambda *_: next(scores))
     state, _, _ = trained(
         tmp_path, data, "training.epochs=5", "training.early_stop_epochs=2", "training.steps_per_epoch=1"
     )
@@ -180,27 +188,71 @@ def test_the_loss_of_a_task_in_the_history_is_its_mean_over_the_photos_labelled_
 ) -> None:
     part = data.parts["train"]
     labels = {name: array.copy() for name, array in part.labels.items()}
-    labels["age"][np.arange(len(part)) % 20 > 0, 0] = np.nan
+    rare = np.arange(len(part)) % 20 == 0
+    labels["age"][~rare, 0] = np.nan
     labels["gender"][:] = np.nan
-    rare = dataclasses.replace(data, parts={"train": dataclasses.replace(part, labels=labels)})
-    seen: list[dict[str, np.ndarray]] = []
+    partial = dataclasses.replace(data, parts={"train": dataclasses.replace(part, labels=labels)})
 
-    def label_as_loss(_: Any, images: Any, labels: Any, return_dict: bool) -> dict[str, float]:
-        """Of each task the mean label of the batch, 0 where there is none."""
-        seen.append({name: np.asarray(array)[:, 0] for name, array in labels.items()})
-        losses = {f"{name}_loss": np.nan_to_num(pd.Series(array).mean()) for name, array in seen[-1].items()}
-        return {"loss": sum(losses.values()), **losses}
+    def label_as_loss(labels: Any, raw: Any, *_: Any) -> Any:
+        return labels.exact[:, 0] + 0.0 * keras.ops.sum(raw, axis=-1)
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", label_as_loss)
-    _, recorder, _ = trained(tmp_path, rare, "training.epochs=1")
+    for name in ("dldl_v2", "binary_cross_entropy", "cross_entropy"):
+        monkeypatch.setitem(METHODS, name, dataclasses.replace(METHODS[name], loss=label_as_loss))
+    config = ["training.epochs=1", "training.batch_size=4", "training.weight_average=0"]
+    _, recorder, _ = trained(tmp_path, partial, *config)
     [row] = recorder.rows
-    by_batch = [np.isfinite(batch["age"]).sum() for batch in seen]
+    shown = np.concatenate([BatchPlan(part, 4, seed=0).places(0, step) for step in range(len(part) // 4)])
+    by_batch = [rare[shown[i : i + 4]].sum() for i in range(0, len(shown), 4)]
     assert min(by_batch) == 0 and max(by_batch) > 1
     for name in ("age", "attractiveness"):
-        assert row[f"{name}_loss"] == pytest.approx(np.nanmean(np.concatenate([batch[name] for batch in seen])))
+        assert row[f"{name}_loss"] == pytest.approx(np.nanmean(labels[name][shown, 0]), rel=1e-5)
     assert np.isnan(row["gender_loss"])
-    assert row["loss"] == pytest.approx(np.mean(recorder.losses))
+    assert row["loss"] == pytest.approx(recorder.losses[-1])
     assert pd.read_csv(tmp_path / "history.csv")["gender_loss"].isna().all()
+
+
+def test_callbacks_of_keras_are_called_and_find_the_validation_metrics(tmp_path: Path, data: PreparedData) -> None:
+    config = experiment("training.epochs=4", "training.steps_per_epoch=1")
+    seen: list[dict[str, float]] = []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))
+    stop = keras.callbacks.EarlyStopping("val_age_mae", patience=0, mode="max", min_delta=1e6)
+    state = train(config, data, network_of(config, data.tasks), Run(tmp_path), Recorder(), callbacks=[look, stop])
+    # Nothing improves on the first epoch by a million years, so that the second is the last.
+    assert state.epoch == len(seen) == 2
+    assert {"loss", "age_loss", "val_age_mae", "wait_share"} <= set(seen[0])
+
+
+def test_a_plain_loop_over_the_same_batches_learns_the_same(tmp_path: Path, data: PreparedData) -> None:
+    config = experiment("training.epochs=1", "training.weight_average=0", "training.schedule.name=constant")
+    _, recorder, _ = trained(tmp_path, data, *config_overrides(config))
+    network, losses = network_of(config, data.tasks), make_losses(config, data.tasks)
+    model = network.trainable
+    optimizer = keras.optimizers.Adam(config.training.optimizer.learning_rate, epsilon=1e-8)
+    compile_model(model, optimizer, config, losses, first_stage=False)
+    sums = []
+    for _, images, labels in epoch_batches(config, data.parts["train"], data.tasks, 0):
+        sums.append(float(model.train_on_batch(np.asarray(images), {n: np.asarray(v) for n, v in labels.items()})[0]))
+    expected = np.cumsum(sums) / np.arange(1, len(sums) + 1)
+    # Adam's first steps move every weight alike, so rounding grows fast from step to step.
+    np.testing.assert_allclose(recorder.losses[:3], expected[:3], rtol=1e-3)
+    np.testing.assert_allclose(recorder.losses, expected, rtol=0.05)
+
+
+def test_a_step_waits_for_data_as_long_as_its_batch_is_not_ready(data: PreparedData) -> None:
+    """A clock of its own: steps of 10 ms, batches that are ready at once, in time, and 6 ms late."""
+    made = {0: (0.0, 0.001), 1: (0.001, 0.008), 2: (0.009, 0.026)}
+    feed = SimpleNamespace(
+        made=lambda epoch, step: made[step], plan=SimpleNamespace(steps=3, places=lambda e, s: [0] * 4)
+    )
+    recorder = Recorder()
+    watch = StepWatch(feed, data, recorder)
+    watch._reset(0)
+    watch.started = watch.last_end = 0.0
+    watch._begins = {0: 0.001, 1: 0.010, 2: 0.020}
+    for step, end in enumerate((0.010, 0.020, 0.036)):
+        watch._step(step, 1.0, end)
+    assert watch.waited == pytest.approx(0.006)
+    assert watch.photos == 12
 
 
 def test_only_the_weights_of_the_best_epoch_are_kept(tmp_path: Path, data: PreparedData) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 
 from keras_faceattr.cli.options import read_experiment
 from keras_faceattr.config import Experiment
@@ -67,11 +68,26 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_fit_is_slower_than_the_bare_step_by_as_much_as_it_waits(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, pace: float, ratio: float, steps: int
 ) -> None:
-    def batches(experiment: Experiment, part: LabelledCrops, *_: int) -> Iterator[Any]:
+    def batches(experiment: Experiment, part: LabelledCrops, *_: Any) -> Iterator[Any]:
         return clock.batches(part, pace * (3 if part.crops.pixels is None else 1))
 
+    def bare(*_: Any) -> Iterator[None]:
+        while True:
+            yield clock.pass_by(STEP)
+
+    def fit(part: LabelledCrops, *_: Any) -> Iterator[None]:
+        return (clock.pass_by(STEP) for _ in clock.batches(part, pace))
+
     monkeypatch.setattr(pipeline_benchmark, "endless_batches", batches)
+    monkeypatch.setattr(pipeline_benchmark, "_keras_fit", lambda *_: pipeline_benchmark.stepping(bare))
+    monkeypatch.setattr(
+        pipeline_benchmark,
+        "_our_fit",
+        lambda model, experiment, data: pipeline_benchmark.stepping(partial(fit, data.parts["train"])),
+    )
     result = pipeline_benchmark.benchmark_pipeline(read_experiment("quickstart", [], [*SMALL, SOURCES]), steps)
+    low, high = result["intervals"]["fit_to_bare_step"]
+    assert low <= result["ratios"]["fit_to_bare_step"] <= high
     assert result["ratios"] == pytest.approx(
         {"fit_to_bare_step": ratio, "decode_and_augment_to_step": STEP / (3 * pace)}
     )
@@ -93,7 +109,7 @@ def test_fit_is_slower_than_the_bare_step_by_as_much_as_it_waits(
 def test_mixed_batches_are_slower_than_single_ones_by_as_much_as_they_take_longer(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, mixed: float, one: float, two: float, ratio: float
 ) -> None:
-    def batches(experiment: Experiment, part: LabelledCrops, *_: int) -> Iterator[Any]:
+    def batches(experiment: Experiment, part: LabelledCrops, *_: Any) -> Iterator[Any]:
         assert part.sources is not None
         alone = len(np.unique(part.sources)) == 1
         return clock.batches(part, (one, two)[part.sources[0]] if alone else mixed)
@@ -132,9 +148,10 @@ def test_each_feed_begins_anew_in_every_round_and_ends_before_the_next(clock: Cl
         finally:
             told.append(("ends", name, number))
 
-    parts = {"one": partial(begin, "one", 1), "two": partial(begin, "two", 3)}
-    assert pipeline_benchmark.measure_parts(parts, 10) == {"one": [1] * 5, "two": [3] * 5}
-    assert told == [(what, name, i) for i in range(5) for name in ("one", "two") for what in ("begins", "ends")]
+    parts = {name: pipeline_benchmark.stepping(partial(begin, name, pace)) for name, pace in (("one", 1), ("two", 3))}
+    rounds = pipeline_benchmark.ROUNDS
+    assert pipeline_benchmark.measure_parts(parts, 16) == {"one": [1] * rounds, "two": [3] * rounds}
+    assert told == [(what, name, i) for i in range(rounds) for name in ("one", "two") for what in ("begins", "ends")]
 
 
 def test_only_the_steps_behind_the_warm_up_of_each_round_are_timed(clock: Clock) -> None:
@@ -143,16 +160,32 @@ def test_only_the_steps_behind_the_warm_up_of_each_round_are_timed(clock: Clock)
             clock.pass_by(100 if step < pipeline_benchmark.WARMUP_STEPS else number + 1)
             yield
 
-    assert pipeline_benchmark.measure_parts({"part": begin}, 40) == {"part": [1, 2, 3, 4, 5]}
+    part = pipeline_benchmark.stepping(begin)
+    assert pipeline_benchmark.measure_parts({"part": part}, 64) == {"part": [1, 2, 3, 4, 5, 6, 7, 8]}
+
+
+def test_the_interval_of_paired_ratios_is_students_of_their_logs() -> None:
+    ratios = np.array([1.02, 0.99, 1.05, 1.01])
+    expected = scipy.stats.t.interval(0.95, 3, np.log(ratios).mean(), scipy.stats.sem(np.log(ratios)))
+    assert pipeline_benchmark.paired_interval(ratios) == pytest.approx(np.exp(expected))
+    assert pipeline_benchmark.paired_interval(np.full(4, 1.5)) == pytest.approx((1.5, 1.5))
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"), [((1.0, 1.04), "met"), ((1.06, 1.2), "not met"), ((1.0, 1.06), "not shown")]
+)
+def test_a_limit_is_met_only_by_the_whole_interval(interval: tuple[float, float], verdict: str) -> None:
+    assert pipeline_benchmark.LIMITS["fit_to_bare_step"].line(1.03, *interval).endswith(f"aim ≤ 1.05: {verdict})")
 
 
 def test_every_round_of_a_feed_shows_other_photos() -> None:
     experiment = read_experiment("quickstart", [], [*SMALL, SOURCES])
-    part = prepare(experiment, ("train",)).parts["train"]
+    data = prepare(experiment, ("train",))
+    part = data.parts["train"]
     whole = len(part) // BATCH
     rows = []
     for epoch in range(2):
-        feed = pipeline_benchmark.endless_batches(experiment, part, epoch)
+        feed = pipeline_benchmark.endless_batches(experiment, part, data.tasks, epoch)
         rows.append([next(feed)[0].numpy().tolist() for _ in range(2 * whole)])
         feed.close()
     assert rows[0][whole:] == rows[1][:whole]
