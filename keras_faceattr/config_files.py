@@ -113,7 +113,12 @@ def data_with_paths(data: DataConfig, paths: dict[str, str]) -> DataConfig:
     for name in paths:
         if name not in known:
             raise ConfigError(f"--data {name}: this config has no such source; {nearest(name, known)}")
-    sources = [s.model_copy(update={"path": _absolute(paths.get(s.name or s.reader, s.path))}) for s in data.sources]
+    sources = [
+        s.model_copy(
+            update={"path": _absolute(paths.get(s.name or s.reader, s.path)), "exclude": _list_path(s.exclude)}
+        )
+        for s in data.sources
+    ]
     return data.model_copy(update={"sources": sources})
 
 
@@ -122,6 +127,11 @@ def _with_teacher(task: TaskConfig, given: str | None) -> TaskConfig:
         return task
     path = str(_absolute(given or task.teacher.path))
     return task.model_copy(update={"teacher": task.teacher.model_copy(update={"path": path})})
+
+
+def _list_path(exclude: str | None) -> str | None:
+    """A list's path made absolute; a pattern stays as it is."""
+    return _absolute(exclude) if exclude and Path(exclude).expanduser().is_file() else exclude
 
 
 def _absolute(path: str | None) -> str | None:

@@ -39,7 +39,7 @@ SECTIONS: list[tuple[str, str, type[Section]]] = [
     ("`data`", "", config.DataConfig),
     ("`data.sources.N`", "", config.SourceConfig),
     ("`data.split`", "", config.SplitConfig),
-    ("`faces.crop_spec`", "", config.CropConfig),
+    ("`data.crop`", "", config.CropConfig),
     ("`data.augmentation`", "", config.AugmentationConfig),
     ("`tasks.NAME`", "", config.TaskConfig),
     ("`tasks.NAME.teacher`", "", config.TeacherConfig),

@@ -121,6 +121,7 @@ def _sidecar(
     for entry in plain["data"]["sources"]:
         # Where the data lay is nobody's business, and the next machine has it elsewhere.
         entry["path"] = None
+        entry["exclude"] = Path(entry["exclude"]).name if entry["exclude"] else None
     starts = plain["model"]["init_from"]
     names = (
         {key: Path(path).name for key, path in starts.items()} if isinstance(starts, dict) else Path(starts or "").name

@@ -11,6 +11,7 @@ import numpy as np
 from keras_faceattr.config import PhotoExperiment, SourceConfig, TaskConfig
 from keras_faceattr.data.crop_cache import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
+from keras_faceattr.data.exclusion import without_excluded
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.relabel import relabelled, renamed, unrenamed
 from keras_faceattr.data.splits import ONE_SIDED, split_manifest, without_straddling
@@ -71,7 +72,13 @@ def read_sources(experiment: PhotoExperiment) -> Manifest:
 def _read(source: SourceConfig, experiment: PhotoExperiment) -> Manifest:
     given = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
     path = source_path(source.reader, source.path)
-    return read_dataset(source.reader, path, source.options, unrenamed(given, source.labels))
+    manifest = read_dataset(source.reader, path, source.options, unrenamed(given, source.labels))
+    if source.exclude is None:
+        return manifest
+    try:
+        return without_excluded(manifest, source.exclude)
+    except ConfigError as error:
+        raise ConfigError(f"{source.name or source.reader}: {error}") from None
 
 
 def _named(manifest: Manifest, source: SourceConfig) -> Manifest:

@@ -9,10 +9,10 @@ import numpy as np
 
 from keras_faceattr.config import Experiment, PhotoExperiment
 from keras_faceattr.data.datasets import READERS
-from keras_faceattr.data.mixing import source_weights
+from keras_faceattr.data.mixing import source_weights, strata_of
 from keras_faceattr.data.pipeline import people_in_batches
 from keras_faceattr.data.prepare import PreparedData, crop_spec
-from keras_faceattr.data.targets import labelled
+from keras_faceattr.data.targets import class_factors, labelled
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.faces.affine import template_points
 from keras_faceattr.methods import METHODS, check_settings, method_of
@@ -38,6 +38,7 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
     crop_spec(experiment)
     source_weights(experiment.data.sources)
     people_in_batches(experiment)
+    _check_balance(experiment)
     for name in [source.reader for source in experiment.data.sources]:
         if name not in READERS:
             raise ConfigError(f"unknown reader {name!r}; {nearest(name, READERS)}")
@@ -53,6 +54,20 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
     for start in starts_of(experiment.model.init_from):
         if fresh and not start.exists():
             raise ModelError(f"no model file or run {start}")
+
+
+def _check_balance(experiment: Experiment) -> None:
+    """Refuses batches that are to be made by two rules at once."""
+    balanced = experiment.training.balanced_by
+    if balanced is None:
+        return
+    if balanced not in experiment.tasks:
+        raise ConfigError(f"training.balanced_by: no task {balanced!r}; {nearest(balanced, experiment.tasks)}")
+    if experiment.training.photos_per_person or source_weights(experiment.data.sources) is not None:
+        raise ConfigError(
+            "training.balanced_by: batches are made by the weights of sources or by photos_per_person already: "
+            "leave one of them out"
+        )
 
 
 def landmarks_of(experiment: Experiment) -> np.ndarray | None:
@@ -126,6 +141,9 @@ def check_learnable(experiment: Experiment, data: PreparedData) -> None:
             raise DataError(
                 f"none of {len(part)} train photos is labelled with {name}: leave the task out, or add labels"
             )
+        class_factors(task, labels, experiment.tasks[name].class_weights)
+        if name == experiment.training.balanced_by:
+            strata_of(task, labels)
         if experiment.tasks[name].method == "obrl" and isinstance(task, MultilabelTask):
             _check_correlated(task, labels)
 
@@ -151,8 +169,9 @@ def check_same_data(run: Run, experiment: PhotoExperiment, data: PreparedData) -
         RunError: they have changed since the run started.
     """
     before, now = run.provenance(), provenance(experiment, data)
+    keys = ("split_hash", "label_hash", "photo_hash", "teachers", "excluded")
     # A run of an older version does not know them all.
-    if any(before.get(key, now[key]) != now[key] for key in ("split_hash", "label_hash", "photo_hash", "teachers")):
+    if any(before.get(key, now[key]) != now[key] for key in keys):
         raise RunError(f"the data of {run.folder} has changed since it started: train a new run")
 
 

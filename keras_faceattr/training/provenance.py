@@ -12,6 +12,7 @@ import keras
 
 import keras_faceattr
 from keras_faceattr.config import PhotoExperiment
+from keras_faceattr.data.exclusion import exclusion_hash
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.storage import sha256
 
@@ -37,6 +38,11 @@ def provenance(experiment: PhotoExperiment, data: PreparedData) -> dict[str, Any
         "split_hash": data.manifest.split_hash(),
         "photos": {str(k): int(v) for k, v in rows["split"].value_counts().items()},
         "teachers": {name: sha256(Path(task.teacher.path)) for name, task in experiment.tasks.items() if task.teacher},
+        "excluded": {
+            source.name or source.reader: exclusion_hash(source.exclude)
+            for source in experiment.data.sources
+            if source.exclude
+        },
         "sources": {
             name: {"citation": source.citation, "licence": source.licence}
             for name, source in data.manifest.sources.items()
