@@ -1,0 +1,83 @@
+"""Two replicas learn what one device learns: Keras scales the loss, means are those of the whole batch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import json, sys
+import numpy as np, tensorflow as tf, keras
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from keras_faceattr.data.targets import label_counts, photo_weights
+from keras_faceattr.methods import method_of
+from keras_faceattr.methods.task_loss import TaskLoss
+from keras_faceattr.models.heads import raw_outputs
+from keras_faceattr.tasks import BinaryTask, IdentityTask, MultilabelTask, age_task
+from keras_faceattr.training.loop import track
+
+KINDS = {
+    "age": (age_task(), None),
+    "smile": (BinaryTask("smile"), None),
+    "worn": (MultilabelTask("worn", ("hat", "scarf", "tie")), "obrl"),
+    "person": (IdentityTask("person", 4, 3), "center"),
+}
+rng = np.random.default_rng(0)
+labels = {
+    "age": np.stack([rng.uniform(0, 100, 8), np.full(8, 2.0)], 1),
+    "smile": rng.integers(0, 2, (8, 1)),
+    "worn": rng.integers(0, 2, (8, 3)),
+    "person": rng.integers(0, 3, (8, 1)),
+}
+labels = {name: values.astype("float32") for name, values in labels.items()}
+# The first half holds one label of age, the second three.
+labels["age"][[0, 1, 2, 5], 0] = np.nan
+labels["smile"][0] = np.nan
+features = rng.normal(size=(8, 6)).astype("float32")
+names, learned = sys.argv[1].split(","), sys.argv[2] == "learned"
+
+def train():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6,))
+    tasks = {name: KINDS[name] for name in names}
+    model = keras.Model(inputs, {n: raw_outputs(inputs, t, method_of(t, m).head) for n, (t, m) in tasks.items()})
+    losses = {n: TaskLoss(t, m, learned_weight=learned) for n, (t, m) in tasks.items()}
+    track(model, losses)
+    model.compile(keras.optimizers.SGD(0.1), loss=losses, jit_compile=False)
+    weights = {n: photo_weights(label_counts(t, labels[n])) for n, (t, _) in tasks.items()}
+    batch = (features, {n: labels[n] for n in tasks}, weights)
+    batches = tf.data.Dataset.from_tensors(batch).repeat(2)
+    logs = model.fit(batches, verbose=0, shuffle=False).history
+    return [np.asarray(v) for v in model.trainable_variables], [v[0] for _, v in sorted(logs.items())]
+
+one, of_one = train()
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    two, of_two = train()
+apart = max(float(np.abs(a - b).max()) for a, b in zip(one, two))
+moved = max(float(np.abs(a).max()) for a in one)
+print(json.dumps({"apart": apart, "moved": moved, "of_one": of_one, "of_two": of_two}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tasks", "weights", "tolerance"),
+    [
+        ("age,smile", "fixed", 1e-6),
+        ("age,smile", "learned", 1e-6),
+        # What these remember is the mean of what each replica sees of the batch.
+        ("worn", "fixed", 2e-3),
+        ("person", "fixed", 2e-3),
+    ],
+)
+def test_two_replicas_learn_what_one_device_learns(tasks: str, weights: str, tolerance: float) -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT, tasks, weights], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["moved"] > 0.1
+    assert found["apart"] <= tolerance
+    assert found["of_two"] == pytest.approx(found["of_one"], rel=max(tolerance, 1e-5))
