@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
+from typing import Any
 
 from keras_faceattr.cli.options import DEFAULT_CONFIG, data_paths, print_json, read_experiment
 from keras_faceattr.cli.progress import FitProgress
@@ -15,7 +16,6 @@ from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.run import TABLE, Run
 from keras_faceattr.training.checks import check_same_experiment
 from keras_faceattr.training.fit import fit
-from keras_faceattr.training.tensorboard import TensorBoardListener
 
 
 def run_fit(
@@ -43,9 +43,8 @@ def run_fit(
         return
     experiment = _experiment(config, data, overrides, run)
     with FitProgress() as progress:
-        make_listener = TensorBoardListener if tensorboard else None
         try:
-            run = fit(experiment, runs, progress, resume=run, make_listener=make_listener)
+            run = fit(experiment, runs, progress, resume=run, make_callbacks=_tensorboard if tensorboard else None)
         except KeyboardInterrupt:
             if progress.folder:
                 progress.say(f"stopped; go on with: keras-faceattr fit --resume {progress.folder}")
@@ -58,6 +57,12 @@ def run_fit(
     print(f"\nreport   {run.report_path}\nmodel    {run.model_path}")
     print(f"next     keras-faceattr evaluate {run.folder}")
     print(f"         keras-faceattr predict {run.folder} PHOTO|FOLDER|CSV --out predictions.csv")
+
+
+def _tensorboard(run: Run) -> list[Any]:
+    import keras
+
+    return [keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False)]
 
 
 OTHER_KINDS = {

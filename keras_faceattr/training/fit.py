@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import keras
 import pandas as pd
 
 from keras_faceattr.config import Experiment
@@ -50,14 +51,15 @@ def fit(
     runs: Path,
     listener: FitListener,
     resume: Run | None = None,
-    make_listener: Callable[[Run, Experiment], Listener] | None = None,
+    make_callbacks: Callable[[Run], list[keras.callbacks.Callback]] | None = None,
 ) -> Run:
     """Trains an experiment and writes its run.
 
     Args:
         runs: folder in which a new run is made.
         resume: a run to go on with instead.
-        make_listener: a further listener that needs the run's folder, such as TensorBoard's.
+        make_callbacks: callbacks of Keras for a run, such as TensorBoard's, which needs its folder. The logs of an epoch
+            hold the validation metrics.
 
     Returns:
         The finished run.
@@ -90,13 +92,12 @@ def fit(
             write_trained_on(run, starts, manifest)
         write_quarantine(run, data)
         listener.on_start(run, data, network, [*told, *(init.lines() if init else [])])
-        listeners: list[Listener] = [listener]
-        if make_listener:
-            listeners.append(make_listener(run, experiment))
         # A finished run stays as it is: the same weights would be another file, to which no export belongs.
         if not _finished(run):
             losses = make_losses(experiment, data.tasks)
-            train(experiment, data, network, run, Several(listeners), resume=resume is not None, losses=losses)
+            callbacks = make_callbacks(run) if make_callbacks else []
+            again = resume is not None
+            train(experiment, data, network, run, listener, resume=again, losses=losses, callbacks=callbacks)
             write_relations(run, losses)
             save_model(experiment, data.tasks, network, run)
         write_results(run, listener.decode_progress())
@@ -140,23 +141,6 @@ def save_model(experiment: Experiment, tasks: dict[str, Task], network: Network,
             variable.assign(weights[variable.path])
     with replacing(run.model_path) as temporary:
         inference.save(temporary)
-
-
-class Several:
-    """Tells several listeners."""
-
-    def __init__(self, listeners: list[Listener]) -> None:
-        self.listeners = listeners
-
-    def on_step(self, epoch: int, step: int, steps: int, loss: float, images_per_s: float, wait_share: float) -> None:
-        """Passes a step on."""
-        for listener in self.listeners:
-            listener.on_step(epoch, step, steps, loss, images_per_s, wait_share)
-
-    def on_epoch(self, row: dict[str, Any], best: bool) -> None:
-        """Passes an epoch on."""
-        for listener in self.listeners:
-            listener.on_epoch(row, best)
 
 
 def write_relations(run: Run, losses: dict[str, TaskLoss]) -> None:
