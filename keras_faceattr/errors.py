@@ -46,6 +46,10 @@ class BenchmarkError(FaceAttrError):
     """A device or a benchmark cannot be used."""
 
 
+class ServerError(FaceAttrError):
+    """An HTTP server cannot listen or be started."""
+
+
 class DemoError(FaceAttrError):
     """The demo cannot be built or served."""
 

@@ -24,6 +24,7 @@ LAYERS: list[set[str]] = [
     {"artifact"},
     {"budget"},
     {"convert", "measure"},
+    {"http"},
     {"demo", "mobile_demo"},
     # A process of its own, which nothing imports.
     {"service", "quantization.tfmot_child"},

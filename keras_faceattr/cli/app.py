@@ -239,12 +239,21 @@ def demo(
     artifacts: Annotated[
         list[Path], typer.Argument(metavar="ARTIFACT...", help="Exported .tflite files, or folders of runs or exports.")
     ],
-    host: Annotated[str, typer.Option(help="Address to serve on; 127.0.0.1 keeps it on this machine.")] = "0.0.0.0",
-    port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 8080,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to serve on. Default: 127.0.0.1, this machine alone; with --https every network."),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port; 0 chooses a free one.")] = 8080,
     https: Annotated[
-        bool, typer.Option("--https", help="Make a certificate: a phone's browser opens its camera over https alone.")
+        bool,
+        typer.Option(
+            "--https", help="Make a certificate and serve the network: phones allow the camera only over https."
+        ),
     ] = False,
-    results: Annotated[Path, typer.Option(help="Folder for the results that are sent home.")] = Path("export/results"),
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for results sent by phones. Default: the run's folder, or the cache."),
+    ] = None,
     build: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the page there for any static host, and serve nothing.")
     ] = None,

@@ -3,55 +3,86 @@
 from __future__ import annotations
 
 import json as json_module
-import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.results import say
-from keras_faceattr.demo.address import is_local, network_address, qr_code, url_of
 from keras_faceattr.demo.bundle import Site, build_site
-from keras_faceattr.demo.certificate import certificate_file, fingerprint
-from keras_faceattr.demo.server import DemoServer
-
-ANYWHERE = ("0.0.0.0", "::")
-"""Hosts that stand for all addresses of this machine."""
+from keras_faceattr.demo.qr import qr_code
+from keras_faceattr.demo.server import demo_app
+from keras_faceattr.http.address import ALL_ADDRESSES, ANY, LOOPBACK, is_local, network_address, url_of
+from keras_faceattr.http.certificate import certificate_file, fingerprint
+from keras_faceattr.http.server import HttpServer, ended_by_signals
+from keras_faceattr.http.token import new_token
+from keras_faceattr.measure.browser.results import results_folder, save_result
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the command line says."""
+    """What the command line asked for.
+
+    Attributes:
+        host: None for this machine alone, or every network with https.
+        results: folder for what phones send; None for the run, or the cache.
+    """
 
     artifacts: list[Path]
-    host: str
+    host: str | None
     port: int
     https: bool
-    results: Path
+    results: Path | None
     build: Path | None
     json: bool
 
 
+@dataclass(frozen=True)
+class Served:
+    """A site that is served, and how to reach it; a `#token=…` at the end of an address allows sending results."""
+
+    site: Site
+    here: str
+    there: str | None
+    everywhere: bool
+    port: int
+    results: Path
+    certificate: Path | None
+
+
 def run_demo(options: DemoOptions) -> None:
-    """Serves the page until Ctrl-C, or writes it into a folder."""
+    """Serve the page until Ctrl-C, or write it into a folder."""
     if options.build:
         _build(options.build, options)
         return
-    network = network_address() if options.host in ANYWHERE else None if is_local(options.host) else options.host
-    certificate = certificate_file([network] if network else []) if options.https else None
+    host = options.host if options.host is not None else ANY if options.https else LOOPBACK
     with (
-        DemoServer(options.host, options.port, _receiver(options), certificate) as server,
+        ended_by_signals(),
+        HttpServer(host, options.port) as server,
         tempfile.TemporaryDirectory(prefix="keras-faceattr-demo-") as folder,
     ):
-        signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            site = build_site(Path(folder) / "site", options.artifacts, post=True, say=say)
-            _announce(options, site, server.port, network, certificate)
-            server.serve(site.folder)
-        except KeyboardInterrupt:
-            say("stopped")
+        with suppress(KeyboardInterrupt):
+            _serve(server, Path(folder) / "site", options)
+        say("stopped")
+
+
+def _serve(server: HttpServer, folder: Path, options: DemoOptions) -> None:
+    host, everywhere = server.host, server.host in ALL_ADDRESSES
+    network = network_address() if everywhere else None if is_local(host) else host
+    certificate = certificate_file([network] if network else []) if options.https else None
+    site = build_site(folder, options.artifacts, post=True, say=say)
+    token = new_token()
+    urls = [
+        f"{url_of(name, server.port, https=options.https)}#token={token}" if name else None
+        for name in (LOOPBACK if everywhere else host, network)
+    ]
+    results = options.results or results_folder(site.models)
+    served = Served(site, str(urls[0]), urls[1], everywhere, server.port, results, certificate)
+    _announce(options, served)
+    server.serve(demo_app(folder, host, token, _receiver(results, options.json)), certificate)
 
 
 def _build(folder: Path, options: DemoOptions) -> None:
@@ -64,60 +95,52 @@ def _build(folder: Path, options: DemoOptions) -> None:
         print(f"artifact  {name}")
     print(f"site      {folder}  {len(site.files)} files, {size / 1e6:.1f} MB")
     print(
-        "\nCopy it to any static host with https. Threads need two headers there: Cross-Origin-Opener-Policy: "
-        "same-origin and Cross-Origin-Embedder-Policy: require-corp; without them the page takes one thread.\n"
-        f"To try it here: python -m http.server --directory {folder}"
+        "\nCopy it to any static host with https. For threads, that host should send two headers: "
+        "Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.\n"
+        f"To try it here: python -m http.server --bind 127.0.0.1 --directory {folder}"
     )
 
 
-def _announce(options: DemoOptions, site: Site, port: int, network: str | None, certificate: Path | None) -> None:
-    """The first line is for machines too."""
-    local = options.host in ANYWHERE or is_local(options.host)
-    here = url_of("localhost" if local else options.host, port, https=options.https)
-    there = url_of(network, port, https=options.https) if network else None
-    proof = fingerprint(certificate) if certificate else None
+def _announce(options: DemoOptions, served: Served) -> None:
+    """Print where the page is; the first line is for machines too."""
+    site, proof = served.site, fingerprint(served.certificate) if served.certificate else None
     if options.json:
-        row = {"url": here, "network_url": there, "version": site.version, "artifacts": site.names}
-        _print(json_module.dumps({**row, "results": str(options.results), "certificate_sha256": proof}))
+        row = {"url": served.here, "network_url": served.there, "version": site.version, "artifacts": site.names}
+        _print(json_module.dumps({**row, "results": str(served.results), "certificate_sha256": proof}))
         return
-    _print(f"serving {here}")
-    if there:
-        _print(f"network {there}")
+    _print(f"serving {served.here}")
+    if served.there:
+        _print(f"network {served.there}")
         # Its colours would be noise in a log.
         if sys.stdout.isatty() and "utf" in sys.stdout.encoding.lower():
-            _print(qr_code(there))
-    elif options.host in ANYWHERE:
+            _print(qr_code(served.there))
+        _print("Everyone on that network can open the page, its models and their golden photos")
+    elif served.everywhere:
         _print("no network interface: only this machine can open it")
     else:
-        _print("only this machine can open it: --host 0.0.0.0 lets the network in")
+        _print("only this machine can open it: --https lets phones on the network in")
     for name in site.names:
         _print(f"artifact {name}")
-    _print(f"results {options.results}")
+    _print(f"results {served.results}")
     if proof:
-        _print(f"The browser warns of a certificate that it does not know; its SHA-256 is {proof}")
-    elif there:
+        _print(f"The browser will warn of a certificate that it does not know; its SHA-256 is {proof}")
+    else:
         _print(
-            "Over http the camera and threads work on localhost alone. For a phone: start with --https; or cable it, "
-            f"`adb reverse tcp:{port} tcp:{port}`, and open http://localhost:{port}/ there"
+            "Over http the camera and threads work on localhost only. For a phone, start with --https; or connect it "
+            f"by cable, run `adb reverse tcp:{served.port} tcp:{served.port}`, and open the first address there"
         )
-    _print("Ctrl-C ends it")
+    _print("Ctrl-C stops it")
 
 
-def _receiver(options: DemoOptions) -> Any:
-    """Keeps a result and says so."""
-    from keras_faceattr.measure.browser.results import save_result
+def _receiver(folder: Path, json: bool) -> Callable[[bytes], str]:
+    """Keep a result and say so."""
 
     def receive(body: bytes) -> str:
-        path = save_result(body, options.results)
-        _print(json_module.dumps({"result": str(path)}) if options.json else f"result {path}")
+        path = save_result(body, folder)
+        _print(json_module.dumps({"result": str(path)}) if json else f"result {path}")
         return path.name
 
     return receive
-
-
-def _interrupt(*_: object) -> None:
-    """Being ended is as good as Ctrl-C: the temporary folder goes either way."""
-    raise KeyboardInterrupt
 
 
 def _print(line: str) -> None:

@@ -15,7 +15,14 @@ from pathlib import Path
 import keras_faceattr
 from keras_faceattr.artifact.loading import Artifact, is_artifact, load_artifact
 from keras_faceattr.convert.detector import export_detector
-from keras_faceattr.demo.vendor import LITERT_VERSION, litert_folder, web_folder
+from keras_faceattr.demo.vendor import (
+    LITERT_VERSION,
+    SHA256,
+    TEXTS,
+    VERSION_FILE,
+    litert_folder,
+    web_folder,
+)
 from keras_faceattr.errors import DemoError, RunError
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.nets import detector_version
@@ -24,16 +31,19 @@ from keras_faceattr.storage import cache_folder, replacing, sha256, write_json
 FORMAT = 1
 """Of `data/demo.json`."""
 
+KIND = "keras-faceattr demo"
+"""In `data/demo.json`: by this the service worker tells this site from another app at the same address."""
+
 INDEX = "data/demo.json"
-"""Written last: what the site holds, and the sign that it is whole."""
+"""Written last: what the site contains, and the sign that it is complete."""
 
 WORKER = "sw.js"
-"""The service worker, which a browser keeps by rules of its own."""
+"""The service worker, which browsers cache by rules of their own."""
 
 SHAPES = {"live": ((320, 320), (16, 4)), "photo": ((640, 640), (16, 4))}
-"""Photo in pixels, and windows that R-Net and O-Net look at in one call, by use of a detector.
+"""By use of a detector: size of the photo in pixels, and how many windows R-Net and O-Net look at in one call.
 
-With the same windows these two nets are the same files, which the page fetches once.
+With the same numbers of windows these two nets are the same files, which the page fetches once.
 """
 
 NO_PART_OF_THE_PAGE = re.compile(r"(^|/)(\.|__pycache__/)|\.pyc?$|^(android|vendor|data)/|^README")
@@ -47,36 +57,40 @@ class Site:
     """A built site.
 
     Attributes:
-        version: hash over all files.
-        names: of the artifacts as the page shows them, in order; an artifact's id is its place.
-        files: relative URLs of all files but `data/demo.json` and the service worker.
+        version: hash of all files.
+        names: of the artifacts as the page shows them; the position of one is its id.
+        files: relative URLs of all files except `data/demo.json` and the service worker.
+        models: the `.tflite` files, in the order of `names`.
     """
 
     folder: Path
     version: str
     names: tuple[str, ...]
     files: tuple[str, ...]
+    models: tuple[Path, ...]
 
 
 def build_site(folder: Path, models: Sequence[Path], *, post: bool, say: Say = lambda line: None) -> Site:
-    """Writes a whole site, or brings an earlier one up to date; other files in its folder are left alone.
+    """Write a whole site, or update an earlier one; other files in its folder are left alone.
 
     Args:
         models: exported files, or folders of them; see `find_artifacts`.
-        post: whether who serves it takes results.
-        say: hears what takes long.
+        post: whether the server takes results.
+        say: called with a line before anything that takes long.
 
     Raises:
         ArtifactError: an artifact is missing or damaged.
-        DemoError: the folder holds something else, an artifact cannot be shown, or LiteRT.js cannot be fetched.
-        ConfigError: the crop's detector has no use for photos of this size.
+        DemoError: the folder holds something else, an artifact cannot be shown, or LiteRT.js is damaged or missing and
+            cannot be fetched.
+        ConfigError: the crop's detector cannot search photos of this size.
         DetectionError: the detector's nets cannot be built.
-        RunError: the disk refuses.
+        RunError: a file cannot be written.
     """
     artifacts = find_artifacts(models)
     earlier = _earlier_files(folder)
     sources = _page_files()
-    sources |= {f"vendor/litert/{name}": path for name, path in _files_of(litert_folder()).items()}
+    litert = _files_of(litert_folder())
+    sources |= {f"vendor/litert/{name}": litert[name] for name in (*SHA256, *TEXTS, VERSION_FILE) if name in litert}
     specs = list(dict.fromkeys(artifact.sidecar.crop_spec().detector() for artifact in artifacts))
     for key, spec in enumerate(specs):
         for use in SHAPES:
@@ -85,24 +99,35 @@ def build_site(folder: Path, models: Sequence[Path], *, post: bool, say: Say = l
     for number, artifact in enumerate(artifacts):
         sources |= {f"data/artifacts/{number}/{name}": path for name, path in _artifact_files(artifact).items()}
     hashes = {url: _copy(path, folder / url) for url, path in sorted(sources.items())}
+    _refuse_changed_litert(hashes)
     version = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:16]
     names = unique_names([artifact.sidecar.name for artifact in artifacts])
-    site = Site(folder, version, names, tuple(url for url in hashes if url != WORKER))
+    files = tuple(url for url in hashes if url != WORKER)
+    site = Site(folder, version, names, files, tuple(artifact.path for artifact in artifacts))
     write_json(folder / INDEX, _index(site, artifacts, specs, post))
-    for url in earlier - set(hashes):
-        (folder / url).unlink(missing_ok=True)
+    for path in (folder / url for url in earlier - set(hashes)):
+        if path.is_file():
+            path.unlink()
     return site
 
 
+def _refuse_changed_litert(hashes: dict[str, str]) -> None:
+    """Check the copies themselves: a file may change between a check of its folder and the copy."""
+    for name, digest in SHA256.items():
+        url = f"vendor/litert/{name}"
+        if hashes.get(url) != digest:
+            raise DemoError(f"{url} is not the file that was fetched: run python -m keras_faceattr.demo.vendor")
+
+
 def find_artifacts(names: Sequence[Path]) -> list[Artifact]:
-    """Verified artifacts of batch 1: of a `.tflite` file itself, of a folder all that it holds, each once.
+    """Verified artifacts of batch size 1, each once.
 
     Args:
-        names: files, folders of runs, or folders that `export` wrote.
+        names: `.tflite` files, runs, or folders that `export` wrote; a folder stands for all artifacts in it.
 
     Raises:
         ArtifactError: a file is missing or damaged.
-        DemoError: a folder holds none, or a file takes several photos at once.
+        DemoError: a folder has no artifact, or a file takes several photos at once.
     """
     paths = [path for name in names for path in ([name] if is_artifact(name) else _exported(name))]
     artifacts = [load_artifact(path) for path in {path.resolve(): path for path in paths}.values()]
@@ -110,18 +135,18 @@ def find_artifacts(names: Sequence[Path]) -> list[Artifact]:
         shape = artifact.sidecar.input.shape
         if shape[:1] != (1,):
             raise DemoError(
-                f"{artifact.path} takes pixels of shape {' × '.join(map(str, shape))}, and the page shows one photo at "
-                "a time: export it with --batch 1"
+                f"{artifact.path} takes a batch of shape {' × '.join(map(str, shape))}, but the page shows one photo "
+                "at a time: export it with --batch 1"
             )
         if not (artifact.golden_folder / "expected.json").is_file():
             raise DemoError(
-                f"{artifact.golden_folder} lacks the golden crops that the page checks itself by: export again"
+                f"{artifact.golden_folder} lacks the golden crops with which the page checks itself: export it again"
             )
     return artifacts
 
 
 def _exported(folder: Path) -> list[Path]:
-    """The files with a sidecar in an export folder, one of its recipes, or a run; the detector's nets have none."""
+    """Files with a sidecar in a run, an export folder or one of its recipes; the detector's nets have no sidecar."""
     if not folder.is_dir():
         raise DemoError(
             f"no file or folder {folder}: name a .tflite file, the folder of a run, or one that export wrote"
@@ -136,7 +161,7 @@ def _exported(folder: Path) -> list[Path]:
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names to tell artifacts apart: a repeated one gets a number."""
+    """Names that differ: a repeated one gets a number."""
     unique: list[str] = []
     for name in names:
         choices = (name if number == 1 else f"{name} ({number})" for number in range(1, len(names) + 2))
@@ -145,7 +170,7 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def detector_folder(spec: DetectorSpec, use: str, say: Say = lambda line: None) -> Path:
-    """The detector's files for one use, in the cache; the first call builds them, within a minute.
+    """The detector's files for one use, in the cache; the first call builds them, which takes up to a minute.
 
     Raises:
         ArtifactError, ConfigError, DetectionError, RunError: see `convert.detector.export_detector`.
@@ -179,17 +204,17 @@ def _is_whole_detector(folder: Path) -> bool:
 def _page_files() -> dict[str, Path]:
     files = {url: path for url, path in _files_of(web_folder()).items() if not NO_PART_OF_THE_PAGE.search(url)}
     if "index.html" not in files:
-        raise DemoError("the page of the demo is not installed: pip install keras-faceattr again")
+        raise DemoError("the page of the demo is not installed: reinstall keras-faceattr")
     return files
 
 
 def _artifact_files(artifact: Artifact) -> dict[str, Path]:
-    """The names in a site are ours, whatever the artifact is called."""
+    """Files of an artifact under names that do not depend on its own."""
     golden = {name: path for name, path in _files_of(artifact.golden_folder).items() if GOLDEN.fullmatch(name)}
     for path in golden.values():
-        # An artifact from elsewhere could publish any file of this machine by it.
+        # With a link, an artifact from elsewhere could publish any file of this machine.
         if path.is_symlink():
-            raise DemoError(f"{path} is a link: put the file itself there")
+            raise DemoError(f"{path} is a symbolic link: replace it with the file itself")
     files = {"model.tflite": artifact.path, "sidecar.json": artifact.path.with_suffix(".json")}
     return files | {f"golden/{name}": path for name, path in golden.items()}
 
@@ -206,7 +231,7 @@ def _copy(source: Path, target: Path) -> str:
 
 
 def _earlier_files(folder: Path) -> set[str]:
-    """What an earlier site in this folder holds.
+    """Files of an earlier site in this folder.
 
     Raises:
         DemoError: the folder holds something else.
@@ -240,6 +265,7 @@ def _index(site: Site, artifacts: Sequence[Artifact], specs: Sequence[DetectorSp
         )
     return {
         "format": FORMAT,
+        "kind": KIND,
         "version": site.version,
         "package": keras_faceattr.__version__,
         "litert": LITERT_VERSION,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from http_client import TOKEN, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WAIT_MS = 120_000
@@ -23,18 +23,13 @@ Open = Callable[..., Any]
 
 
 @contextmanager
-def served(folder: Path, receive: Callable[[bytes], str] | None = None) -> Iterator[str]:
-    """Address of a site that is being served."""
-    from keras_faceattr.demo.server import DemoServer
+def served(folder: Path, receive: Callable[[bytes], str] | None = None, port: int = 0) -> Iterator[str]:
+    """Address of a site that is being served, with the token that results need."""
+    from keras_faceattr.demo.server import demo_app
 
-    with DemoServer("127.0.0.1", 0, receive) as server:
-        thread = threading.Thread(target=server.serve, args=[folder], daemon=True)
-        thread.start()
-        try:
-            yield f"http://localhost:{server.port}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    app = demo_app(folder, "127.0.0.1", TOKEN, receive)
+    with serving(app, port=port) as client:
+        yield f"http://127.0.0.1:{client.port}/#token={TOKEN}"
 
 
 def write_clip(path: Path, frames: list[np.ndarray]) -> None:

@@ -42,7 +42,8 @@ def write_files(folder: Path, files: dict[str, str]) -> Path:
 def detectors(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     """The page's sources without download or TensorFlow; gives the detectors that were built."""
     web = write_files(tmp_path / "web", PAGE)
-    litert = write_files(tmp_path / "litert", {"core.js": "core", "wasm/a.wasm": "wasm", "LICENSE": "Apache"})
+    runtime = {"core.js": "core", "wasm/a.wasm": "wasm"}
+    litert = write_files(tmp_path / "litert", {**runtime, "LICENSE": "Apache", "more.js": "not ours"})
     built: Built = []
 
     def export_detector(folder: Path, photo: tuple[int, int], spec: DetectorSpec, windows: tuple[int, int]) -> Path:
@@ -54,6 +55,8 @@ def detectors(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(bundle, "web_folder", lambda: web)
     monkeypatch.setattr(bundle, "litert_folder", lambda: litert)
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in runtime.items()}
+    monkeypatch.setattr(bundle, "SHA256", hashes)
     monkeypatch.setattr(bundle, "export_detector", export_detector)
     return built
 

@@ -30,8 +30,9 @@ def test_the_index_says_where_everything_lies(detectors: Built, make_artifact: M
     models = [make_artifact("x/a.tflite", name="one"), make_artifact("y/b.tflite", name="two", min_face=40)]
     site = build_site(tmp_path / "site", models, post=True)
     index = index_of(site.folder)
-    assert {key: index[key] for key in ("format", "package", "litert", "post")} == {
-        "format": 1, "package": keras_faceattr.__version__, "litert": "2.5.3", "post": True,
+    assert {key: index[key] for key in ("format", "kind", "package", "litert", "post")} == {
+        "format": 1, "kind": "keras-faceattr demo", "package": keras_faceattr.__version__, "litert": "2.5.3",
+        "post": True,
     }  # fmt: skip
     assert index["artifacts"][1] == {
         "id": "1",
@@ -126,7 +127,9 @@ def test_an_index_from_elsewhere_deletes_nothing_outside(
 ) -> None:
     precious = tmp_path / "precious.txt"
     precious.write_text("mine")
-    write_files(tmp_path / "site", {"data/demo.json": json.dumps({"files": ["../precious.txt", str(precious)]})})
+    write_files(
+        tmp_path / "site", {"data/demo.json": json.dumps({"files": ["../precious.txt", str(precious), "data", "."]})}
+    )
     build_site(tmp_path / "site", [make_artifact()], post=False)
     assert precious.read_text() == "mine"
 
@@ -160,7 +163,7 @@ def test_a_golden_crop_that_links_elsewhere_is_not_published(
     model = make_artifact()
     (tmp_path / "key").write_text("private")
     (model.parent / "golden" / "1.png").symlink_to(tmp_path / "key")
-    with pytest.raises(DemoError, match=r"1\.png is a link"):
+    with pytest.raises(DemoError, match=r"1\.png is a symbolic link"):
         build_site(tmp_path / "site", [model], post=True)
     assert not (tmp_path / "site").exists()
 
@@ -211,3 +214,13 @@ def test_a_folder_without_artifacts_says_which_command_makes_one(tmp_path: Path)
 def test_equal_names_are_told_apart() -> None:
     assert unique_names(["a", "a", "b", "a"]) == ("a", "a (2)", "b", "a (3)")
     assert len(set(unique_names(["a (2)", "a", "a", "a (2)"]))) == 4
+
+
+@pytest.mark.parametrize("name", ["core.js", "wasm/a.wasm"])
+def test_a_runtime_that_is_not_the_pinned_one_is_not_bundled(
+    detectors: Built, make_artifact: MakeArtifact, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "litert" / name).write_text("alert(1)")
+    with pytest.raises(DemoError, match=f"vendor/litert/{name} is not the file that was fetched: run "):
+        build_site(tmp_path / "site", [make_artifact()], post=True)
+    assert not (tmp_path / "site" / "data" / "demo.json").exists()

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from http_client import SIGNED, TOKEN
 from small import CommandLine, frameworks_after
 from small_site import Built, MakeArtifact, write_files
 from small_site import detectors as detectors
 from small_site import make_artifact as make_artifact
 
 from keras_faceattr.cli import demo
-from keras_faceattr.demo.server import DemoServer
 from keras_faceattr.errors import BenchmarkError
-from keras_faceattr.measure.browser import results as browser_results
+from keras_faceattr.http.server import HttpServer
+from keras_faceattr.http.token import new_token
 
 Ask = Callable[[str], None]
 
@@ -27,21 +28,26 @@ Ask = Callable[[str], None]
 def while_serving(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ask], list[Path]]:
     """Has a function ask the server by its address, then presses Ctrl-C; gives the folders that were served."""
     served: list[Path] = []
-    serve = DemoServer.serve
+    serve, make_app = HttpServer.serve, demo.demo_app
+
+    def noted_app(site: Path, *arguments: Any) -> Any:
+        served.append(site)
+        return make_app(site, *arguments)
 
     def set_up(ask: Ask) -> list[Path]:
-        def stand_in(self: DemoServer, site: Path) -> None:
-            served.append(site)
-            thread = threading.Thread(target=serve, args=(self, site))
+        def stand_in(self: HttpServer, app: Any, certificate: Path | None = None) -> None:
+            thread = threading.Thread(target=serve, args=(self, app, certificate))
             thread.start()
             try:
                 ask(f"http://127.0.0.1:{self.port}/")
             finally:
-                self.shutdown()
+                self.stop()
                 thread.join()
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(DemoServer, "serve", stand_in)
+        monkeypatch.setattr(demo, "demo_app", noted_app)
+        monkeypatch.setattr(demo, "new_token", lambda: TOKEN)
+        monkeypatch.setattr(HttpServer, "serve", stand_in)
         return served
 
     return set_up
@@ -52,22 +58,23 @@ def nothing(url: str) -> None:
 
 
 def post(url: str, body: bytes) -> Any:
-    request = urllib.request.Request(f"{url}results", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{url}results", body, SIGNED)
     return json.loads(urllib.request.urlopen(request, timeout=20).read())
 
 
 def test_it_serves_the_page_until_ctrl_c_and_cleans_up(
-    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any, monkeypatch: Any
-) -> None:
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any, monkeypatch: Any,
+    own_cache: Path,
+) -> None:  # fmt: skip
     monkeypatch.setattr(demo, "network_address", lambda: "192.0.2.7")
     pages: list[bytes] = []
     served = while_serving(lambda url: pages.append(urllib.request.urlopen(url, timeout=20).read()))
-    code, out, err = command_line("demo", make_artifact(name="my_net"), "--port", 0)
+    code, out, err = command_line("demo", make_artifact(name="my_net"), "--port", 0, "--host", "0.0.0.0")
     lines = out.splitlines()
     assert code == 0 and pages == [b"<!doctype html><title>demo</title>"]
-    port = lines[0].removeprefix("serving http://localhost:").removesuffix("/")
-    assert port.isdigit() and lines[1] == f"network http://192.0.2.7:{port}/"
-    assert "artifact my_net" in lines and "results export/results" in lines
+    port = lines[0].removeprefix("serving http://127.0.0.1:").removesuffix(f"/#token={TOKEN}")
+    assert port.isdigit() and lines[1] == f"network http://192.0.2.7:{port}/#token={TOKEN}"
+    assert "artifact my_net" in lines and f"results {own_cache / 'browser_results'}" in lines
     assert "--https" in out and f"adb reverse tcp:{port}" in out
     assert "\x1b" not in out and "Traceback" not in err
     assert not served[0].parent.exists()
@@ -80,7 +87,7 @@ def test_a_result_is_kept_and_gets_a_line(
     def save_result(body: bytes, folder: Path) -> Path:
         return write_files(folder, {"2026_browser.json": body.decode()}) / "2026_browser.json"
 
-    monkeypatch.setattr(browser_results, "save_result", save_result)
+    monkeypatch.setattr(demo, "save_result", save_result)
     answers: list[Any] = []
     while_serving(lambda url: answers.append(post(url, b'{"a": 1}')))
     home = tmp_path / "home"
@@ -100,7 +107,7 @@ def test_what_is_no_result_leaves_no_line(
         with pytest.raises(urllib.error.HTTPError, match="400"):
             post(url, b"{}")
 
-    monkeypatch.setattr(browser_results, "save_result", save_result)
+    monkeypatch.setattr(demo, "save_result", save_result)
     while_serving(ask)
     code, out, _ = command_line("demo", make_artifact(), "--port", 0)
     assert code == 0 and "result " not in out
@@ -111,8 +118,89 @@ def test_without_a_network_it_says_so_and_serves(
 ) -> None:
     monkeypatch.setattr(demo, "network_address", lambda: None)
     assert while_serving(nothing) == []
-    code, out, _ = command_line("demo", make_artifact(), "--port", 0)
+    code, out, _ = command_line("demo", make_artifact(), "--port", 0, "--host", "0.0.0.0")
     assert code == 0 and "no network interface: only this machine can open it" in out.splitlines()
+
+
+def bound_addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    hosts: list[str] = []
+    original = HttpServer.__init__
+
+    def noted(self: HttpServer, *arguments: Any) -> None:
+        original(self, *arguments)
+        hosts.append(self.listener.getsockname()[0])
+
+    monkeypatch.setattr(HttpServer, "__init__", noted)
+    return hosts
+
+
+@pytest.mark.parametrize(
+    ("options", "bound"),
+    [([], "127.0.0.1"), (["--https"], "0.0.0.0"), (["--host", "0.0.0.0"], "0.0.0.0"),
+     (["--https", "--host", "127.0.0.1"], "127.0.0.1"), (["--host", "localhost"], "127.0.0.1")],
+)  # fmt: skip
+def test_it_listens_to_the_network_only_when_asked(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any, monkeypatch: Any,
+    options: list[str], bound: str,
+) -> None:  # fmt: skip
+    hosts = bound_addresses(monkeypatch)
+    while_serving(nothing)
+    code, out, _ = command_line("demo", make_artifact(), "--port", 0, *options)
+    assert code == 0 and hosts == [bound]
+    assert ("only this machine can open it" in out) == (bound == "127.0.0.1")
+    assert ("Everyone on that network can open the page" in out) == ("\nnetwork " in out)
+
+
+def test_a_post_without_the_token_of_the_address_keeps_nothing(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any, own_cache: Path
+) -> None:
+    def ask(url: str) -> None:
+        request = urllib.request.Request(f"{url}results", b"{}", {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError, match="401") as caught:
+            urllib.request.urlopen(request, timeout=20)
+        assert "token" in json.loads(caught.value.read())["error"]
+
+    while_serving(ask)
+    code, out, _ = command_line("demo", make_artifact(), "--port", 0)
+    assert code == 0 and "result " not in out and not (own_cache / "browser_results").exists()
+
+
+def test_every_start_has_another_token(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any, monkeypatch: Any
+) -> None:
+    while_serving(nothing)
+    monkeypatch.setattr(demo, "new_token", new_token)
+    addresses = [
+        json.loads(command_line("demo", make_artifact(), "--port", 0, "--json")[1].splitlines()[0])["url"]
+        for _ in range(2)
+    ]
+    tokens = {address.partition("#token=")[2] for address in addresses}
+    assert len(tokens) == 2 and all(len(token) >= 20 for token in tokens)
+
+
+def test_results_of_a_run_are_kept_in_it_and_others_in_the_cache(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any, tmp_path: Path,
+    own_cache: Path, monkeypatch: Any,
+) -> None:  # fmt: skip
+    elsewhere = tmp_path / "clone"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    model = make_artifact("runs/a/export/int8/m.tflite")
+    other = make_artifact("b/m.tflite")
+    write_files(tmp_path / "runs/a", {"config.yaml": "", "tasks.yaml": ""})
+    monkeypatch.setattr(demo, "save_result", lambda body, folder: write_files(folder, {"a.json": "{}"}) / "a.json")
+    while_serving(lambda url: post(url, b"{}"))
+    for arguments, folder in (
+        ([model], tmp_path / "runs/a"),
+        ([tmp_path / "runs/a"], tmp_path / "runs/a"),
+        ([model, other], own_cache),
+        ([other], own_cache),
+    ):
+        code, out, _ = command_line("demo", *arguments, "--port", 0)
+        kept = folder / "browser_results" / "a.json"
+        assert code == 0 and f"result {kept}" in out.splitlines()
+        kept.unlink()
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_https_is_announced_with_its_fingerprint(
@@ -120,7 +208,7 @@ def test_https_is_announced_with_its_fingerprint(
 ) -> None:
     while_serving(nothing)
     code, out, _ = command_line("demo", make_artifact(), "--port", 0, "--https", "--host", "127.0.0.1")
-    assert code == 0 and out.startswith("serving https://localhost:")
+    assert code == 0 and out.startswith("serving https://127.0.0.1:")
     assert "SHA-256 is " in out and "network" not in out.splitlines()[1].split()[:1]
 
 
@@ -130,7 +218,7 @@ def test_json_is_one_object_a_line(
     while_serving(nothing)
     _, out, _ = command_line("demo", make_artifact(name="n"), "--port", 0, "--json", "--host", "127.0.0.1")
     (row,) = [json.loads(line) for line in out.splitlines()]
-    assert row["url"].startswith("http://localhost:") and row["network_url"] is None and row["artifacts"] == ["n"]
+    assert row["url"].startswith("http://127.0.0.1:") and row["network_url"] is None and row["artifacts"] == ["n"]
 
 
 def test_build_writes_a_site_that_takes_no_results_and_ends(
@@ -148,16 +236,46 @@ def test_a_users_mistakes_are_one_line_and_exit_2(
     command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, tmp_path: Path
 ) -> None:
     model, thesis = make_artifact(), write_files(tmp_path / "thesis", {"thesis.txt": "x"})
-    with DemoServer("127.0.0.1", 0) as server:
+    with HttpServer("127.0.0.1", 0) as server:
         for arguments, words in (
             ([model, "--host", "127.0.0.1", "--port", server.port], "is in use"),
-            ([model, "--host", "203.0.113.9"], "is no address of this machine"),
+            ([model, "--port", 70000], "out of range"),
             ([tmp_path / "none.tflite", "--port", 0], "no file"),
             ([thesis, "--port", 0], "keras-faceattr export RUN"),
             ([model, "--build", thesis], "neither empty nor an earlier site"),
         ):
             code, _, err = command_line("demo", *arguments)
             assert code == 2 and words in err and err.startswith("error: ") and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("https", [[], ["--https"]])
+@pytest.mark.parametrize(
+    "host", ["bücher", "", " ", "203.0.113.9", "::bad", "none.invalid", "[", "a" * 300, "http://x/"]
+)
+def test_a_host_that_cannot_be_used_is_one_line_and_exit_2(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, own_cache: Path, host: str,
+    https: list[str],
+) -> None:  # fmt: skip
+    code, _, err = command_line("demo", make_artifact(), "--port", 0, "--host", host, *https)
+    assert code == 2 and err.count("\n") == 1 and "is not an address of this machine" in err, err
+
+
+def test_ipv6_is_served_and_written_in_brackets(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any
+) -> None:
+    pages: list[bytes] = []
+
+    def ask(url: str) -> None:
+        url = url.replace("127.0.0.1", "[::1]")
+        pages.append(urllib.request.urlopen(url, timeout=20).read())
+
+    while_serving(ask)
+    for host in ("::1", "[::1]"):
+        code, out, err = command_line("demo", make_artifact(), "--port", 0, "--host", host)
+        if code == 2 and "not an address of this machine" in err:
+            pytest.skip("no IPv6 here")
+        assert code == 0 and out.startswith("serving http://[::1]:")
+    assert len(pages) == 2
 
 
 def test_the_command_runs_without_tensorflow() -> None:

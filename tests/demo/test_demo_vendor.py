@@ -19,6 +19,8 @@ CORE_SCRIPT = (
     'import { createWasmLib } from "@litertjs/wasm-utils";\nexport { run };\n//# sourceMappingURL=index.js.map\n'
 )
 UTILS_SCRIPT = "export { createWasmLib };\n//# sourceMappingURL=index.js.map"
+OWN_CORE = b'import { createWasmLib } from "./wasm-utils.js";\nexport { run };\n'
+OWN_UTILS = b"export { createWasmLib };\n"
 BUILDS = ("litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_compat_internal")
 
 
@@ -51,6 +53,10 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "@litertjs/wasm-utils": tarball(folder / "litertjs-wasm-utils-2.5.3.tgz", utils),
     }
     monkeypatch.setattr(vendor, "INTEGRITY", integrity)
+    scripts = {"core.js": OWN_CORE, "wasm-utils.js": OWN_UTILS}
+    built = {name.removeprefix("package/"): content for name, content in wasm.items()}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in {**scripts, **built}.items()}
+    monkeypatch.setattr(vendor, "SHA256", hashes)
     return folder
 
 
@@ -85,8 +91,8 @@ def test_the_folder_holds_what_the_page_imports_and_nothing_else(npm: Path, web:
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
         "core.js", "wasm-utils.js", "LICENSE", "NOTICE", "version.json", *wasm,
     }  # fmt: skip
-    assert (folder / "core.js").read_text() == ('import { createWasmLib } from "./wasm-utils.js";\nexport { run };\n')
-    assert (folder / "wasm-utils.js").read_text() == "export { createWasmLib };\n"
+    assert (folder / "core.js").read_bytes() == OWN_CORE
+    assert (folder / "wasm-utils.js").read_bytes() == OWN_UTILS
     assert (folder / "wasm/litert_wasm_internal.wasm").read_bytes() == b"litert_wasm_internal wasm"
     assert json.loads((folder / "version.json").read_text()) == {
         "@litertjs/core": "2.5.3", "@litertjs/wasm-utils": "2.5.3",
@@ -108,6 +114,38 @@ def test_what_is_whole_is_not_fetched_again_and_what_is_not_is(npm: Path, web: P
     vendor.litert_folder()
     assert len(npm.read_text().split()) == 4
     assert vendor.is_whole(folder)
+
+
+@pytest.mark.parametrize("name", ["core.js", "wasm/litert_wasm_internal.wasm", "NOTICE"])
+def test_a_changed_file_is_fetched_again(npm: Path, web: Path, name: str) -> None:
+    folder = vendor.litert_folder()
+    before = (folder / name).read_bytes()
+    (folder / name).write_bytes(bytes([before[0] ^ 1]) + before[1:])
+    assert vendor.changed_file(folder) == name and not vendor.is_whole(folder)
+    assert vendor.litert_folder() == folder
+    assert (folder / name).read_bytes() == before and len(npm.read_text().split()) == 4
+
+
+def test_a_changed_file_that_cannot_be_fetched_again_is_one_line(
+    npm: Path, web: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = vendor.litert_folder()
+    (folder / "core.js").write_text("alert(1)")
+    monkeypatch.setattr(vendor, "npm_command", lambda: [sys.executable, "-c", "import sys; sys.exit('no route')"])
+    with pytest.raises(DemoError, match=r"core\.js is damaged, and npm cannot fetch .*: no route") as caught:
+        vendor.litert_folder()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_with_other_files_is_not_written(
+    npm: Path, packed: Path, web: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = packed / "litertjs-wasm-utils-2.5.3.tgz"
+    other = tarball(path, {"package/dist/index.js": b"alert(1)"})
+    monkeypatch.setattr(vendor, "INTEGRITY", {**vendor.INTEGRITY, "@litertjs/wasm-utils": other})
+    with pytest.raises(DemoError, match="wasm-utils.js of LiteRT.js 2.5.3 has another SHA-256"):
+        vendor.litert_folder()
+    assert not (web / "vendor").exists()
 
 
 def test_another_version_is_not_taken_for_this_one(npm: Path, web: Path) -> None:

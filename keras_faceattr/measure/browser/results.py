@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,12 +15,15 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, Validation
 from keras_faceattr.config import Section, Share
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.benchmark import slug
-from keras_faceattr.storage import write_text
+from keras_faceattr.run import Run
+from keras_faceattr.storage import cache_folder, write_text
 
 MAX_BYTES = 400_000
 """Of a posted result; the most rows with names of usual length take half of it."""
 MAX_RESULTS = 1000
-"""In a folder: anybody on the network can post."""
+"""In a folder; whoever has the page's address can post."""
+FOLDER = "browser_results"
+"""In a run, or in the cache."""
 SHOWN = 60
 """Characters of a posted name in a title or an error."""
 
@@ -243,3 +248,27 @@ def save_result(body: bytes, folder: Path) -> Path:
 def saved_results(folder: Path) -> list[Path]:
     """Files of a folder that are named as `save_result` names them; none where there is no folder."""
     return sorted(path for path in folder.glob("*_browser_*.json") if SAVED_NAME.fullmatch(path.name))
+
+
+def results_folder(models: Sequence[Path]) -> Path:
+    """Where results of these files are kept: in their run, if it is the same for all, else in the cache."""
+    runs = {_run_of(path) for path in models}
+    run = runs.pop() if len(runs) == 1 else None
+    return run / FOLDER if run and os.access(run, os.W_OK) else cached_results_folder()
+
+
+def result_folders(models: Sequence[Path]) -> list[Path]:
+    """Every folder in which `results_folder` may have put results of one of these files."""
+    runs = dict.fromkeys(run for run in map(_run_of, models) if run)
+    return [*(run / FOLDER for run in runs), cached_results_folder()]
+
+
+def cached_results_folder() -> Path:
+    """Folder for results of files of no run, or of several."""
+    return cache_folder() / FOLDER
+
+
+def _run_of(model: Path) -> Path | None:
+    """The run that a file was exported from, if it still lies in that run's folder."""
+    parents = list(model.resolve().parents)[:3]
+    return next((one for one in parents if Run(one).config_path.is_file() and Run(one).tasks_path.is_file()), None)

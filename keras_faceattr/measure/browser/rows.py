@@ -17,6 +17,7 @@ from keras_faceattr.measure.browser.results import (
     BrowserResult,
     read_bytes,
     read_result,
+    result_folders,
     saved_results,
 )
 from keras_faceattr.storage import sha256
@@ -46,6 +47,9 @@ def browser_rows(
 ) -> tuple[list[BrowserRow], list[str]]:
     """Saved results of these very files, by SHA-256; the newest of each device, file and number of threads.
 
+    Args:
+        folder: searched in addition to the runs of the models and the cache, where the demo keeps results.
+
     Returns:
         Rows by file, device and threads, and warnings: damaged results, and results of another file of the same name.
 
@@ -54,7 +58,10 @@ def browser_rows(
         OSError: a model cannot be read.
     """
     warnings, found = [], []
-    for path in saved_results(folder):
+    folders = [folder, *result_folders(models)]
+    # The same result has the same name everywhere.
+    saved = {path.name: path for one in folders for path in saved_results(one)}
+    for path in saved.values():
         try:
             found.append(read_result(read_bytes(path), str(path)))
         except BenchmarkError as error:

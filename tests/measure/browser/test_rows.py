@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_browser_results import CHROME, MODEL, TIMES, body
+from test_results import CHROME, MODEL, TIMES, body
 
 from keras_faceattr.budget.limits import Budget
-from keras_faceattr.measure.browser.results import save_result
+from keras_faceattr.measure.browser.results import results_folder, save_result
 from keras_faceattr.measure.browser.rows import browser_gates, browser_rows
 
 Saved = Callable[..., Path]
@@ -52,6 +53,37 @@ def test_a_result_is_a_row_with_the_files_own_cost(saved: Saved, model: Path, tm
     assert row["parts"] == {"model": TIMES, "detection": None, "crop": None, "end_to_end": None}
     assert (row["verified"], row["isolated"], row["date"]) == (True, True, "2026-01-31T12:00:00+00:00")
     json.dumps(row)
+
+
+@pytest.mark.parametrize("place", ["run", "cache"])
+def test_what_the_demo_kept_in_the_run_or_the_cache_is_shown_too(
+    model: Path, tmp_path: Path, own_cache: Path, place: str
+) -> None:
+    run = tmp_path / "runs" / "a"
+    own = run / "export" / "int8" / "net.tflite"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(model.read_bytes())
+    (run / "config.yaml").touch()
+    (run / "tasks.yaml").touch()
+    assert browser_rows(tmp_path / "none", [own]) == ([], [])
+    # A result of files of two runs lies in no run.
+    folder = results_folder([own] if place == "run" else [own, model])
+    assert folder.is_relative_to(run if place == "run" else own_cache)
+    kept = save_result(body(("rows.0.sha256", hashlib.sha256(own.read_bytes()).hexdigest())), folder)
+    assert [row["name"] for row in browser_rows(tmp_path / "none", [own])[0]] == ["net.tflite"]
+    # One that was imported, too, is one.
+    shutil.copy(kept, tmp_path)
+    assert len(browser_rows(tmp_path, [own])[0]) == 1
+
+
+def test_a_run_that_cannot_be_written_leaves_results_to_the_cache(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "tasks.yaml").touch()
+    assert results_folder([tmp_path / "export/int8/net.tflite"]) == tmp_path / "browser_results"
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert results_folder([tmp_path / "export/int8/net.tflite"]) == own_cache / "browser_results"
 
 
 def test_of_a_device_and_a_number_of_threads_the_newest_is_shown(saved: Saved, model: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A certificate made on the spot: browsers open the camera and threads over https alone, except on localhost."""
+"""A self-signed certificate: browsers allow the camera and threads over https only, except on localhost."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from keras_faceattr.errors import RunError
 from keras_faceattr.storage import cache_folder
 
 DAYS = 30
-OWN_NAMES = ("localhost", "127.0.0.1")
+OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def certificate_file(addresses: Sequence[str]) -> Path:
-    """PEM file with key and self-signed certificate for localhost and these addresses, kept while it is valid.
+    """PEM file of a key and a self-signed certificate for localhost and these addresses; reused while it is valid.
+
+    Args:
+        addresses: IP addresses, or names as `http.address.bare_host` returns them.
 
     Raises:
         RunError: it cannot be written.
     """
     names = list(dict.fromkeys([*OWN_NAMES, *addresses]))
-    path = cache_folder() / "demo" / "certificate.pem"
+    path = cache_folder() / "http" / "certificate.pem"
     if not _is_usable(path, names):
         _write_private(path, make_certificate(names))
     return path
@@ -38,10 +41,10 @@ def make_certificate(names: Sequence[str]) -> bytes:
     """Key (P-256) and certificate, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "keras-faceattr demo")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "keras-faceattr")])
     builder = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        # A phone's clock may be a little behind.
+        # A phone's clock may be slow.
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=DAYS))
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
@@ -55,19 +58,19 @@ def make_certificate(names: Sequence[str]) -> bytes:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a certificate as browsers show it, so that a visitor can compare."""
+    """SHA-256 of a certificate as browsers show it, for a visitor to compare."""
     return x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex(" ").upper()
 
 
 def _general_name(name: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
+        return x509.IPAddress(ipaddress.ip_address(name.partition("%")[0]))
     except ValueError:
         return x509.DNSName(name)
 
 
 def _is_usable(path: Path, names: Sequence[str]) -> bool:
-    """Whether a file holds key and certificate for exactly these names, with a day left."""
+    """Whether a file holds a key and a certificate for exactly these names that is valid for another day."""
     try:
         content = path.read_bytes()
         certificate = x509.load_pem_x509_certificate(content)
@@ -85,7 +88,7 @@ def _is_usable(path: Path, names: Sequence[str]) -> bool:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Whole or not at all, and at no moment readable by others, which is why `storage.replacing` is not used."""
+    """Write a file whole or not at all. Unlike with `storage.replacing`, others can read it at no moment."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
