@@ -6,10 +6,10 @@ export class Engine {
     this.last = 0;
     this.worker = new Worker(new URL('./worker.js', import.meta.url));
     this.worker.onmessage = ({ data: { id, result, error } }) => {
-      const { resolve, reject } = this.waiting.get(id);
+      const call = this.waiting.get(id);
       this.waiting.delete(id);
-      if (error === undefined) resolve(result);
-      else reject(new Error(error));
+      if (error === undefined) call?.resolve(result);
+      else call?.reject(new Error(error));
     };
     this.worker.onerror = (event) => {
       event.preventDefault();

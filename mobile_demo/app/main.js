@@ -106,7 +106,7 @@ function tabs() {
 
 // Offline after the first visit, and isolated on hosts that do not send the headers for it.
 async function keepOffline(app) {
-  if (!navigator.serviceWorker) return;
+  if (!navigator.serviceWorker || sessionStorage.getItem('no-copy')) return;
   const registration = await navigator.serviceWorker.register('sw.js');
   await navigator.serviceWorker.ready;
   if (!window.crossOriginIsolated && window.isSecureContext && !sessionStorage.getItem('isolating')) {
@@ -116,10 +116,20 @@ async function keepOffline(app) {
   }
   const page = app.site.files.filter((url) => !url.startsWith('data/') && !url.includes('/wasm/'));
   const urls = [...page, ...(await app.engine.needed()), 'data/demo.json'];
+  const button = byId('remove-copy');
   navigator.serviceWorker.addEventListener('message', ({ data }) => {
     if (data?.kept) document.documentElement.dataset.offline = 'ready';
+    if (data?.kept) byId('copy').hidden = false;
+    if (!data?.removed) return;
+    delete document.documentElement.dataset.offline;
+    byId('copy-status').textContent = 'Removed. This tab makes no new copy.';
   });
-  registration.active.postMessage({ call: 'keep', urls });
+  button.onclick = () => {
+    button.disabled = true;
+    sessionStorage.setItem('no-copy', 'yes');
+    registration.active.postMessage({ call: 'remove' });
+  };
+  registration.active.postMessage({ call: 'keep', urls, version: app.site.version });
 }
 
 const app = new App();

@@ -35,6 +35,14 @@ def command(exported: dict[str, Artifact], tmp_path: Path) -> Iterator[str]:
         assert process.wait(30) == 0
 
 
+def with_results(site: Path, folder: Path) -> Path:
+    """A copy of a site whose page offers to send results."""
+    own = Path(shutil.copytree(site, folder / "site"))
+    index = own / "data" / "demo.json"
+    index.write_text(json.dumps({**json.loads(index.read_text(encoding="utf-8")), "post": True}), encoding="utf-8")
+    return own
+
+
 def run_benchmark(page: Any) -> dict[str, Any]:
     page.click("#tab-benchmark")
     page.evaluate("() => { app.benchmark.seconds = 0.1; }")
@@ -65,6 +73,23 @@ def test_what_a_browser_sends_is_a_row_of_the_benchmark(
         assert row["parts"]["end_to_end"] == sent["parts"]["end_to_end"]
 
 
+def test_without_the_token_of_the_address_nothing_is_taken_and_the_page_says_why(
+    site: Path, open_page: Open, tmp_path: Path
+) -> None:
+    received: list[bytes] = []
+    with served(with_results(site, tmp_path), lambda body: received.append(body) or "a.json") as url:
+        page = open_page(url.partition("#")[0])
+        run_benchmark(page)
+        page.click("#send")
+        said = page.locator("#benchmark-status", has_text="Not sent").inner_text()
+        assert "open the address that the command printed" in said and received == []
+        # The address with its token makes up for it, without measuring again.
+        page.evaluate("(hash) => { location.hash = hash; }", url.partition("#")[2])
+        page.click("#send")
+        page.locator("#benchmark-status", has_text="Sent").wait_for()
+    assert len(received) == 1
+
+
 def test_what_was_not_taken_is_said_and_can_be_saved(site: Path, open_page: Open, tmp_path: Path) -> None:
     folder = tmp_path / "results"
 
@@ -72,14 +97,11 @@ def test_what_was_not_taken_is_said_and_can_be_saved(site: Path, open_page: Open
         save_result(body, folder)
         raise BenchmarkError("the folder is full")
 
-    own = shutil.copytree(site, tmp_path / "site")
-    index = own / "data" / "demo.json"
-    index.write_text(json.dumps({**json.loads(index.read_text(encoding="utf-8")), "post": True}), encoding="utf-8")
-    with served(own, refuse) as url:
+    with served(with_results(site, tmp_path), refuse) as url:
         page = open_page(url)
         run_benchmark(page)
         page.click("#send")
-        assert "the folder is full" in page.locator("#benchmark-status", has_text="not sent").inner_text()
+        assert "the folder is full" in page.locator("#benchmark-status", has_text="Not sent").inner_text()
         with page.expect_download() as download:
             page.click("#save")
         saved = Path(download.value.path()).read_bytes()

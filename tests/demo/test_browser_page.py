@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import csv
+import http.server
 import io
 import json
 import shutil
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -82,7 +84,7 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_is_an_error(address: str,
     until(page, "#live-times", "frames/s")
     assert page.problems == []
     # Pictures that were picked are blobs of the page.
-    assert all(url.startswith((address, "blob:")) for url in page.urls)
+    assert all(url.startswith((address.partition("#")[0], "blob:")) for url in page.urls)
     assert page.evaluate("crossOriginIsolated")
 
 
@@ -275,6 +277,121 @@ def test_after_a_visit_it_works_without_the_network(site: Path, open_page: Open)
     page.reload()
     page.wait_for_selector("html[data-state]", state="attached", timeout=WAIT_MS)
     assert [one["verified"] for one in opened(page)] == [True] * 3
+
+
+class OtherApp(http.server.BaseHTTPRequestHandler):
+    """An app that has a page, a script and nothing else, and sends none of the demo's headers."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        pages = {"/": b"<!doctype html><title>other</title><script src='app/main.js'></script>", "/app/main.js": b"1"}
+        body = pages.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "text/html" if self.path == "/" else "text/javascript")
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+def copies(page: Any) -> list[Any]:
+    """Registered workers and the caches of this address."""
+    return list(
+        page.evaluate(
+            """async () => [(await navigator.serviceWorker.getRegistrations()).length, (await caches.keys()).length]"""
+        )
+    )
+
+
+def test_another_app_at_the_same_address_is_left_alone_and_frees_the_browser_of_the_demo(
+    site: Path, open_page: Open
+) -> None:
+    with served(site) as url:
+        page = open_page(url)
+        page.wait_for_selector("html[data-offline=ready]", state="attached")
+        assert copies(page) == [1, 1]
+        root = url.partition("#")[0]
+    port = int(root.rstrip("/").rpartition(":")[2])
+    OtherApp.asked.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), OtherApp) as other:
+        thread = threading.Thread(target=other.serve_forever, daemon=True)
+        thread.start()
+        try:
+            answer = page.goto(root)
+            assert page.title() == "other" and not page.evaluate("crossOriginIsolated")
+            assert not {"cross-origin-opener-policy", "cross-origin-embedder-policy"} & set(answer.headers)
+            assert page.evaluate("fetch('app/main.js').then((answer) => answer.text())") == "1"
+            # What the demo had and this app has not is missing, not answered from a copy.
+            assert page.evaluate("fetch('style.css').then((answer) => answer.status)") == 404
+            assert copies(page) == [0, 0]
+            page.goto("about:blank")
+            before = len(OtherApp.asked)
+            page.goto(root)
+            # The worker is gone: it asks for nothing any more.
+            assert page.title() == "other" and "/data/demo.json" not in OtherApp.asked[before:]
+        finally:
+            other.shutdown()
+            thread.join()
+    with pytest.raises(Exception, match="ERR_CONNECTION_REFUSED"):
+        page.goto(f"{root}?again")
+
+
+def test_the_offline_copy_can_be_removed(site: Path, open_page: Open) -> None:
+    with served(site) as url:
+        page = open_page(url)
+        page.wait_for_selector("html[data-offline=ready]", state="attached")
+        page.click("#about summary")
+        page.click("#remove-copy")
+        until(page, "#copy-status", "Removed")
+        assert copies(page) == [0, 0]
+        page.reload()
+        page.wait_for_selector("html[data-state=ready]", state="attached")
+        page.wait_for_timeout(500)
+        assert copies(page) == [0, 0]
+
+
+def test_a_new_version_of_the_site_replaces_the_copy_of_the_old_one(
+    site: Path, open_page: Open, tmp_path: Path
+) -> None:
+    folder = changed(site, tmp_path / "site")
+    with served(folder) as url:
+        page = open_page(url)
+        page.wait_for_selector("html[data-offline=ready]", state="attached")
+        index = json.loads((folder / "data/demo.json").read_text(encoding="utf-8"))
+        (folder / "data/demo.json").write_text(json.dumps({**index, "version": "other"}), encoding="utf-8")
+        page.reload()
+        page.wait_for_selector("html[data-offline=ready]", state="attached")
+        names = page.evaluate("caches.keys()")
+    assert len(names) == 1 and names[0].endswith(" other")
+
+
+def test_an_error_of_the_live_view_stays_until_the_camera_starts_again(address: str, open_page: Open) -> None:
+    page = open_page(address)
+    page.click("#camera")
+    until(page, "#live-readings", "age")
+    page.evaluate(
+        "() => { app.look = app.engine.look; app.engine.look = () => Promise.reject(new Error('no memory')); }"
+    )
+    until(page, "#live-status", "no memory")
+    page.wait_for_timeout(1000)
+    assert page.inner_text("#live-status") == "no memory"
+    assert page.inner_text("#camera") == "Start camera" and page.is_disabled("#freeze")
+    page.evaluate("() => { app.engine.look = app.look; }")
+    page.click("#camera")
+    until(page, "#live-status", "face")
+
+
+def test_an_error_of_the_frozen_frame_stays_too(address: str, open_page: Open) -> None:
+    page = open_page(address)
+    page.click("#camera")
+    until(page, "#live-readings", "age")
+    page.evaluate("() => { app.engine.look = () => Promise.reject(new Error('no memory')); app.live.freeze(true); }")
+    until(page, "#live-status", "no memory")
+    page.wait_for_timeout(1000)
+    assert page.inner_text("#live-status") == "no memory"
 
 
 def test_no_view_is_wider_than_its_screen(address: str, open_page: Open) -> None:

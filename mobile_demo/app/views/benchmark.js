@@ -1,4 +1,4 @@
-// Times of every file on this device, to be sent home or saved.
+// Times of every file on this device, to be sent to the computer that serves the page, or saved.
 
 import { byId, element } from '../draw.js';
 import { download } from './photo.js';
@@ -46,7 +46,7 @@ export class Benchmark {
       }
       if (rows.length) this.result = await result(app, rows);
       const isBusy = rows.some((row) => PARTS.some((part) => row.parts[part]?.busy));
-      this.say(isBusy ? 'Done. The device did other work meanwhile: times marked ! are not to be trusted.' : 'Done.');
+      this.say(isBusy ? 'Done. The device did other work meanwhile: do not trust times marked !.' : 'Done.');
     } catch (error) {
       this.say(`It stopped: ${error.message}`);
     }
@@ -58,13 +58,13 @@ export class Benchmark {
   async send() {
     byId('send').disabled = true;
     try {
-      const headers = { 'Content-Type': 'application/json' };
+      const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${token()}` };
       const response = await fetch('results', { method: 'POST', headers, body: JSON.stringify(this.result) });
       const answer = await response.json().catch(() => ({}));
       if (!response.ok) throw new Error(answer.error ?? `the computer answered ${response.status}`);
-      this.say(`Sent: it lies there as ${answer.name}.`);
+      this.say(`Sent: kept there as ${answer.name}.`);
     } catch (error) {
-      this.say(`It was not sent: ${error.message}. Save the results and import the file instead.`);
+      this.say(`Not sent: ${error.message}. Save the results and import the file instead.`);
       byId('send').disabled = false;
     }
   }
@@ -72,6 +72,11 @@ export class Benchmark {
   say(text) {
     byId('benchmark-status').textContent = text;
   }
+}
+
+// From the end of the address, #token=…, which a browser sends to nobody.
+function token() {
+  return new URLSearchParams(window.location.hash.slice(1)).get('token') ?? '';
 }
 
 function threadCounts({ build, cores }) {

@@ -51,11 +51,16 @@ export class Live {
       return;
     }
     const [track] = this.stream.getVideoTracks();
-    track.onended = () => { this.stop(); this.say('The camera was taken away.'); };
+    track.onended = () => this.fail('The camera was disconnected.');
     this.mirrored = track.getSettings().facingMode !== 'environment';
     this.video.classList.toggle('mirrored', this.mirrored);
     this.video.srcObject = this.stream;
-    await this.video.play();
+    try {
+      await this.video.play();
+    } catch (error) {
+      this.fail(`The camera’s picture cannot be shown (${error.name}). Photo works without one.`);
+      return;
+    }
     byId('stage-text').hidden = true;
     byId('camera').textContent = 'Stop camera';
     byId('turn').disabled = byId('freeze').disabled = false;
@@ -83,11 +88,11 @@ export class Live {
     const button = byId('freeze');
     button.setAttribute('aria-pressed', String(frozen));
     if (!this.stream) return;
-    if (!frozen) this.video.play();
+    if (!frozen) this.video.play().catch(() => {});
     else {
       this.video.pause();
-      // What is shown is of the frame that stands.
-      this.frame(performance.now()).catch((error) => this.say(error.message));
+      // What is shown belongs to the frame that stands.
+      this.tryFrame();
     }
   }
 
@@ -99,16 +104,26 @@ export class Live {
         await pause(100);
         continue;
       }
-      const begin = performance.now();
-      try {
-        await this.frame(begin);
-      } catch (error) {
-        this.say(error.message);
-        this.stop();
-      }
+      await this.tryFrame();
       // No faster than the screen.
       await new Promise(requestAnimationFrame);
     }
+  }
+
+  async tryFrame() {
+    const { stream } = this;
+    try {
+      await this.frame(performance.now());
+    } catch (error) {
+      // Of a camera that has been stopped meanwhile, nobody needs to hear.
+      if (this.stream === stream) this.fail(error.message);
+    }
+  }
+
+  // Stops, and says why: stopping clears the line.
+  fail(reason) {
+    this.stop();
+    this.say(reason);
   }
 
   async frame(begin) {
@@ -121,9 +136,10 @@ export class Live {
     const size = { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) };
     const bitmap = await createImageBitmap(this.video, scale < 1 ? size : {});
     const grabbed = performance.now();
+    const { stream } = this;
     const seen = await this.app.engine.look(this.app.current.number, bitmap, 'live');
     const answered = performance.now();
-    if (!this.stream) return;
+    if (!stream || this.stream !== stream) return;
     this.draw(seen);
     this.count({ ...seen.times, grab: grabbed - begin, draw: performance.now() - answered, frame: performance.now() - begin });
   }

@@ -48,6 +48,7 @@ export class Photo {
   }
 
   async show(file, item) {
+    if (!this.app.current) throw new Error('The chosen file is not verified: choose another one.');
     const { number, name } = this.app.current;
     const bitmap = await open(file);
     const canvas = preview(bitmap);
