@@ -27,7 +27,7 @@ quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it
 	  $$run/export/int8_qat/quickstart_int8_qat.tflite \
 	  --against resnet50,mobilenet_v3_small --budget quickstart --seconds 10 && \
 	echo "page     $$run/export/index.html" && \
-	echo "phone    $(BIN)/keras-faceattr demo $$run"
+	echo "phone    $(BIN)/keras-faceattr demo $$run --https"
 	-@$(BIN)/python -m keras_faceattr.demo.vendor
 
 test: $(STAMP)  ## Run all tests; those in a browser where Chromium is or can be installed

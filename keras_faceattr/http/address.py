@@ -72,7 +72,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _bound(family: int, address: tuple[object, ...], *, both: bool) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named, as asyncio sends small answers at once (TCP_NODELAY) only where it sees TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             # Elsewhere it would let two servers share a port.

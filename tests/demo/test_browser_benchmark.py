@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.browser, needs_browser]
 
 @pytest.fixture
 def command(exported: dict[str, Artifact], tmp_path: Path) -> Iterator[str]:
-    """Address of the command, as a user starts it; results lie in `results`."""
-    arguments = ["demo", str(exported["int8_qat"].path), "--port", "0", "--results", str(tmp_path / "results")]
+    """Address of the command, as a user starts it."""
+    arguments = ["demo", str(exported["int8_qat"].path), "--port", "0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "keras_faceattr", *arguments], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )
@@ -62,9 +62,10 @@ def test_what_a_browser_sends_is_a_row_of_the_benchmark(
     page.locator("#benchmark-status", has_text="Sent").wait_for()
     done = subprocess.run(
         [sys.executable, "-m", "keras_faceattr", "benchmark", str(exported["int8_qat"].path), "--device", "browser",
-         "--results", str(tmp_path / "results"), "--json"],
-        capture_output=True, text=True, check=True,
+         "--json"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
     rows = json.loads(done.stdout)["rows"]
     assert [row["threads"] for row in rows] == [row["threads"] for row in result["rows"]]
     for row, sent in zip(rows, result["rows"], strict=True):

@@ -377,7 +377,7 @@ def test_an_error_of_the_live_view_stays_until_the_camera_starts_again(address: 
     )
     until(page, "#live-status", "no memory")
     page.wait_for_timeout(1000)
-    assert page.inner_text("#live-status") == "no memory"
+    assert page.inner_text("#live-status") == "The live view stopped: no memory"
     assert page.inner_text("#camera") == "Start camera" and page.is_disabled("#freeze")
     page.evaluate("() => { app.engine.look = app.look; }")
     page.click("#camera")
@@ -391,7 +391,7 @@ def test_an_error_of_the_frozen_frame_stays_too(address: str, open_page: Open) -
     page.evaluate("() => { app.engine.look = () => Promise.reject(new Error('no memory')); app.live.freeze(true); }")
     until(page, "#live-status", "no memory")
     page.wait_for_timeout(1000)
-    assert page.inner_text("#live-status") == "no memory"
+    assert page.inner_text("#live-status") == "The live view stopped: no memory"
 
 
 def test_no_view_is_wider_than_its_screen(address: str, open_page: Open) -> None:

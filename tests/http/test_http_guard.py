@@ -184,6 +184,17 @@ def test_a_body_longer_than_it_said_is_not_part_of_it(client: Client, notes: Not
     assert answer.startswith(b"HTTP/1.1 201") and notes.kept == [b"{}"]
 
 
+def test_who_asks_first_is_told_to_go_on_or_refused(client: Client, notes: Notes) -> None:
+    expecting = ["Expect: 100-continue", "Content-Length: 2", "Connection: close"]
+    with client.connect() as connection:
+        connection.sendall(client.head("POST", "/notes", GOOD, *expecting))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"{}")
+        assert connection.recv(100).startswith(b"HTTP/1.1 201 ")
+    assert client.raw(client.head("POST", "/notes", *expecting)).startswith(b"HTTP/1.1 401 ")
+    assert notes.kept == [b"{}"]
+
+
 def test_a_truncated_body_never_reaches_the_app(client: Client, notes: Notes) -> None:
     answer = client.raw(client.head("POST", "/notes", GOOD, "Content-Length: 100") + b"{}", end=True)
     assert answer == b"" and notes.kept == []

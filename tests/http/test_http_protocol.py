@@ -83,6 +83,18 @@ def test_a_connection_serves_several_requests(client: Client) -> None:
         assert all(say_hello(connection, client).startswith(HELLO) for _ in range(3))
 
 
+def test_small_answers_are_sent_at_once(client: Client) -> None:
+    with client.connect() as connection:
+        assert say_hello(connection, client).startswith(HELLO)
+        (accepted,) = client.server.listener.accepted
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_requests_that_come_together_are_answered_one_after_the_other(client: Client) -> None:
+    last = client.head("GET", "/", "Connection: close")
+    assert client.raw(client.head("GET", "/") * 3 + last).count(HELLO) == 4
+
+
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n"])
 def test_who_never_completes_a_request_is_let_go(client: Client, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     monkeypatch.setattr(protocol, "HEAD_S", 0.3)

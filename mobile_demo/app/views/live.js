@@ -10,7 +10,7 @@ const REFUSALS = {
   NotAllowedError: 'The camera was refused. Allow it in the browser’s settings for this page, or use Photo.',
   NotFoundError: 'This device has no camera. Photo works without one.',
   NotReadableError: 'The camera is used by another program. Close it, or use Photo.',
-  OverconstrainedError: 'This camera gives no picture that fits. Photo works without one.',
+  OverconstrainedError: 'This camera has no suitable picture format. Photo works without one.',
 };
 
 export class Live {
@@ -31,7 +31,7 @@ export class Live {
       byId('camera').disabled = true;
       this.say(window.isSecureContext
         ? 'This browser offers no camera. Photo works without one.'
-        : 'The camera needs https or localhost: serve with keras-faceattr demo --https. Photo works without.');
+        : 'The camera needs https or localhost: start keras-faceattr demo with --https. Photo works without a camera.');
     }
   }
 
@@ -96,7 +96,7 @@ export class Live {
     }
   }
 
-  // One loop for a stream; it ends with it.
+  // One loop per stream; both end together.
   async loop() {
     const { stream } = this;
     while (this.stream === stream) {
@@ -115,12 +115,12 @@ export class Live {
     try {
       await this.frame(performance.now());
     } catch (error) {
-      // Of a camera that has been stopped meanwhile, nobody needs to hear.
-      if (this.stream === stream) this.fail(error.message);
+      // An error after the camera was stopped is of no interest.
+      if (this.stream === stream) this.fail(`The live view stopped: ${error.message}`);
     }
   }
 
-  // Stops, and says why: stopping clears the line.
+  // Stops and says why, in this order: stopping clears the line.
   fail(reason) {
     this.stop();
     this.say(reason);
