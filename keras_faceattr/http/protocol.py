@@ -13,6 +13,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MOST_CONNECTIONS = 64
 """Open at once, TLS handshakes included; a browser opens six. The next ones are closed as soon as they come."""
 
+REFUSED_IN_TURN = 64
+"""Connections that are closed before the server goes on with those that it has."""
+
 HEAD_S = 10
 """From the start of a connection, or the end of an answer, until the head of a request is complete."""
 
@@ -25,7 +28,7 @@ REQUEST_S = 600
 WATCH_S = 1.0
 
 HEAD_END = re.compile(rb"\r?\n\r?\n")
-LENGTH_LINE = re.compile(rb"^content-length[ \t]*:", re.IGNORECASE | re.MULTILINE)
+LENGTH = re.compile(rb"^content-length[ \t]*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 class Listener(socket.socket):
@@ -37,14 +40,19 @@ class Listener(socket.socket):
         self.accepted: list[socket.socket] = []
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection for which there is room; those before it are closed."""
-        while True:
+        """The next connection for which there is room; those before it are closed.
+
+        Raises:
+            BlockingIOError: none is waiting, or so many were closed that others should have their turn.
+        """
+        for _ in range(REFUSED_IN_TURN):
             connection, address = super().accept()
             self.accepted = [one for one in self.accepted if one.fileno() >= 0]
             if len(self.accepted) < self.most:
                 self.accepted.append(connection)
                 return connection, address
             connection.close()
+        raise BlockingIOError
 
 
 class StrictConnection(h11.Connection):
@@ -54,7 +62,8 @@ class StrictConnection(h11.Connection):
         if self.their_state is h11.IDLE:
             waiting = self.trailing_data[0]
             end = HEAD_END.search(waiting)
-            if end and len(LENGTH_LINE.findall(waiting, 0, end.start())) > 1:
+            lengths = LENGTH.findall(waiting, 0, end.start()) if end else []
+            if len(lengths) > 1 or any(b"," in length for length in lengths):
                 raise h11.RemoteProtocolError("more than one Content-Length")
         return super().next_event()
 

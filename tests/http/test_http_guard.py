@@ -144,7 +144,7 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer(client: Client, notes:
     [
         ([GOOD, "Content-Length: 2", "Content-Length: 2"], 400),
         ([GOOD, "Content-Length: 2", "content-length: 3"], 400),
-        ([GOOD, "Content-Length: 2, 2"], 201),
+        ([GOOD, "Content-Length: 2, 2"], 400),
         ([GOOD, "Content-Length: 2, 3"], 400),
         ([GOOD, "Content-Length: -2"], 400),
         ([GOOD, "Content-Length: +2"], 400),
@@ -152,6 +152,7 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer(client: Client, notes:
         ([GOOD, "Content-Length: ٢"], 400),
         ([GOOD, "Content-Length: " + "9" * 19], 413),
         ([GOOD, "Content-Length: " + "9" * 5000], 400),
+        ([GOOD, "Content-Length: 2"], 201),
         ([GOOD, "Transfer-Encoding: chunked"], 411),
         ([GOOD, "Transfer-Encoding: chunked", "Content-Length: 2"], 411),
         ([GOOD, "Transfer-Encoding: gzip, chunked"], 400),

@@ -15,9 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from keras_faceattr.http import protocol
+from keras_faceattr.http.address import listen
 from keras_faceattr.http.app import build_app
 from keras_faceattr.http.certificate import certificate_file
 from keras_faceattr.http.guard import Limits
+from keras_faceattr.http.protocol import Listener
 
 BIG = bytes(32_000_000)
 HELLO = b"HTTP/1.1 200 OK"
@@ -76,6 +78,22 @@ def test_more_connections_than_allowed_are_closed_at_once_and_room_is_given_back
         assert say_hello(next_one, client).startswith(HELLO)
     for one in held:
         one.close()
+
+
+def test_a_flood_of_refused_connections_leaves_time_for_the_others() -> None:
+    with Listener(listen("127.0.0.1", 0), most=0) as listener:
+        waiting = [socket.create_connection(listener.getsockname()) for _ in range(protocol.REFUSED_IN_TURN + 10)]
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        # The last ones are still there for the next turn.
+        for one in waiting:
+            one.settimeout(0.2)
+        assert [one.recv(1) for one in waiting[:60]] == [b""] * 60
+        with pytest.raises(TimeoutError):
+            waiting[-1].recv(1)
+        for one in waiting:
+            one.close()
 
 
 def test_a_connection_serves_several_requests(client: Client) -> None:
