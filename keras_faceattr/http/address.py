@@ -25,7 +25,9 @@ def bare_host(host: str) -> str:
     Raises:
         ServerError: no such name can exist.
     """
-    name = host.strip().removeprefix("[").removesuffix("]") if host.strip().startswith("[") else host.strip()
+    name = host.strip()
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
     try:
         return name.encode("idna").decode() if not name.isascii() else _checked(name)
     except UnicodeError:
@@ -50,7 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket; connections wait in its queue until a server accepts them.
 
     Args:
-        host: as `bare_host` returns it; a name with several addresses listens on the first that is ours, IPv4 first.
+        host: a name with several addresses listens on the first that is ours, IPv4 first.
         port: 0 chooses a free one.
 
     Raises:
@@ -58,14 +60,15 @@ def listen(host: str, port: int) -> socket.socket:
     """
     if not 0 <= port <= 65535:
         raise ServerError(f"--port {port} is out of range: use 0 to 65535, 0 for any free port")
+    name = bare_host(host)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise ServerError(unknown_host(host)) from None
     refusals = []
     for family, _, _, _, address in sorted(found, key=lambda one: one[0] != socket.AF_INET):
         try:
-            return _bound(family, address, both=host == "::")
+            return _bound(family, address, both=name == "::")
         except OSError as error:
             refusals.append(error)
     raise ServerError(_refusal(host, port, refusals[0])) from None

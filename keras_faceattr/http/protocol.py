@@ -83,13 +83,6 @@ class WatchedProtocol(H11Protocol):
         self.phase_began = self.moved = self.loop.time()
         self.watch = self.loop.call_later(WATCH_S, self._look)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no request, or hang up where an answer is already under way."""
-        try:
-            super().send_400_response(msg)
-        except h11.LocalProtocolError:
-            self.transport.abort()
-
     def connection_lost(self, exc: Exception | None) -> None:
         if self.watch:
             self.watch.cancel()

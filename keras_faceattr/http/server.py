@@ -36,8 +36,8 @@ class HttpServer:
     """
 
     def __init__(self, host: str, port: int, most_connections: int = MOST_CONNECTIONS) -> None:
+        self.listener = Listener(listen(host, port), most_connections)
         self.host = bare_host(host)
-        self.listener = Listener(listen(self.host, port), most_connections)
         self.port = int(self.listener.getsockname()[1])
         self.stopping = False
         self.parent = os.getppid()

@@ -79,7 +79,7 @@ function verdictOf({ error, crops, photos }) {
     + `${(100 * photos.iou).toFixed(1)} % or more, points lie within ${photos.points.toFixed(2)} pixels, `
     + `corners of crops within ${percent(photos.crop)} of the side. Cut where Python cut, outputs are within `
     + `${percent(photos.change)} of their range; where the face was found here, within ${percent(photos.moved)}.`;
-  return [photos.verified ? 'Verified: it says what Python says' : refused, `${alone} ${whole}`];
+  return [photos.verified ? 'Verified: the same numbers as Python' : refused, `${alone} ${whole}`];
 }
 
 function tabs() {

@@ -199,7 +199,7 @@ def test_what_is_no_request_breaks_nothing(
 def test_rubbish_in_the_middle_of_an_answer_ends_the_connection_in_silence(
     client: Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # The refusal is being sent while the body turns out to be none.
+    # The refusal waits for the rest of the body, which turns out to be none.
     head = client.head("GET", "/big", "Transfer-Encoding: chunked")
     client.raw(head + b"zz\r\n" + b"\x00" * 1000, end=True)
     with client.connect() as connection:
