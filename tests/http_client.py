@@ -38,7 +38,7 @@ class Client:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def raw(self, text: bytes, *, end: bool = False) -> bytes:
-        """What comes back until the server hangs up; `end` hangs up on our side first."""
+        """Sends bytes and returns the answer until the server hangs up; `end` closes our side first."""
         with self.connect() as connection:
             connection.sendall(text)
             if end:

@@ -24,7 +24,7 @@ from keras_faceattr.measure.browser.results import results_folder, save_result
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the command line asked for.
+    """Options of the command line.
 
     Attributes:
         host: None for this machine alone, or every network with https.

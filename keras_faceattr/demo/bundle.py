@@ -29,7 +29,7 @@ from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.storage import cache_folder, replacing, sha256, write_json
 
 FORMAT = 1
-"""Of `data/demo.json`."""
+"""Version of the format of `data/demo.json`."""
 
 KIND = "keras-faceattr demo"
 """In `data/demo.json`: by this the service worker tells this site from another app at the same address."""
@@ -58,7 +58,7 @@ class Site:
 
     Attributes:
         version: hash of all files.
-        names: of the artifacts as the page shows them; the position of one is its id.
+        names: names of the artifacts as the page shows them; the position of one is its id.
         files: relative URLs of all files except `data/demo.json` and the service worker.
         models: the `.tflite` files, in the order of `names`.
     """

@@ -28,7 +28,7 @@ INTEGRITY = {
     CORE: "sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
     WASM_UTILS: "sha512-4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
 }
-"""Of the packages' tarballs; a tarball with another hash is not unpacked."""
+"""Hashes of the packages' tarballs; a tarball with another hash is not unpacked."""
 
 WASM_BUILDS = ("litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_compat_internal")
 """With one thread, with several, and for browsers without relaxed SIMD."""
@@ -49,7 +49,7 @@ SHA256 = {
     "wasm/litert_wasm_threaded_internal.js": "92fe7a720c6deedaa1194c011c79a005ea4f6fc98f533b661cf7900760ab4849",
     "wasm/litert_wasm_threaded_internal.wasm": "b5e54eca10f043497edf9a02186332707cae260c550d7ea22b2cae55669596cf",
 }
-"""Of every file that a browser runs, as it lies here; a new version changes them together with `INTEGRITY`."""
+"""Hashes of the unpacked files that a browser runs; a new version changes them together with `INTEGRITY`."""
 
 VERSIONS = dict.fromkeys(INTEGRITY, LITERT_VERSION)
 TEXTS = ("LICENSE", "NOTICE")

@@ -23,31 +23,31 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Server": "keras-faceattr",
 }
-"""Of every answer, unless an app has its own."""
+"""Headers of every answer; an app may send its own in their place."""
 
 READING = frozenset({"GET", "HEAD"})
 """Methods that change nothing, and so need no token and have no body."""
 
 CHUNK = 65536
-"""Bytes of an answer that wait for a slow client at once."""
+"""Most bytes of an answer that wait for a slow client at once."""
 
 BODY_S = 30
-"""For a whole body to arrive."""
+"""Seconds for a whole body to arrive."""
 
 DRAIN_S = 2
-"""For the rest of a refused body: closing a connection on unread bytes could lose the answer."""
+"""Seconds for the rest of a refused body: closing a connection on unread bytes could lose the answer."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may be.
+    """Limits on requests, and headers of answers.
 
     Attributes:
-        host: the name or address that was asked for on the command line; requests for others are refused.
-        token: required by every method that changes something; None takes no such request at all.
-        body_bytes: of a body.
-        body_s: for a body to arrive whole.
-        headers: of every answer, in addition to `HEADERS` or in their place.
+        host: name or address on which the server listens; requests for names of other machines are refused.
+        token: required by every method that changes something; None refuses all of these methods.
+        body_bytes: largest body.
+        body_s: seconds for a whole body to arrive.
+        headers: sent with every answer, in addition to `HEADERS` or in their place.
     """
 
     host: str

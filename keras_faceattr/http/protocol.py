@@ -1,4 +1,4 @@
-"""What uvicorn and h11 leave open about a connection: how many there are, how long each may take, repeated lengths."""
+"""Limits that uvicorn and h11 leave open: how many connections there are, how long each takes, repeated lengths."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ REFUSED_IN_TURN = 64
 """Connections that are closed before the server goes on with those that it has."""
 
 HEAD_S = 10
-"""From the start of a connection, or the end of an answer, until the head of a request is complete."""
+"""Seconds from the start of a connection, or the end of an answer, until the head of a request is complete."""
 
 STALLED_S = 30
-"""Without a byte of an answer being taken."""
+"""Seconds in which a client takes no byte of an answer."""
 
 REQUEST_S = 600
-"""From a request's head until the last byte of its answer is taken."""
+"""Seconds from a request's head until the last byte of its answer is taken."""
 
 WATCH_S = 1.0
+"""Seconds between two looks at a connection."""
 
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 LENGTH = re.compile(rb"^content-length[ \t]*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)

@@ -17,10 +17,10 @@ from keras_faceattr.http.address import bare_host, listen
 from keras_faceattr.http.protocol import MOST_CONNECTIONS, Listener, WatchedProtocol
 
 KEEP_ALIVE_S = 5
-"""Between two requests of a connection."""
+"""Seconds between two requests of a connection."""
 
 GOODBYE_S = 3
-"""For requests under way when the server is stopped."""
+"""Seconds for requests under way when the server is stopped."""
 
 
 class HttpServer:
@@ -29,7 +29,7 @@ class HttpServer:
     Args:
         host: name or address of this machine.
         port: 0 chooses a free one.
-        most_connections: open at once.
+        most_connections: how many are open at once.
 
     Raises:
         ServerError: the address or the port cannot be used.

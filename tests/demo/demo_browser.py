@@ -1,4 +1,4 @@
-"""What browser tests share: a site that is served, and a clip in place of a camera."""
+"""Shared by browser tests: a site that is served, and a clip in place of a camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a server listens, what it says of a host that it cannot use, and how a phone finds it."""
+"""The address on which a server listens, errors for hosts that it cannot use, and the address for a phone."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What browsers measured in the demo's page."""
+"""Times that browsers measured in the demo's page."""

@@ -1,4 +1,4 @@
-"""What a phone measured in the demo's page: read with distrust, kept in a folder."""
+"""Results that a phone measured in the demo's page: untrusted input, kept in a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_faceattr.run import Run
 from keras_faceattr.storage import cache_folder, write_text
 
 MAX_BYTES = 400_000
-"""Of a posted result; the most rows with names of usual length take half of it."""
+"""Largest posted result; the maximum number of rows with names of usual length takes half of it."""
 MAX_RESULTS = 1000
 """In a folder; whoever has the page's address can post."""
 FOLDER = "browser_results"
@@ -36,7 +36,7 @@ BROWSERS = (
     ("Chrome", r"(?:Chrome|CriOS)/(\d+)"),
     ("Safari", r"Version/(\d+).* Safari/"),
 )
-"""What user agents say, most particular first: most browsers also claim to be Chrome and Safari."""
+"""Patterns of user agents, the most specific first: most browsers also claim to be Chrome and Safari."""
 SYSTEMS = (
     # "Android 10; K" is what Chrome writes for every version on every phone.
     ("Android", r"Android (\d+)(?![\d.]*; K\))"),
@@ -89,7 +89,7 @@ class Battery(Posted):
 
 
 class BrowserDevice(Posted):
-    """What the browser says of itself; null or left out is what it does not say.
+    """The browser's description of the device; what it does not tell is null or left out.
 
     Attributes:
         memory_gb: as the browser rounds it.
@@ -107,7 +107,7 @@ class BrowserDevice(Posted):
 
     @property
     def model_name(self) -> str | None:
-        """Of the phone: as the browser gives it, else as its user agent does."""
+        """Model of the phone, from the browser or else from its user agent."""
         found = PHONE_MODEL.search(self.user_agent)
         return self.model or (found[1] if found else None)
 
@@ -125,7 +125,7 @@ class BrowserDevice(Posted):
 
 
 class Runtime(Posted):
-    """What ran the files."""
+    """The runtime that ran the files."""
 
     name: Text
     version: Text
@@ -133,11 +133,11 @@ class Runtime(Posted):
 
 
 class Times(Posted):
-    """Of one part of the work.
+    """Times of one part of the work.
 
     Attributes:
-        low_ms: of the 95 % interval of the median.
-        high_ms: of the same interval.
+        low_ms: lower end of the 95 % interval of the median.
+        high_ms: its upper end.
         busy: whether something else ran meanwhile.
     """
 
@@ -191,10 +191,10 @@ class BrowserResult(Posted):
 
 
 def read_result(body: bytes, name: str) -> BrowserResult:
-    """What a page posted or let somebody download.
+    """Read a result that a page posted or saved.
 
     Args:
-        name: of the body, for errors.
+        name: name of the body in errors.
 
     Raises:
         BenchmarkError: too large, no JSON, or not a result of format 1; the first wrong key is named.
@@ -251,7 +251,7 @@ def saved_results(folder: Path) -> list[Path]:
 
 
 def results_folder(models: Sequence[Path]) -> Path:
-    """Where results of these files are kept: in their run, if it is the same for all, else in the cache."""
+    """Folder for results of these files: in their run, if it is the same for all, else in the cache."""
     runs = {_run_of(path) for path in models}
     run = runs.pop() if len(runs) == 1 else None
     return run / FOLDER if run and os.access(run, os.W_OK) else cached_results_folder()

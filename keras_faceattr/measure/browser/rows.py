@@ -1,4 +1,4 @@
-"""What browsers measured of files: rows beside those of a host or a phone, and what they say of a budget."""
+"""Rows of files that browsers measured, next to those of a host or a phone, and their verdicts on a budget."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def browser_gates(budget: Budget, rows: Sequence[BrowserRow]) -> list[GateSpec]:
     and one that is not kept there is not measured, never failed. A row that is not verified says nothing.
 
     Args:
-        rows: of one file.
+        rows: rows of one file.
     """
     return [
         _gate(device, limit, rows) for device, limit in budget.latency.items() if device_class(device).kind == "android"
