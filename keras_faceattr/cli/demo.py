@@ -66,7 +66,7 @@ def run_demo(options: DemoOptions) -> None:
     ):
         with suppress(KeyboardInterrupt):
             _serve(server, Path(folder) / "site", options)
-        say("stopped")
+        say("stopped: the process that started it has ended; nohup keeps it running" if server.orphaned else "stopped")
 
 
 def _serve(server: HttpServer, folder: Path, options: DemoOptions) -> None:

@@ -212,6 +212,17 @@ def test_https_is_announced_with_its_fingerprint(
     assert "SHA-256 is " in out and "network" not in out.splitlines()[1].split()[:1]
 
 
+@pytest.mark.parametrize(("orphaned", "said"), [(True, "nohup keeps it running"), (False, "stopped")])
+def test_it_says_why_it_stopped(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any, monkeypatch: Any,
+    orphaned: bool, said: str,
+) -> None:  # fmt: skip
+    while_serving(nothing)
+    monkeypatch.setattr(HttpServer, "orphaned", orphaned)
+    _, _, err = command_line("demo", make_artifact(), "--port", 0)
+    assert err.splitlines()[-1].endswith(said)
+
+
 def test_json_is_one_object_a_line(
     command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, while_serving: Any
 ) -> None:
