@@ -163,7 +163,7 @@ def test_when_its_parent_is_killed_it_ends_unless_nohup_keeps_it(tmp_path: Path,
             until_free(port)
             until(lambda: (tmp_path / "out").read_text().endswith("alone\n"))
     finally:
-        if nohup:
+        if is_listening(port):
             os.kill(child, signal.SIGKILL)
             until_free(port)
 
