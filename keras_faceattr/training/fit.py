@@ -58,7 +58,7 @@ def fit(
     Args:
         runs: folder in which a new run is made.
         resume: a run to go on with instead.
-        make_callbacks: callbacks of Keras for a run, such as TensorBoard's, which needs its folder. The logs of an epoch
+        make_callbacks: callbacks of Keras for a run, such as TensorBoard's, which needs its folder. An epoch's logs
             hold the validation metrics.
 
     Returns:
