@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.budget.limits import verdict_row
 from keras_faceattr.evaluation.formatting import metric_text, metric_title, signed_text
 from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
-from keras_faceattr.evaluation.report import html_figure, html_page, html_table
 from keras_faceattr.measure.latency import Latency
+from keras_faceattr.pages import render
 from keras_faceattr.storage import write_text
 
 WORST_LAYERS = 40
@@ -28,27 +27,17 @@ def write_page(path: Path, artifacts: list[Artifact], latencies: dict[str, Laten
         latencies: by name of the artifact; measured in turn, in one run.
     """
     first = artifacts[0].sidecar
-    title = f"{first.experiment['name']}: export"
-    body = [
-        f"<h1>{html.escape(title)}</h1>",
-        f"<p>{html.escape(first.model)}, input {'×'.join(map(str, first.input.shape))}; every number was measured on "
-        f"the file itself, on the same {first.protocol['photos']} photos of the split "
-        f"<b>{first.protocol['split']}</b>, without test-time augmentation. Times: this computer, one thread, all "
-        "files in turn in one run; they compare files, not computers.</p>",
-        "<h2>Recipes</h2>",
-        _recipes(artifacts, latencies),
-    ]
     folder = path.parent / "plots"
     folder.mkdir(parents=True, exist_ok=True)
-    body += [html_figure(picture) for picture in _pareto(artifacts, latencies, folder)]
-    for artifact in artifacts:
-        body += _artifact(artifact, folder)
-    body += ["<h2>Data and its terms</h2>"]
-    for name, source in first.licences["data"].items():
-        citation = html.escape(source["citation"] or "no citation given")
-        body.append(f"<p><b>{html.escape(name)}</b>: {citation}. Licence: {html.escape(source['licence'])}.</p>")
-    body += [f"<p><b>{html.escape(notice)}</b></p>" for notice in first.notices]
-    write_text(path, html_page(title, body))
+    page = render(
+        "export.html",
+        title=f"{first.experiment['name']}: export",
+        first=first,
+        recipes=_recipes(artifacts, latencies),
+        pareto=_pareto(artifacts, latencies, folder),
+        files=[_file(artifact, folder) for artifact in artifacts],
+    )
+    write_text(path, page)
 
 
 def _metrics(artifact: Artifact) -> dict[tuple[str, str], dict[str, Any]]:
@@ -57,7 +46,8 @@ def _metrics(artifact: Artifact) -> dict[tuple[str, str], dict[str, Any]]:
     return {(task, name): entry for task, of in tasks.items() for name, entry in of["metrics"].items()}
 
 
-def _recipes(artifacts: list[Artifact], latencies: dict[str, Latency]) -> str:
+def _recipes(artifacts: list[Artifact], latencies: dict[str, Latency]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of what each recipe costs and keeps."""
     keys = [key for key in _metrics(artifacts[0]) if not key[1].startswith("cs@")]
     units = {task: entry["unit"] for task, entry in artifacts[0].sidecar.metrics.items()}
     header = ["recipe", "MB", "MMAC", "peak activations MB", "p50 ms", "p90 ms"]
@@ -75,7 +65,7 @@ def _recipes(artifacts: list[Artifact], latencies: dict[str, Latency]) -> str:
         rows.append(
             [sidecar.recipe, *size, *times, *(metric_text(key[1], metrics[key]) for key in keys), sidecar.status]
         )
-    return f'<div style="overflow-x:auto">{html_table(header, rows)}</div>'
+    return header, rows
 
 
 def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Path) -> list[Path]:
@@ -112,46 +102,32 @@ def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Pa
     return pictures
 
 
-def _artifact(artifact: Artifact, folder: Path) -> list[str]:
+def _file(artifact: Artifact, folder: Path) -> dict[str, Any]:
     sidecar = artifact.sidecar
-    body = [
-        f"<h2>{html.escape(sidecar.recipe)}: {sidecar.status}</h2>",
-        f"<p><code>{html.escape(sidecar.file.name)}</code>, SHA-256 <code>{sidecar.file.sha256[:16]}…</code>; "
-        f"operations: {', '.join(f'{count} {kind}' for kind, count in sidecar.operations.items())}</p>",
-        html_table(
-            ["gate", "limit", "measured", "verdict"],
-            [verdict_row(gate.name, gate.limit, gate.measured, gate.met) for gate in sidecar.gates],
-        ),
-        "<h3>Differences of outputs</h3>",
-        html_table(
-            ["from", "to", "output", "largest", "99 % below", "mean"],
-            [
-                [*pair.replace("_", " ").split(" to "), output, *(f"{gap[k]:.2g}" for k in ("largest", "p99", "mean"))]
-                for pair, outputs in sidecar.parity["differences"].items()
-                for output, gap in outputs.items()
-            ],
-        ),
+    layers = sidecar.quantization.get("layers")
+    return {
+        "sidecar": sidecar,
+        "gates": [verdict_row(gate.name, gate.limit, gate.measured, gate.met) for gate in sidecar.gates],
+        "differences": [
+            [*pair.replace("_", " ").split(" to "), output, *(f"{gap[k]:.2g}" for k in ("largest", "p99", "mean"))]
+            for pair, outputs in sidecar.parity["differences"].items()
+            for output, gap in outputs.items()
+        ],
+        "groups": [_groups(task, found) for task, found in sidecar.parity["groups"].items()],
+        "noise": _noise(layers, folder / f"{sidecar.recipe}_layer_noise.png") if layers else None,
+        "histogram": artifact.differences_path,
+    }
+
+
+def _groups(task: str, found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of what quantization changed for a task's groups."""
+    rows = [["all", *_change(found["metric"], found["all"])]]
+    rows += [
+        [f"{column}: {value}", *_change(found["metric"], change)]
+        for column, changes in found["by"].items()
+        for value, change in changes.items()
     ]
-    body += _groups(sidecar.parity["groups"])
-    if sidecar.quantization.get("layers"):
-        body.append("<h3>Rounding noise by layer</h3>")
-        body.append(html_figure(_noise(sidecar.quantization["layers"], folder / f"{sidecar.recipe}_layer_noise.png")))
-    body.append(html_figure(artifact.differences_path))
-    return body
-
-
-def _groups(groups: dict[str, Any]) -> list[str]:
-    body = ["<h3>Does it hurt one group more?</h3>"]
-    for task, found in groups.items():
-        rows = [["all", *_change(found["metric"], found["all"])]]
-        rows += [
-            [f"{column}: {value}", *_change(found["metric"], change)]
-            for column, changes in found["by"].items()
-            for value, change in changes.items()
-        ]
-        header = [f"{task}", "photos", f"change of {found['metric']} from float to file", "95 % interval (paired)"]
-        body.append(html_table(header, rows))
-    return body
+    return [task, "photos", f"change of {found['metric']} from float to file", "95 % interval (paired)"], rows
 
 
 def _change(metric: str, change: dict[str, Any] | None) -> list[str]:

@@ -53,6 +53,17 @@ def group_table(column: str, groups: dict[str, Any], task: dict[str, Any]) -> tu
     return header, rows
 
 
+def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
+    """What a page or a card shows of a task: its metrics, and those by group, as rows of text."""
+    return {
+        "name": name,
+        "labelled": task["labelled"],
+        "resampled": "people" if task["kind"] == "identity" else "photos",
+        "metrics": [(metric_title(m, task["unit"]), metric_text(m, numbers)) for m, numbers in task["metrics"].items()],
+        "groups": [(column, *group_table(column, groups, task)) for column, groups in task["groups"].items()],
+    }
+
+
 def metric_title(name: str, unit: str) -> str:
     """A metric's name with its unit."""
     if name in ("mae", "rmse"):

@@ -50,9 +50,9 @@ def test_an_interval_that_was_not_measured_is_left_out() -> None:
 
 
 def test_the_page_escapes_what_comes_from_data(tmp_path: Path) -> None:
-    page = html_report(load_experiment("quickstart"), RESULTS, PROVENANCE, [], put_aside=4)
+    page = html_report(load_experiment("quickstart"), RESULTS, PROVENANCE, [], quarantined=4)
     assert "<b>x" not in page and "&lt;b&gt;x" in page and "A &amp; B" in page
-    assert "4 rows or photos put aside" in page and "too few" in page and "3.142 (3.000–3.300)" in page
+    assert "4 rows or photos quarantined" in page and "too few" in page and "3.142 (3.000–3.300)" in page
 
 
 def test_the_card_names_terms_protocol_and_small_groups() -> None:
