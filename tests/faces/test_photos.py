@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
 import time
 import zlib
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from keras_faceattr.errors import PhotoError
+from keras_faceattr.faces import photos
 from keras_faceattr.faces.photos import decode_photo, read_photo
 
 HEIGHT, WIDTH = 40, 64
@@ -167,6 +169,16 @@ def test_a_png_with_damaged_pixels_is_refused() -> None:
         decode_photo(bytes(data), "photo")
 
 
+def test_a_png_whose_chunk_claims_gigabytes_takes_no_such_memory() -> None:
+    data = bytearray(noisy("PNG"))
+    assert data[37:41] == b"IDAT"
+    data[33] = 0x7F
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PhotoError, match="photo: cannot be decoded as png: it is damaged or cut off"):
+        decode_photo(bytes(data), "photo")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
 def test_a_motion_photo_with_a_film_behind_the_jpeg_is_read() -> None:
     assert_close(decode_photo(jpeg() + bytes(10_000), "photo"), PHOTO, 2.0)
 
@@ -177,7 +189,7 @@ def test_a_motion_photo_with_a_film_behind_the_jpeg_is_read() -> None:
         (b"", "the file is empty"),
         (b"This is text, whatever its name says.\n", "not a photo"),
         (b"<html><body>404 Not Found</body></html>", "not a photo"),
-        (b"\xff\xd8\xff", "the JPEG is truncated"),
+        (b"\xff\xd8\xff", "cannot be decoded as jpeg: it is damaged or cut off"),
         (b"GIF89a and then text", "pixels are too many|cannot be decoded"),
         (b"BM and then text that is longer than the head of a bitmap", "pixels are too many|cannot be decoded"),
         (b"P6 and then text", "cannot be decoded"),
@@ -217,14 +229,49 @@ def huge(kind: str) -> bytes:
         frame = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, 60_000, 60_000, 3) + b"\1\x22\0\2\x11\1\3\x11\1"
         return before + frame + b"\xff\xda\0\x0c\3\1\0\2\x11\3\x11\0\x3f\0" + bytes(100) + b"\xff\xd9"
     if kind == "gif":
-        return b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + bytes(100)
+        frame = b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\2\1\0\0"
+        return b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0) + frame + b";"
+    if kind == "ppm":
+        return b"P6 60000 60000 255\n" + bytes(100)
+    if kind == "tiff":
+        # Width, height, 8 bits, no compression, black is 0, one strip.
+        tags = ((256, 60_000), (257, 60_000), (258, 8), (259, 1), (262, 1), (273, 8), (278, 60_000), (279, 100))
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(100)
     head = struct.pack("<IiiHHIIiiII", 40, 60_000, -60_000, 1, 24, 0, 0, 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 154, 0, 0, 54) + head + bytes(100)
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "ppm", "tiff"])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(kind: str) -> None:
     start = time.perf_counter()
     with pytest.raises(PhotoError, match="bomb: 60000 × 60000 pixels are too many"):
         decode_photo(huge(kind), "bomb")
     assert time.perf_counter() - start < 1.0
+
+
+def test_a_webp_of_the_largest_sides_that_the_format_has_is_refused_before_it_is_decoded() -> None:
+    # 14 bits of width − 1 and of height − 1.
+    picture = b"\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + bytes(101)
+    chunk = b"VP8L" + struct.pack("<I", len(picture)) + picture
+    data = b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+    with pytest.raises(PhotoError, match="bomb: more than 178956970 pixels are too many"):
+        decode_photo(data, "bomb")
+
+
+@pytest.mark.filterwarnings("ignore:::PIL.TiffImagePlugin")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF"])
+def test_a_damaged_header_is_refused_in_one_line_or_does_not_matter(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "MAX_PIXELS", 1_000_000)
+    whole = noisy(kind)
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        data = bytearray(whole)
+        for place in rng.integers(0, 60, 3):
+            data[place] = rng.integers(0, 256)
+        try:
+            pixels = decode_photo(bytes(data), "photo")
+        except PhotoError as error:
+            assert str(error).startswith("photo: ") and "\n" not in str(error)
+        else:
+            assert pixels.dtype == np.uint8 and pixels.ndim == 3
