@@ -10,7 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from keras_faceattr.errors import RunError
 
@@ -44,25 +46,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(stream: IO[Any], folder: Path) -> Iterator[None]:
-    """Holds a file alone among all processes of this machine; its end, however it comes, gives it free.
+def locked(path: Path, folder: Path) -> Iterator[None]:
+    """Hold a lock file alone among all processes; a process that ends, however it ends, releases it.
+
+    Args:
+        path: the lock file, which stays.
+        folder: what the lock protects, for the error message.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another process holds it, or it cannot be written.
     """
+    lock = FileLock(path)
     try:
-        import fcntl
-    except ImportError:  # Windows: nobody is kept out.
-        yield
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock.acquire(timeout=0)
+    except Timeout:
         raise RunError(f"another process is filling {folder}; wait for it or choose another folder") from None
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}; choose another folder") from error
     try:
         yield
     finally:
-        fcntl.flock(stream, fcntl.LOCK_UN)
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from keras_faceattr.errors import RunError
-from keras_faceattr.storage import cache_folder, replacing, write_json, write_text
+from keras_faceattr.storage import cache_folder, locked, replacing, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -117,3 +119,34 @@ def test_the_cache_lies_at_home_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_p
     if unset:
         monkeypatch.delenv("KERAS_FACEATTR_CACHE")
     assert cache_folder() == tmp_path / ".cache" / "keras-faceattr"
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from keras_faceattr.storage import locked
+with locked(Path(sys.argv[1]), Path("runs")):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_keeps_other_processes_out_until_its_holder_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match="another process is filling runs; wait for it"), locked(path, Path("runs")):
+            pytest.fail("the block was entered")
+    finally:
+        holder.kill()
+        holder.wait()
+    for _ in range(2):
+        with locked(path, Path("runs")):
+            pass
+
+
+def test_a_lock_in_a_folder_that_is_not_there_is_a_run_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match=r"cannot write .*lock"), locked(tmp_path / "file" / "lock", tmp_path):
+        pytest.fail("the block was entered")

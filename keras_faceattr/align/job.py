@@ -31,7 +31,7 @@ from keras_faceattr.faces.nets import net_files
 from keras_faceattr.storage import locked, replacing, write_json, write_text
 
 CONFIG_FILE = "fit.yaml"
-QUARANTINE_FILE, JOURNAL_FILE = "quarantine.csv", "journal.jsonl"
+QUARANTINE_FILE, JOURNAL_FILE, LOCK_FILE = "quarantine.csv", "journal.jsonl", ".lock"
 OURS = ("crops", MANIFEST_FILE, QUARANTINE_FILE, CONFIG_FILE, CROP_FILE, JOURNAL_FILE)
 """What is written into the folder."""
 
@@ -130,7 +130,7 @@ class Alignment:
             net_files()  # Built once, before many processes would.
         with self._writing():
             stream = self.journal_path.open("a", encoding="utf-8")
-        with stream as journal, locked(journal, self.folder):
+        with stream as journal, locked(self.folder / LOCK_FILE, self.folder):
             _mend(self.journal_path)
             done = self.done
             # Absolute, as a worker may stand elsewhere.

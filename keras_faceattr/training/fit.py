@@ -84,7 +84,7 @@ def fit(
     init = initialise(network.trainable, init_from, data.tasks) if init_from and fresh else None
     run = resume or new_run(runs, experiment.name)
     run.lock_path.parent.mkdir(exist_ok=True)
-    with run.lock_path.open("w") as stream, locked(stream, run.folder):
+    with locked(run.lock_path, run.folder):
         # Also on resuming: the data may have moved.
         run.write_config(experiment, data.tasks)
         if not resume:

@@ -113,7 +113,7 @@ def test_a_folder_holds_crops_under_the_names_of_the_photos_and_the_tables(finis
     names = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
     assert names == {
         *(f"crops/in/{i}.png" for i in range(4)),
-        "crop.json", "fit.yaml", "journal.jsonl", "manifest.csv", "plan.json", "quarantine.csv",
+        ".lock", "crop.json", "fit.yaml", "journal.jsonl", "manifest.csv", "plan.json", "quarantine.csv",
     }  # fmt: skip
 
 

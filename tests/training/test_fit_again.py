@@ -94,8 +94,7 @@ def test_what_is_damaged_is_made_again_from_the_checkpoint(again: Path, name: st
 def test_two_processes_do_not_train_one_run(again: Path) -> None:
     folder = again / "runs" / "own"
     with (
-        Run(folder).lock_path.open("w") as stream,
-        locked(stream, folder),
+        locked(Run(folder).lock_path, folder),
         pytest.raises(RunError, match="another proc"),
     ):
         resumed(again)
