@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.errors import RunError
-from keras_faceattr.storage import cache_folder, locked, replacing, write_json, write_text
+from keras_faceattr.storage import cache_folder, locked, replacing, replacing_folder, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -80,6 +80,82 @@ def test_a_file_has_the_permissions_that_the_umask_gives(tmp_path: Path, mask: i
     finally:
         os.umask(before)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
+
+
+def test_a_private_file_is_readable_by_its_owner_alone_while_it_is_written_and_afterwards(tmp_path: Path) -> None:
+    with replacing(tmp_path / "key.pem", private=True) as temporary:
+        temporary.write_text("secret")
+        assert temporary.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def filled(folder: Path, text: str) -> None:
+    with replacing_folder(folder, "list.csv") as temporary:
+        (temporary / "list.csv").write_text(text)
+        assert temporary.parent == folder.parent and not (folder / text).exists()
+        (temporary / text).touch()
+
+
+def test_a_folder_appears_whole_with_the_permissions_that_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        filled(tmp_path / "new" / "faces", "a")
+    finally:
+        os.umask(before)
+    assert names(tmp_path / "new") == ["faces"] and names(tmp_path / "new" / "faces") == ["a", "list.csv"]
+    assert (tmp_path / "new" / "faces").stat().st_mode & 0o777 == 0o750
+
+
+def test_the_folder_of_a_faster_process_stays(tmp_path: Path) -> None:
+    with replacing_folder(tmp_path / "faces", "list.csv") as slow:
+        (slow / "list.csv").write_text("slow")
+        filled(tmp_path / "faces", "fast")
+    assert names(tmp_path) == ["faces"] and names(tmp_path / "faces") == ["fast", "list.csv"]
+
+
+def test_a_folder_without_its_proof_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "half").touch()
+    filled(tmp_path / "faces", "whole")
+    assert names(tmp_path / "faces") == ["list.csv", "whole"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failing_writer_of_a_folder_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), replacing_folder(tmp_path / "faces", "list.csv") as temporary:
+        (temporary / "half").touch()
+        raise error
+    assert names(tmp_path) == []
+
+
+def test_a_folder_on_a_full_disk_is_a_run_error_with_the_fix(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RunError, match=r"cannot write .*faces: No space left on device; set another cache"),
+        replacing_folder(tmp_path / "faces", "list.csv", "set another cache"),
+    ):
+        raise OSError(28, "No space left on device")
+    assert names(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from keras_faceattr.storage import replacing, replacing_folder
+folder = Path(sys.argv[1])
+with replacing_folder(folder / "faces", "list.csv") as half, replacing(folder / "a.bin") as temporary:
+    (half / "list.csv").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_leaves_is_not_taken_for_whole_and_goes_with_the_next_writer(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    assert len(names(tmp_path)) == 2 and all(name.startswith(".writing-") for name in names(tmp_path))
+    other = tmp_path / ".writing-1-another-machine-x"
+    other.touch()
+    with replacing(tmp_path / "b.bin") as ours:
+        filled(tmp_path / "faces", "whole")
+        assert set(names(tmp_path)) == {"faces", ours.name, other.name}
 
 
 def test_text_is_utf8_and_replaces_what_was_there(tmp_path: Path) -> None:

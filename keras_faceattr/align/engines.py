@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
 from keras_faceattr.errors import ConfigError, RunError
+from keras_faceattr.processes import worker_pool
 
 Chunk = list[Path]
 Engine = Callable[[Work, Iterable[Chunk]], Iterator[list[AlignedPhoto]]]
@@ -38,7 +35,7 @@ def local_engine(workers: int) -> Engine:
 
     def run(work: Work, chunks: Iterable[Chunk]) -> Iterator[list[AlignedPhoto]]:
         waiting: deque[tuple[Chunk, Future[list[AlignedPhoto]]]] = deque()
-        left, pool = iter(chunks), _pool(workers)
+        left, pool = iter(chunks), worker_pool(workers)
         try:
             while True:
                 while len(waiting) < workers * AHEAD and (chunk := next(left, None)) is not None:
@@ -51,7 +48,7 @@ def local_engine(workers: int) -> Engine:
                 except BrokenProcessPool:
                     # One of the chunks in hand did it. The first is gone through photo by photo, the others again.
                     pool.shutdown(wait=False)
-                    pool = _pool(workers)
+                    pool = worker_pool(workers)
                     _check_alive(pool)
                     results = _carefully(work, chunk)
                     waiting = deque((other, _submit(pool, work, other)) for other, _ in waiting)
@@ -133,23 +130,6 @@ def _connect(ray: Any, address: str | None) -> None:
         raise ConfigError(f"no Ray cluster at {address or 'this machine'}: {first}") from None
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, because a forked copy of a process that has threads may hang.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(os.getpid(),))
-
-
-def _start(parent: int) -> None:
-    """A worker ends with its parent, by whatever the parent is ended, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _submit(pool: ProcessPoolExecutor, work: Work, chunk: Chunk) -> Future[list[AlignedPhoto]]:
     try:
         return pool.submit(align_photos, work, chunk)
@@ -173,14 +153,14 @@ def _check_alive(pool: ProcessPoolExecutor) -> None:
 
 def _carefully(work: Work, chunk: Chunk) -> list[AlignedPhoto]:
     results: list[AlignedPhoto] = []
-    pool = _pool(1)
+    pool = worker_pool(1)
     try:
         for path in chunk:
             try:
                 results += pool.submit(align_photos, work, [path]).result()
             except BrokenProcessPool:
                 pool.shutdown(wait=False)
-                pool = _pool(1)
+                pool = worker_pool(1)
                 results.append(AlignedPhoto("", (), KILLER))
     finally:
         pool.shutdown(wait=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +17,11 @@ import cv2
 import numpy as np
 
 from keras_faceattr.data.manifest import Manifest
-from keras_faceattr.errors import ConfigError, DataError, PhotoError, RunError
+from keras_faceattr.errors import ConfigError, DataError, PhotoError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.faces.nets import detector_version
-from keras_faceattr.storage import cache_folder, write_json
+from keras_faceattr.storage import cache_folder, remove_leftovers, replacing, write_json
 
 Progress = Callable[[int, int], None]
 Job = TypeVar("Job")
@@ -263,23 +264,12 @@ def _allocated(
     if kind != "disk":
         raise ConfigError(f"unknown cache {kind!r}; valid: auto, memory, disk, none")
     target = _stored_path(jobs, spec)
-    partial = target.with_name(f".writing-{os.getpid()}-{target.name}")
-    try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            usage = os.statvfs(target.parent)
-            if usage.f_bavail * usage.f_frsize < np.prod(shape):
-                raise OSError(28, "no space left on device")
-            pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-        except OSError as error:
-            raise RunError(
-                f"cannot cache crops in {target.parent}: {error.strerror}; set KERAS_FACEATTR_CACHE or data.cache=none"
-            ) from error
+    remove_leftovers(target.parent)
+    with replacing(target, fix="set KERAS_FACEATTR_CACHE or data.cache=none") as partial:
+        if shutil.disk_usage(target.parent).free < np.prod(shape):
+            raise OSError(28, "no space left on device")
+        pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
         yield pixels, bad
         pixels.flush()
-        # The pixels count only beside the list of bad photos, which is written last.
-        os.replace(partial, target)
-        write_json(target.with_suffix(".json"), bad)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    # The pixels count only with the list of bad photos, which is written last.
+    write_json(target.with_suffix(".json"), bad)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from keras_faceattr.errors import RunError
-from keras_faceattr.storage import cache_folder
+from keras_faceattr.storage import cache_folder, replacing
 
 DAYS = 30
 OWN_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -33,7 +30,8 @@ def certificate_file(addresses: Sequence[str]) -> Path:
     names = list(dict.fromkeys([*OWN_NAMES, *addresses]))
     path = cache_folder() / "http" / "certificate.pem"
     if not _is_usable(path, names):
-        _write_private(path, make_certificate(names))
+        with replacing(path, private=True) as temporary:
+            temporary.write_bytes(make_certificate(names))
     return path
 
 
@@ -85,15 +83,3 @@ def _is_usable(path: Path, names: Sequence[str]) -> bool:
         and key.public_key() == certificate.public_key()
         and path.stat().st_mode & 0o077 == 0
     )
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Unlike with `storage.replacing`, others can read it at no moment."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(name, path)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from None

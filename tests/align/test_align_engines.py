@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
 from aligning import here, plain_photos, scene, written
+from processes import is_running, wait_for
 
 from keras_faceattr.align.engines import AHEAD, KILLER, Engine, engine_of, local_engine, ray_engine
 from keras_faceattr.align.work import AlignedPhoto, Work
@@ -111,15 +111,6 @@ if __name__ == "__main__":
 """
 
 
-def running(pid: int) -> bool:
-    """Whether a process is there and not a zombie that nobody has collected."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     (photo,) = plain_photos(tmp_path, 1)
     script = tmp_path / "endless.py"
@@ -129,14 +120,11 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         assert parent.stdout is not None
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(workers) == 2
-        assert all(running(pid) for pid in workers)
+        assert all(map(is_running, workers))
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    deadline = time.monotonic() + 60
-    while any(running(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not any(running(pid) for pid in workers)
+    assert wait_for(lambda: not any(map(is_running, workers)), seconds=60)
 
 
 def test_an_engine_is_found_by_name_and_an_address_is_rays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,8 +138,9 @@ def test_an_engine_is_found_by_name_and_an_address_is_rays(monkeypatch: pytest.M
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A Ray cluster whose head does no work, with two nodes of one core each."""
-    # Its workers find what stands in this file.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # Its workers find what stands in this file, and what it imports.
+    here_and_above = [str(folder) for folder in Path(__file__).parents[:2]]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(here_and_above))
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 

@@ -180,7 +180,7 @@ def test_a_cache_folder_that_cannot_be_made_is_said_with_the_mend(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("KERAS_FACEATTR_CACHE", str(tmp_path / "file"))
-    with pytest.raises(RunError, match=r"cannot cache crops in .* set KERAS_FACEATTR_CACHE or data.cache=none"):
+    with pytest.raises(RunError, match=r"cannot write .* set KERAS_FACEATTR_CACHE or data.cache=none"):
         load_crops(whole(folder), SPEC, "disk")
 
 

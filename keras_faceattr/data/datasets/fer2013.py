@@ -67,7 +67,7 @@ def _read_csv(path: Path) -> Manifest:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     folder = cache_folder() / f"fer2013-{digest[:12]}"
-    if not folder.is_dir():
+    if not (folder / ROW_FILE).is_file():
         extract(path, folder)
     rows = pd.read_csv(folder / ROW_FILE, keep_default_na=False, dtype={"reason": "string"})
     bad = rows[rows["reason"] != ""]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import cv2
@@ -11,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.data.datasets.label_tables import read_table, require_columns
-from keras_faceattr.errors import DataError
+from keras_faceattr.storage import replacing_folder
 
 SIDE = 48
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -25,25 +23,17 @@ def extract(path: Path, folder: Path) -> None:
     The list, `rows.csv`, has `image, row` (line in the csv), `expression, split` and `reason` (empty = good).
 
     Raises:
-        DataError: the csv lacks a column or is no table, or `folder` cannot be written.
+        DataError: the csv lacks a column or is no table.
+        RunError: `folder` cannot be written.
     """
     table = read_table(path)
     require_columns(table, ("emotion", "pixels", "Usage"), path)
-    temporary = folder.with_name(f".extracting-{folder.name}-{os.getpid()}")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+    with replacing_folder(folder, ROW_FILE, "free space, or set KERAS_FACEATTR_CACHE to another folder") as temporary:
         texts = table[["emotion", "pixels", "Usage"]].fillna("")
         records = texts.assign(row=table["row"]).itertuples(index=False, name=None)
         rows = [_write_row(temporary, *record) for record in records]
         columns = ["image", "row", "expression", "split", "reason"]
         pd.DataFrame(rows, columns=pd.Index(columns)).to_csv(temporary / ROW_FILE, index=False)
-        _rename(temporary, folder)
-    except OSError as error:
-        mend = "free space, or set KERAS_FACEATTR_CACHE to another folder"
-        raise DataError(f"cannot write {folder}: {error.strerror}; {mend}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_row(folder: Path, emotion: str, pixels: str, usage: str, row: int) -> tuple[str, int, str, str, str]:
@@ -71,11 +61,3 @@ def _decode(pixels: str) -> np.ndarray | None:
     if values.size != SIDE * SIDE or values.min() < 0 or values.max() > 255:
         return None
     return values.astype("uint8").reshape(SIDE, SIDE)
-
-
-def _rename(temporary: Path, folder: Path) -> None:
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster, with the same photos
-            raise

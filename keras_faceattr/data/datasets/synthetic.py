@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +13,9 @@ import pandas as pd
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
-from keras_faceattr.errors import ConfigError, RunError
-from keras_faceattr.storage import cache_folder
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.processes import worker_pool
+from keras_faceattr.storage import cache_folder, replacing_folder
 from keras_faceattr.tasks import CategoricalTask, Task, age_task, attractiveness_task
 
 CITATION = "drawn by keras-faceattr; no person is shown"
@@ -30,6 +25,7 @@ RACES = ("Asian", "Black", "Caucasian", "Indian")
 SPLITS = ("train",) * 7 + ("val",) + ("test",) * 2
 """Split of each person, by his number modulo ten."""
 
+LABELS_FILE = "labels.csv"
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 JPEG_QUALITY = 95
 
@@ -57,7 +53,7 @@ def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: i
         )
     several = f"-{photos_per_person}each" if photos_per_person > 1 else ""
     root = cache_folder() / "synthetic" / f"v{RENDERER_VERSION}-seed{seed}-{count}x{size}{several}"
-    labels = root / "labels.csv"
+    labels = root / LABELS_FILE
     if not labels.is_file():
         _render(root, count, size, seed, photos_per_person)
     tasks: list[Task] = [
@@ -72,43 +68,15 @@ def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: i
 
 
 def _render(root: Path, count: int, size: int, seed: int, photos_per_person: int) -> None:
-    """Renders into a folder beside the final one and renames it, so that a killed rendering is not taken for whole."""
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        partial_root = Path(tempfile.mkdtemp(prefix=".writing-", dir=root.parent))
-    except OSError as error:
-        raise RunError(f"cannot write faces to {root.parent}: {error.strerror}; set KERAS_FACEATTR_CACHE") from error
-    try:
-        # Spawned, because a forked copy of a process in which TensorFlow has threads may hang.
+    with replacing_folder(root, LABELS_FILE, "set KERAS_FACEATTR_CACHE") as folder:
         workers = min(os.cpu_count() or 1, 8, max(1, count // 200))
-        draw = partial(_render_one, partial_root, size, seed, photos_per_person)
+        draw = partial(_render_one, folder, size, seed, photos_per_person)
         if workers == 1:
             rows = list(map(draw, range(count)))
         else:
-            context, parent = get_context("spawn"), (os.getpid(),)
-            with ProcessPoolExecutor(workers, context, _end_with, parent) as pool:
+            with worker_pool(workers) as pool:
                 rows = list(pool.map(draw, range(count), chunksize=50))
-        pd.DataFrame(rows).to_csv(partial_root / "labels.csv", index=False)
-        partial_root.chmod(0o755)  # A cache may be shared; temporary folders are private.
-        if not (root / "labels.csv").is_file():
-            os.replace(partial_root, root)
-    except OSError as error:
-        # Another process may have rendered the same faces in the meantime.
-        if not (root / "labels.csv").is_file():
-            raise RunError(f"cannot write faces to {root}: {error.strerror}; set KERAS_FACEATTR_CACHE") from error
-    finally:
-        shutil.rmtree(partial_root, ignore_errors=True)
-
-
-def _end_with(parent: int) -> None:
-    """A worker ends with its parent, by whatever the parent is ended."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        pd.DataFrame(rows).to_csv(folder / LABELS_FILE, index=False)
 
 
 def _render_one(folder: Path, size: int, seed: int, photos_per_person: int, index: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from keras_faceattr.data.datasets import fer2013, fer2013_pixels
 from keras_faceattr.data.vocabulary import EXPRESSIONS
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import DataError, RunError
 
 GOOD = " ".join(str(n % 256) for n in range(48 * 48))
 
@@ -145,7 +145,7 @@ def test_an_unwritable_cache_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("KERAS_FACEATTR_CACHE", str(blocked / "cache"))
-    with pytest.raises(DataError, match="cannot write .*KERAS_FACEATTR_CACHE"):
+    with pytest.raises(RunError, match="cannot write .*KERAS_FACEATTR_CACHE"):
         fer2013.read(write_csv(tmp_path / "fer2013.csv", ("0", GOOD, "Training")))
 
 

@@ -111,7 +111,7 @@ def test_a_half_folder_of_a_killed_rendering_is_not_taken_for_whole(own_cache: P
 
 def test_a_full_disk_is_said_with_the_mend(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic.cv2, "imwrite", lambda *_: False)
-    with pytest.raises(RunError, match=r"cannot write faces to .*: no space left on device; set KERAS_FACEATTR_CACHE"):
+    with pytest.raises(RunError, match=r"cannot write .*: no space left on device; set KERAS_FACEATTR_CACHE"):
         small(count=10)
     assert list((own_cache / "synthetic").iterdir()) == []
 

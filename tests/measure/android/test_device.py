@@ -9,11 +9,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import is_running, wait_for
 from stand_in_phone import DEVICE, PRINTED, PROFILE, Phone, elf
 
 from keras_faceattr.errors import BenchmarkError
@@ -324,19 +323,6 @@ def test_xnnpack_that_neither_flag_nor_output_knows_is_not_claimed(phone: Phone)
     assert "does not know --use_xnnpack=true" in phone.failure()
 
 
-def wait_for(condition: Callable[[], bool]) -> bool:
-    for _ in range(200):
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def is_running(process: int) -> bool:
-    stat = Path(f"/proc/{process}/stat")
-    return stat.is_file() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
 SLEEPS = 'echo $$ > "{}/process"; echo "INFO: Loaded model"; exec sleep 60'
 
 
@@ -344,7 +330,7 @@ def test_a_run_that_takes_too_long_is_ended_on_the_device_too(phone: Phone) -> N
     phone.play(SLEEPS.format(phone.folder))
     assert "device A1: `adb shell` took longer than 3 s; check the device, or allow" in phone.failure(timeout_s=3)
     process = int((phone.folder / "process").read_text())
-    assert wait_for(lambda: not is_running(process))
+    assert wait_for(lambda: not is_running(process), seconds=10)
 
 
 def test_ctrl_c_ends_the_run_and_tidies_the_device(phone: Phone) -> None:
@@ -360,14 +346,16 @@ def test_ctrl_c_ends_the_run_and_tidies_the_device(phone: Phone) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", code, phone.adb, phone.model, phone.binary], stderr=subprocess.PIPE, text=True
     )
-    assert wait_for(lambda: (phone.folder / "process").is_file() and bool((phone.folder / "process").read_text()))
+    assert wait_for(
+        lambda: (phone.folder / "process").is_file() and bool((phone.folder / "process").read_text()), seconds=10
+    )
     assert phone.left()
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=120)
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert phone.left() == []
     process = int((phone.folder / "process").read_text())
-    assert wait_for(lambda: not is_running(process))
+    assert wait_for(lambda: not is_running(process), seconds=10)
 
 
 def test_what_was_not_measured_is_shown_as_such(phone: Phone) -> None:
