@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, RegressorMixin
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 SMALL = 1e8
@@ -56,32 +57,31 @@ def objective(theta: np.ndarray, features: np.ndarray, targets: np.ndarray, pena
     return float(value), np.concatenate([gradient.ravel(), error.sum(axis=0)])
 
 
-class BFGSLDL:
+class BFGSLDL(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """p(y | x) ∝ exp(θ x), read back as the expected value.
 
     Args:
         bins: (K,) ascending values, in the task's unit, two or more.
-        std: σ of the training labels, in the task's unit; one, or one for each photo of `fit`.
         penalty: on half the sum of squared weights, against the sum of the photos' divergences in nats, so that it
             means the same for few photos and for many.
         iterations: at most, of L-BFGS.
     """
 
-    def __init__(self, bins: np.ndarray, std: np.ndarray | float, penalty: float = 0.03, iterations: int = 300) -> None:
-        self.bins = np.asarray(bins, np.float64)
-        self.std = std
+    def __init__(self, bins: np.ndarray, penalty: float = 0.03, iterations: int = 300) -> None:
+        self.bins = bins
         self.penalty = penalty
         self.iterations = iterations
 
-    def fit(self, features: np.ndarray, values: np.ndarray) -> BFGSLDL:
+    def fit(self, features: np.ndarray, values: np.ndarray, std: np.ndarray | float) -> BFGSLDL:
         """Minimises the KL divergence from the labels' distributions.
 
         Args:
             features: (n, d).
             values: (n,) in the task's unit.
+            std: σ of the labels, in the task's unit; one, or (n,).
         """
         features = np.asarray(features, np.float64)
-        targets = label_distributions(np.asarray(values, np.float64), self.std, self.bins)
+        targets = label_distributions(np.asarray(values, np.float64), std, np.asarray(self.bins, np.float64))
         start = np.zeros((features.shape[1] + 1, len(self.bins)))
         # The training photos' mean distribution is the best that intercepts can do alone.
         start[-1] = np.log(np.maximum(targets.mean(axis=0), 1e-6))

@@ -6,10 +6,11 @@ Source: Chang, Chen, Hung: Ordinal hyperplanes ranker with cost sensitivities fo
 from __future__ import annotations
 
 import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.svm import LinearSVC
 
 
-class OHRank:
+class OHRank(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Ranks by counting the thresholds that a photo passes.
 
     A threshold lies halfway between two bins. A training photo weighs in it by its distance from it in bins, as a
@@ -22,7 +23,7 @@ class OHRank:
     """
 
     def __init__(self, bins: np.ndarray, regularization: float = 1.0, seed: int = 0) -> None:
-        self.bins = np.asarray(bins, np.float64)
+        self.bins = bins
         self.regularization = regularization
         self.seed = seed
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import BayesianRidge, Lasso, LinearRegression, RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVR, LinearSVR
 
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.features.estimators import PREPROCESSINGS, GaussianProcess, Preprocessing, Scaled, Tuned
+from keras_faceattr.features.estimators import PREPROCESSINGS, GaussianProcess, Tuned
 from keras_faceattr.features.label_distribution_regression import BFGSLDL
 from keras_faceattr.features.ohrank import OHRank
 
@@ -27,74 +30,72 @@ class Regressor:
     """A row of the table.
 
     Attributes:
-        make: (seed, bins, std) → estimator; what it does not need may be None.
+        make: (seed, bins) → estimator; bins may be None where it does not need them.
         preprocessing: of `PREPROCESSINGS`, where the user names none.
         source: paper and section.
-        needs: of `bins` and `std`.
+        needs: of `bins`, and `std`, which its `fit` takes.
         is_linear: whether it has coefficients.
     """
 
-    make: Callable[[int, Any, Any], Any]
+    make: Callable[[int, Any], Any]
     preprocessing: str
     source: str
     needs: tuple[str, ...] = ()
     is_linear: bool = False
 
 
-def _svr(seed: int, bins: Any, std: Any) -> Any:
-    return Scaled(
-        Tuned(
-            lambda c, rows: LinearSVR(C=c, epsilon=0.1, random_state=seed, max_iter=3000),
-            (0.001, 0.01, 0.1, 1.0, 10.0), "C", seed,
-        )
-    )  # fmt: skip
+def _scaled(regressor: Any) -> TransformedTargetRegressor:
+    """Of values with mean 0 and spread 1, on which ε, C and the penalty of an intercept rely."""
+    return TransformedTargetRegressor(regressor, transformer=StandardScaler())
 
 
-def _svr_rbf(seed: int, bins: Any, std: Any) -> Any:
-    return Scaled(Tuned(lambda c, rows: SVR(C=c, epsilon=0.1), (0.3, 1.0, 3.0, 10.0), "C", seed))
+def _svr(seed: int, bins: Any) -> Any:
+    estimator = LinearSVR(epsilon=0.1, random_state=seed, max_iter=3000)
+    return _scaled(Tuned(estimator, "C", (0.001, 0.01, 0.1, 1.0, 10.0), "C", seed))
 
 
-def _lasso(seed: int, bins: Any, std: Any) -> Any:
+def _svr_rbf(seed: int, bins: Any) -> Any:
+    return _scaled(Tuned(SVR(epsilon=0.1), "C", (0.3, 1.0, 3.0, 10.0), "C", seed))
+
+
+def _lasso(seed: int, bins: Any) -> Any:
     def alphas(features: np.ndarray, values: np.ndarray) -> list[float]:
         centred = features - features.mean(axis=0)
         # Above the largest, every weight is 0.
         largest = max(np.abs(centred.T @ (values - values.mean())).max() / len(values), 1e-12)
         return list(np.geomspace(largest, 1e-3 * largest, 7))
 
-    return Tuned(lambda alpha, rows: Lasso(alpha, max_iter=2000), alphas, "α", seed)
+    return Tuned(Lasso(max_iter=2000), "alpha", alphas, "α", seed)
 
 
-def _knn(seed: int, bins: Any, std: Any) -> Any:
-    return Tuned(
-        lambda k, rows: KNeighborsRegressor(k, weights="distance"),
-        lambda features, values: [k for k in (3, 5, 10, 20, 40) if k <= len(values) // 2], "k", seed,
-    )  # fmt: skip
+def _knn(seed: int, bins: Any) -> Any:
+    def neighbours(features: np.ndarray, values: np.ndarray) -> list[int]:
+        return [k for k in (3, 5, 10, 20, 40) if k <= len(values) // 2]
+
+    return Tuned(KNeighborsRegressor(weights="distance"), "n_neighbors", neighbours, "k", seed)
 
 
-def _ohrank(seed: int, bins: Any, std: Any) -> Any:
-    return Tuned(lambda c, rows: OHRank(bins, c, seed), (0.1, 1.0, 10.0), "C", seed, rounds=1)
+def _ohrank(seed: int, bins: Any) -> Any:
+    return Tuned(OHRank(bins, seed=seed), "regularization", (0.1, 1.0, 10.0), "C", seed, rounds=1)
 
 
-def _bfgs_ldl(seed: int, bins: Any, std: Any) -> Any:
-    def make(penalty: float, rows: np.ndarray) -> BFGSLDL:
-        return BFGSLDL(bins, std[rows] if np.ndim(std) else std, penalty)
-
-    return Tuned(make, (0.0003, 0.003, 0.03, 0.3, 3.0), "penalty", seed, rounds=1)
+def _bfgs_ldl(seed: int, bins: Any) -> Any:
+    return Tuned(BFGSLDL(bins), "penalty", (0.0003, 0.003, 0.03, 0.3, 3.0), "penalty", seed, rounds=1)
 
 
 FEATURE_REGRESSORS: dict[str, Regressor] = {
-    "bayesian_ridge": Regressor(lambda s, b, d: BayesianRidge(), "standardise", "TransFBP, fig. 1", is_linear=True),
-    "linear": Regressor(lambda s, b, d: LinearRegression(), "standardise", "HMTNet, table 5", is_linear=True),
+    "bayesian_ridge": Regressor(lambda s, b: BayesianRidge(), "standardise", "TransFBP, fig. 1", is_linear=True),
+    "linear": Regressor(lambda s, b: LinearRegression(), "standardise", "HMTNet, table 5", is_linear=True),
     "ridge": Regressor(
-        lambda s, b, d: RidgeCV(np.logspace(-4, 6, 11)), "standardise", "MTB-DNN, table 7", is_linear=True
+        lambda s, b: RidgeCV(np.logspace(-4, 6, 11)), "standardise", "MTB-DNN, table 7", is_linear=True
     ),
     "lasso": Regressor(_lasso, "standardise", "MTB-DNN, table 7", is_linear=True),
-    "gaussian_process": Regressor(lambda s, b, d: GaussianProcess(s), "standardise", "TransFBP, table 3"),
+    "gaussian_process": Regressor(lambda s, b: GaussianProcess(s), "standardise", "TransFBP, table 3"),
     "svr": Regressor(_svr, "l2", "DLDL-v2, 4.5.3", is_linear=True),
     "svr_rbf": Regressor(_svr_rbf, "standardise", "MTB-DNN, table 7"),
     "knn": Regressor(_knn, "l2", "MTB-DNN, table 7"),
     "random_forest": Regressor(
-        lambda s, b, d: RandomForestRegressor(300, min_samples_leaf=2, max_features="sqrt", n_jobs=-1, random_state=s),
+        lambda s, b: RandomForestRegressor(300, min_samples_leaf=2, max_features="sqrt", n_jobs=-1, random_state=s),
         "none", "Breiman: Random forests, 2001",
     ),
     "ohrank": Regressor(_ohrank, "l2", "DLDL-v2, 4.5.3", needs=("bins",)),
@@ -115,21 +116,23 @@ def regressor(name: str) -> Regressor:
 
 @dataclass(frozen=True)
 class FittedRegressor:
-    """A regressor and the preprocessing of its features.
+    """A regressor behind the preprocessing of its features.
 
     Attributes:
         name: of `FEATURE_REGRESSORS`.
-        preprocessing: fitted on the training rows.
-        estimator: sees preprocessed features.
+        pipeline: the steps `preprocessing` and `regressor`.
         width: number of features.
-        note: what was chosen or left out while it was fitted; may be empty.
     """
 
     name: str
-    preprocessing: Preprocessing
-    estimator: Any
+    pipeline: Pipeline
     width: int
-    note: str
+
+    @property
+    def note(self) -> str:
+        """What was chosen or left out while it was fitted; may be empty."""
+        estimator = self.pipeline["regressor"]
+        return str(getattr(getattr(estimator, "regressor_", estimator), "note_", ""))
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """(n,) values in the task's unit, from (n, d) raw features.
@@ -140,7 +143,7 @@ class FittedRegressor:
         features = checked(features)
         if features.shape[1] != self.width:
             raise DataError(f"{features.shape[1]} features, but {self.name} was fitted on {self.width}")
-        return np.asarray(self.estimator.predict(self.preprocessing(features)), np.float64)
+        return np.asarray(self.pipeline.predict(features), np.float64)
 
     def coefficients(self) -> tuple[np.ndarray, float]:
         """Weights (d,) and intercept on raw features: `features @ weights + intercept` is the prediction.
@@ -151,14 +154,25 @@ class FittedRegressor:
         linear = [name for name, row in FEATURE_REGRESSORS.items() if row.is_linear]
         if self.name not in linear:
             raise ConfigError(f"{self.name} has no coefficients; linear are {', '.join(linear)}")
-        if self.preprocessing.name == "l2":
+        if isinstance(self.pipeline["preprocessing"], Normalizer):
             raise ConfigError(
                 f"{self.name} on l2-normalised features has no coefficients of raw ones: "
                 "choose the preprocessing standardise or none"
             )
-        weights = np.ravel(self.estimator.coef_) / self.preprocessing.scale
-        intercept = float(np.ravel(self.estimator.intercept_)[0])
-        return weights, intercept - float((weights * self.preprocessing.shift).sum())
+        scaler, (weights, intercept) = self.pipeline["preprocessing"], _linear(self.pipeline["regressor"])
+        weights = weights / getattr(scaler, "scale_", 1.0)
+        return weights, intercept - float((weights * getattr(scaler, "mean_", 0.0)).sum())
+
+
+def _linear(estimator: Any) -> tuple[np.ndarray, float]:
+    """Weights and intercept of a fitted linear estimator, whatever wraps it."""
+    if isinstance(estimator, TransformedTargetRegressor):
+        weights, intercept = _linear(estimator.regressor_)
+        spread, mean = float(estimator.transformer_.scale_[0]), float(estimator.transformer_.mean_[0])
+        return weights * spread, intercept * spread + mean
+    if isinstance(estimator, Tuned):
+        return _linear(estimator.estimator_)
+    return np.ravel(estimator.coef_), float(np.ravel(estimator.intercept_)[0])
 
 
 def checked(features: np.ndarray) -> np.ndarray:
@@ -216,9 +230,11 @@ def fit_regressor(
             raise DataError(f"{what} {numbers.shape} are no finite numbers of {len(features)} photos")
     if len(features) < FEWEST_ROWS:
         raise DataError(f"{len(features)} training photos are too few for {name}: give {FEWEST_ROWS} or more")
-    fitted = PREPROCESSINGS[preprocessing](features)
+    bins = None if bins is None else np.asarray(bins, np.float64)
+    pipeline = Pipeline([("preprocessing", PREPROCESSINGS[preprocessing]()), ("regressor", row.make(seed, bins))])
+    per_row = {"regressor__std": np.broadcast_to(np.asarray(std), len(features))} if "std" in row.needs else {}
     with warnings.catch_warnings():
         # liblinear and the coordinate descent stop at a bound, which limits their time and hardly their accuracy.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator = row.make(seed, bins, std).fit(fitted(features), values)
-    return FittedRegressor(name, fitted, estimator, features.shape[1], str(getattr(estimator, "note", "")))
+        pipeline.fit(features, values, **per_row)
+    return FittedRegressor(name, pipeline, features.shape[1])

@@ -15,11 +15,12 @@ from typing import Any
 import keras
 import numpy as np
 from sklearn.linear_model import Lasso, Ridge
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import SVR
 
 from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.features.estimators import best_settings
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.nets import fit_net, predict_net
 from keras_faceattr.tabular.splits import SplitTable
@@ -68,8 +69,7 @@ class Searched:
         seed = table.split.seed
         sample = np.random.default_rng(seed).permutation(len(target))[:SEARCH_ROWS]
         folds = KFold(SEARCH_FOLDS, shuffle=True, random_state=seed)
-        search = GridSearchCV(self.make(), self.grid, scoring="neg_mean_absolute_error", cv=folds, refit=False)
-        best = search.fit(inputs[sample], target[sample]).best_params_
+        best = best_settings(self.make(), self.grid, inputs[sample], target[sample], folds)
         estimator = self.make(**best).fit(inputs, target)
 
         def predict(columns: np.ndarray) -> np.ndarray:

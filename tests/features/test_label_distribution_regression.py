@@ -51,7 +51,7 @@ def test_the_objective_is_the_mean_divergence_and_the_penalty_of_weights_without
 
 def test_a_linear_relation_is_recovered() -> None:
     features, values = linear(900)
-    model = BFGSLDL(BINS, 0.3, 0.01).fit(features[:600], values[:600])
+    model = BFGSLDL(BINS, 0.01).fit(features[:600], values[:600], 0.3)
     predicted = model.predict(features[600:])
     assert np.abs(predicted - values[600:]).mean() < 0.05
     assert predicted.min() >= 1
@@ -60,7 +60,7 @@ def test_a_linear_relation_is_recovered() -> None:
 
 def test_distributions_sum_to_one_and_the_prediction_is_their_mean() -> None:
     features, values = linear(200)
-    model = BFGSLDL(BINS, 0.3).fit(features, values)
+    model = BFGSLDL(BINS).fit(features, values, 0.3)
     rows = model.predict_distribution(features * 100)
     assert rows.shape == (200, 21)
     assert (rows >= 0).all()
@@ -70,7 +70,7 @@ def test_distributions_sum_to_one_and_the_prediction_is_their_mean() -> None:
 
 def test_features_that_say_nothing_give_the_mean_label_distribution() -> None:
     values = np.random.default_rng(0).uniform(2, 4, 100)
-    model = BFGSLDL(BINS, 0.5).fit(np.zeros((100, 3)), values)
+    model = BFGSLDL(BINS).fit(np.zeros((100, 3)), values, 0.5)
     densities = scipy.stats.norm.pdf(BINS, values[:, None], 0.5)
     expected = (densities / densities.sum(axis=1, keepdims=True)).mean(axis=0)
     np.testing.assert_allclose(model.predict_distribution(np.zeros((1, 3)))[0], expected, atol=1e-3)
@@ -78,7 +78,7 @@ def test_features_that_say_nothing_give_the_mean_label_distribution() -> None:
 
 def test_each_photo_may_have_its_own_sigma() -> None:
     features = np.repeat([[1.0, 0.0], [0.0, 1.0]], 50, axis=0)
-    model = BFGSLDL(BINS, np.repeat([0.2, 0.8], 50), 1e-4).fit(features, np.full(100, 3.0))
+    model = BFGSLDL(BINS, 1e-4).fit(features, np.full(100, 3.0), np.repeat([0.2, 0.8], 50))
     rows = model.predict_distribution(features[[0, -1]])
     spreads = np.sqrt((rows * (BINS - 3) ** 2).sum(axis=1))
     np.testing.assert_allclose(spreads, [0.2, 0.8], rtol=0.1)
@@ -86,7 +86,7 @@ def test_each_photo_may_have_its_own_sigma() -> None:
 
 def test_a_penalty_means_the_same_for_few_photos_and_many() -> None:
     features, values = linear(60)
-    once, thrice = BFGSLDL(BINS, 0.3, 1.0), BFGSLDL(BINS, 0.3, 3.0)
-    once.fit(features, values)
-    thrice.fit(np.tile(features, (3, 1)), np.tile(values, 3))
+    once, thrice = BFGSLDL(BINS, 1.0), BFGSLDL(BINS, 3.0)
+    once.fit(features, values, 0.3)
+    thrice.fit(np.tile(features, (3, 1)), np.tile(values, 3), 0.3)
     np.testing.assert_allclose(once.predict(features), thrice.predict(features), atol=1e-3)

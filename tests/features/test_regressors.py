@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats
+from sklearn.base import BaseEstimator, RegressorMixin
 
 from keras_faceattr.errors import ConfigError, DataError, FaceAttrError
 from keras_faceattr.features import estimators
-from keras_faceattr.features.estimators import PREPROCESSINGS, Scaled, Tuned
+from keras_faceattr.features.estimators import PREPROCESSINGS, Tuned
 from keras_faceattr.features.regressors import FEATURE_REGRESSORS, fit_regressor, regressor
 
 BINS = np.linspace(1.0, 5.0, 9)
@@ -35,7 +36,7 @@ def test_every_regressor_beats_the_mean_by_far(name: str, preprocessing: str) ->
     assert np.isfinite(predicted).all()
     of_the_mean = np.abs(values[:200].mean() - values[200:]).mean()
     assert np.abs(predicted - values[200:]).mean() < 0.75 * of_the_mean
-    assert fitted.preprocessing.name == preprocessing
+    assert type(fitted.pipeline["preprocessing"]) is PREPROCESSINGS[preprocessing]
 
 
 @pytest.mark.parametrize("name", list(FEATURE_REGRESSORS))
@@ -96,54 +97,61 @@ def test_standardisation_is_that_of_the_training_rows() -> None:
     features, values = faces(200)
     fitted = fit_regressor("ridge", features[:50], values[:50])
     expected = scipy.stats.zscore(features[:50, :6].astype(np.float64), axis=0)
-    np.testing.assert_allclose(fitted.preprocessing(features[:50])[:, :6], expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(fitted.preprocessing(features[:50])[:, 6], 0, atol=1e-6)
+    standardised = fitted.pipeline["preprocessing"].transform(features[:50].astype(np.float64))
+    np.testing.assert_allclose(standardised[:, :6], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(standardised[:, 6], 0, atol=1e-6)
     before = fitted.predict(features[50:51])
     assert fitted.predict(features[50:])[0] == pytest.approx(before[0])
     assert fitted.predict(np.concatenate([features[50:51], 1e6 * features[51:]]))[0] == pytest.approx(before[0])
 
 
 def test_l2_gives_rows_of_length_one_and_leaves_empty_rows() -> None:
-    rows = PREPROCESSINGS["l2"](np.zeros((0, 2)))(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    rows = PREPROCESSINGS["l2"]().fit_transform(np.array([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0]])
 
 
+class Constant(RegressorMixin, BaseEstimator):
+    """Always says one value; is told the numbers of its rows."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = value
+
+    def fit(self, features: np.ndarray, values: np.ndarray, numbers: np.ndarray) -> Constant:
+        np.testing.assert_array_equal(features[:, 0], numbers)
+        self.fitted_ = len(features)
+        return self
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        return np.full(len(features), self.value)
+
+
 def test_the_best_setting_on_held_out_rows_is_taken_and_noted() -> None:
-    class Constant:
-        def __init__(self, value: float, rows: np.ndarray) -> None:
-            self.value, self.rows = value, rows
-
-        def fit(self, features: np.ndarray, values: np.ndarray) -> Constant:
-            assert len(features) == len(values) == len(self.rows)
-            np.testing.assert_array_equal(features[:, 0], self.rows)
-            return self
-
-        def predict(self, features: np.ndarray) -> np.ndarray:
-            return np.full(len(features), self.value)
-
     features = np.arange(30.0)[:, None]
-    tuned = Tuned(Constant, (1.0, 2.0, 4.0), "constant", seed=0).fit(features, np.full(30, 2.4))
-    assert tuned.predict(features[:2]).tolist() == [2.0, 2.0]
-    assert tuned.note == "constant = 2, chosen on 30 training rows"
+    tuned = Tuned(Constant(), "value", (1.0, 2.0, 4.0), "constant", seed=0)
+    tuned.fit(features, np.full(30, 2.4), numbers=np.arange(30.0))
+    assert tuned.predict(features[:2]).tolist() == [2.0, 2.0] and tuned.estimator_.fitted_ == 30
+    assert tuned.note_ == "constant = 2, chosen on 30 training rows"
+
+
+class Memory(RegressorMixin, BaseEstimator):
+    """Knows what it has seen, and says 0 for the rest; setting 0 always says the mean."""
+
+    def __init__(self, setting: int = 1) -> None:
+        self.setting = setting
+
+    def fit(self, features: np.ndarray, values: np.ndarray) -> Memory:
+        self.known_ = dict(zip(features[:, 0], values, strict=True))
+        return self
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        mean = np.mean(list(self.known_.values()))
+        return np.array([self.known_.get(x, 0.0) if self.setting else mean for x in features[:, 0]])
 
 
 def test_a_setting_is_chosen_on_rows_that_its_candidates_never_saw() -> None:
-    class Memory:
-        """Knows what it has seen, and says 0 for the rest; setting 0 always says the mean."""
-
-        def __init__(self, setting: int, rows: np.ndarray) -> None:
-            self.setting = setting
-
-        def fit(self, features: np.ndarray, values: np.ndarray) -> Memory:
-            self.known = dict(zip(features[:, 0], values, strict=True))
-            return self
-
-        def predict(self, features: np.ndarray) -> np.ndarray:
-            mean = np.mean(list(self.known.values()))
-            return np.array([self.known.get(x, 0.0) if self.setting else mean for x in features[:, 0]])
-
     values = 10 + np.random.default_rng(0).normal(0, 1, 30)
-    assert Tuned(Memory, (1, 0), "setting", seed=0).fit(np.arange(30.0)[:, None], values).setting == 0
+    tuned = Tuned(Memory(), "setting", (1, 0), "setting", seed=0).fit(np.arange(30.0)[:, None], values)
+    assert tuned.estimator_.setting == 0
 
 
 def test_large_sets_are_tuned_on_a_share_of_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,19 +167,14 @@ def test_a_gaussian_process_says_when_it_leaves_rows_out(monkeypatch: pytest.Mon
     assert fit_regressor("gaussian_process", features, values).note == "fitted on 60 of 90 training rows"
 
 
-def test_scaling_of_values_is_undone_in_predictions() -> None:
-    class Seen:
-        def fit(self, features: np.ndarray, values: np.ndarray) -> None:
-            self.values = values
-
-        def predict(self, features: np.ndarray) -> np.ndarray:
-            return self.values
-
-    values = np.array([10.0, 20.0, 60.0])
-    scaled = Scaled(Seen()).fit(np.zeros((3, 1)), values)
-    np.testing.assert_allclose(scaled.inner.values, scipy.stats.zscore(values))
-    np.testing.assert_allclose(scaled.predict(np.zeros((3, 1))), values)
-    np.testing.assert_allclose(Scaled(Seen()).fit(np.zeros((3, 1)), np.full(3, 7.0)).predict(np.zeros((3, 1))), 7)
+@pytest.mark.parametrize("name", ["svr", "svr_rbf"])
+def test_the_unit_of_the_values_does_not_matter_where_settings_rely_on_it(name: str) -> None:
+    features, values = faces(60)
+    fitted = fit_regressor(name, features, values)
+    other = fit_regressor(name, features, 5 + 1000 * values)
+    np.testing.assert_allclose(other.predict(features), 5 + 1000 * fitted.predict(features), rtol=1e-3)
+    assert other.note == fitted.note != ""
+    np.testing.assert_allclose(fit_regressor(name, features, np.full(60, 7.0)).predict(features), 7)
 
 
 def test_each_training_photo_may_have_its_own_sigma() -> None:
