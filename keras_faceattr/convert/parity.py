@@ -12,6 +12,7 @@ from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, evaluate, primary
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
+from keras_faceattr.metrics.sums import change
 from keras_faceattr.tasks import VECTORS, Task
 
 
@@ -76,24 +77,20 @@ def _group_changes(
     labels = label_array(manifest, task)
     known = labelled(task, labels)
     name = primary_metric(task)
-    function = metrics_of(task)[name].function
+    difference, pairs = change(metrics_of(task)[name].function), np.stack([before, after], axis=1)
 
-    def change(rows: np.ndarray) -> dict[str, Any] | None:
+    def measured(rows: np.ndarray) -> dict[str, Any] | None:
         if len(rows) < SMALLEST_GROUP:
             return None
+        own = (labels[rows], pairs[rows])
+        low, high = bootstrap_interval(difference, *own, samples, seed)
+        return {"photos": len(rows), "change": difference(*own), "low": low, "high": high}
 
-        def difference(_: np.ndarray, picked: np.ndarray) -> float:
-            at = picked.astype(int)
-            return function(labels[at], after[at]) - function(labels[at], before[at])
-
-        low, high = bootstrap_interval(difference, labels[rows], rows, samples, seed)
-        return {"photos": len(rows), "change": difference(labels, rows), "low": low, "high": high}
-
-    result: dict[str, Any] = {"metric": name, "all": change(np.flatnonzero(known)), "by": {}}
+    result: dict[str, Any] = {"metric": name, "all": measured(np.flatnonzero(known)), "by": {}}
     for column in manifest.groups:
         if column == task.name:
             continue
         members = group_members(manifest.rows[column][known])
         if members:
-            result["by"][column] = {value: change(np.flatnonzero(known)[own]) for value, own in members.items()}
+            result["by"][column] = {value: measured(np.flatnonzero(known)[own]) for value, own in members.items()}
     return result

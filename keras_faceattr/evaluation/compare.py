@@ -13,6 +13,7 @@ from keras_faceattr.evaluation.entries import Difference, Entry, arrays_of
 from keras_faceattr.evaluation.evaluate import primary_metric
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
+from keras_faceattr.metrics.sums import change
 from keras_faceattr.storage import jsonable
 from keras_faceattr.tasks import CategoricalTask, Task
 
@@ -126,12 +127,8 @@ def _differences(name: str, first: Entry, other: Entry, samples: int) -> list[Di
     pairs = np.stack([predictions, arrays_of(task, after.loc[shared])[1]], axis=1)
     found = []
     for metric in [primary_metric(task), *(["pc"] if task.kind == "scalar" else [])]:
-        function = metrics_of(task)[metric].function
-
-        def change(labels: np.ndarray, pairs: np.ndarray, function: Any = function) -> float:
-            return float(function(labels, pairs[:, 1]) - function(labels, pairs[:, 0]))
-
-        numbers = [change(labels, pairs), *bootstrap_interval(change, labels, pairs, samples)]
+        difference = change(metrics_of(task)[metric].function)
+        numbers = [difference(labels, pairs), *bootstrap_interval(difference, labels, pairs, samples)]
         value, low, high = jsonable(numbers)
         found.append(Difference(first.name, metric, len(shared), value, low, high, verdict(metric, task, low, high)))
     return found

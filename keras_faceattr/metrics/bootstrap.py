@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_faceattr.metrics.sums import SumMetric
+
 
 def bootstrap_interval(
     metric: Callable[[np.ndarray, np.ndarray], float],
@@ -44,7 +46,10 @@ def bootstrap_interval(
     draws = (rng.integers(0, count, count) for _ in range(samples))
     if whose is not None:
         draws = (_pairs_of_drawn(draw, whose.reshape(-1, 2)) for draw in draws)
-    values = np.array([metric(labels[draw], predictions[draw]) for draw in draws])
+    if isinstance(metric, SumMetric):
+        values = metric.of_draws(labels, predictions, draws)
+    else:
+        values = np.array([metric(labels[draw], predictions[draw]) for draw in draws])
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_faceattr.metrics.sums import SumMetric
+
 
 def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Counts of true (rows) against predicted (columns) classes.
@@ -20,43 +22,34 @@ def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
-def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-    """Share of photos whose likeliest class is the right one; shapes as `confusion`."""
-    return float((labels[:, 0].astype("int64") == predictions.argmax(axis=1)).mean())
-
-
-def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-    """Mean over the classes that occur of the share recognised; shapes as `confusion`."""
-    counts = confusion(labels, predictions)
-    occurring = counts.sum(axis=1) > 0
-    return float((np.diag(counts)[occurring] / counts.sum(axis=1)[occurring]).mean())
-
-
-def binary_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-    """Share of right answers, as the mean over the attributes of each one's share over its labelled photos.
-
-    Args:
-        labels: (n, attributes) 0 or 1, NaN where not labelled.
-        predictions: (n, attributes) probability of 1.
-    """
-    return float(np.nanmean(_share(_right(labels, predictions), ~np.isnan(labels))))
-
-
-def binary_balanced_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-    """Mean over the attributes of the mean of true-positive and true-negative rate; shapes as `binary_accuracy`.
-
-    An attribute of which only one answer occurs counts with that answer's rate.
-    """
-    right = _right(labels, predictions)
-    rates = np.stack([_share(right, labels == answer) for answer in (0, 1)])
-    occurring = ~np.isnan(rates)
-    per_attribute = np.where(occurring, rates, 0).sum(axis=0) / np.maximum(occurring.sum(axis=0), 1)
-    return float(per_attribute[occurring.any(axis=0)].mean())
-
-
 def attribute_accuracies(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """(attributes,) share of right answers of each; shapes as `binary_accuracy`."""
-    return _share(_right(labels, predictions), ~np.isnan(labels))
+    return _shares(_answers(labels, predictions).sum(axis=0).astype("float64"))
+
+
+def _hits(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """(n, 2) whether the likeliest class is the right one, and that it is a photo."""
+    right = labels[:, 0].astype("int64") == predictions.argmax(axis=1)
+    return np.stack([right, np.ones_like(right)], axis=1)
+
+
+def _hits_by_class(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """(n, 2 · classes) whether a photo is one of a class that was recognised, and whether it is one of the class."""
+    own = labels[:, :1].astype("int64") == np.arange(predictions.shape[1])
+    right = labels[:, 0].astype("int64") == predictions.argmax(axis=1)
+    return np.concatenate([own & right[:, None], own], axis=1)
+
+
+def _answers(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """(n, 2 · attributes) whether the answer is right, and whether there is a label."""
+    known = ~np.isnan(labels)
+    return np.concatenate([_right(labels, predictions) & known, known], axis=1)
+
+
+def _answers_by_label(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """(n, 4 · attributes) as `_answers`, for photos labelled 0 and for those labelled 1."""
+    right, no, yes = _right(labels, predictions), labels == 0, labels == 1
+    return np.concatenate([right & no, right & yes, no, yes], axis=1)
 
 
 def _right(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -64,7 +57,39 @@ def _right(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return right
 
 
-def _share(right: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """(attributes,) share of `right` among `counted`; NaN where nothing counts."""
-    total = counted.sum(axis=0)
-    return np.where(total > 0, (right & counted).sum(axis=0) / np.maximum(total, 1), np.nan)
+def _shares(sums: np.ndarray) -> np.ndarray:
+    """(…, k) shares, of sums of what is right and then of what counts; NaN where nothing counts."""
+    right, total = np.split(sums, 2, axis=-1)
+    return np.where(total > 0, right / np.maximum(total, 1), np.nan)
+
+
+def _mean(shares: np.ndarray) -> np.ndarray:
+    """(…) mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(shares)
+    count = known.sum(axis=-1)
+    return np.where(count > 0, np.where(known, shares, 0).sum(axis=-1) / np.maximum(count, 1), np.nan)
+
+
+def _mean_of_rates(sums: np.ndarray) -> np.ndarray:
+    """Mean over the attributes of the mean of their two rates."""
+    shares = _shares(sums)
+    return _mean(_mean(np.stack(np.split(shares, 2, axis=-1), axis=-1)))
+
+
+accuracy = SumMetric(_hits, lambda sums: _shares(sums)[..., 0])
+"""Share of photos whose likeliest class is the right one; shapes as `confusion`."""
+
+balanced_accuracy = SumMetric(_hits_by_class, lambda sums: _mean(_shares(sums)))
+"""Mean over the classes that occur of the share recognised; shapes as `confusion`."""
+
+binary_accuracy = SumMetric(_answers, lambda sums: _mean(_shares(sums)))
+"""Share of right answers, as the mean over the attributes of each one's share over its labelled photos.
+
+Labels are (n, attributes) 0 or 1, NaN where not labelled; predictions (n, attributes) probability of 1.
+"""
+
+binary_balanced_accuracy = SumMetric(_answers_by_label, _mean_of_rates)
+"""Mean over the attributes of the mean of true-positive and true-negative rate; shapes as `binary_accuracy`.
+
+An attribute of which only one answer occurs counts with that answer's rate.
+"""

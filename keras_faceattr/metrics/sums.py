@@ -1,0 +1,74 @@
+"""Metrics that know the photos only through sums over them, so that many resamples are one matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+CHUNK_BYTES = 32_000_000
+"""Most memory of the counts of the resamples that are multiplied at once."""
+
+EXACT_IN_FLOAT32 = 1 << 24
+"""Integers up to here are exact in float32."""
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class SumMetric:
+    """A metric that is a function of sums over the photos.
+
+    Attributes:
+        terms: (labels, predictions) → (n, k) booleans, what each photo adds to the sums.
+        combine: (…, k) sums → (…) values.
+    """
+
+    terms: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    combine: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> float:
+        return float(self.combine(self.terms(labels, predictions).sum(axis=0).astype("float64")))
+
+    def of_draws(self, labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np.ndarray]) -> np.ndarray:
+        """(samples,) values of the photos that each draw names, a photo as often as it is named.
+
+        Args:
+            draws: (m,) indices each, of at most as many photos as there are.
+        """
+        count, draws = len(labels), iter(draws)
+        exact = np.dtype("float32" if count < EXACT_IN_FLOAT32 else "float64")
+        terms = self.terms(labels, predictions).astype(exact)
+        size = max(1, CHUNK_BYTES // (count * exact.itemsize))
+        values = [self.combine((counts @ terms).astype("float64")) for counts in _counts(draws, size, count, exact)]
+        return np.concatenate(values) if values else np.empty(0)
+
+
+def change(metric: Metric) -> Metric:
+    """By how much a metric changes from one set of predictions to another.
+
+    Returns:
+        A metric of (n, 2, …) pairs of predictions: of the second ones minus of the first ones.
+    """
+    if isinstance(metric, SumMetric):
+
+        def terms(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+            return np.concatenate([metric.terms(labels, pairs[:, which]) for which in (0, 1)], axis=1)
+
+        def combine(sums: np.ndarray) -> np.ndarray:
+            before, after = np.split(sums, 2, axis=-1)
+            return np.asarray(metric.combine(after) - metric.combine(before))
+
+        return SumMetric(terms, combine)
+    return lambda labels, pairs: float(metric(labels, pairs[:, 1]) - metric(labels, pairs[:, 0]))
+
+
+def _counts(draws: Iterator[np.ndarray], size: int, count: int, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """(at most `size`, `count`) how often each draw names each photo."""
+    while some := list(islice(draws, size)):
+        counts = np.empty((len(some), count), dtype)
+        for row, draw in zip(counts, some, strict=True):
+            row[:] = np.bincount(draw, minlength=count)
+        yield counts
