@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError, nearest
@@ -34,24 +36,20 @@ def photo_hashes(manifest: Manifest) -> np.ndarray:
 
 def linked_groups(identities: pd.Series | None, hashes: np.ndarray) -> np.ndarray:
     """(n,) number of the group of photos that must stay together: one identity, or exact duplicates, transitively."""
-    parent = np.arange(len(hashes))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    keys = [pd.Series(hashes).where(pd.Series(hashes) != "")]
+    keys = [pd.Series(hashes).mask(pd.Series(hashes) == "")]
     if identities is not None:
         keys.append(identities.reset_index(drop=True).astype(object))
+    # A graph of the photos and, behind them, of every identity and hash that they have.
+    photos, nodes, count = [], [], len(hashes)
     for key in keys:
-        known = key.dropna()
-        for members in known.groupby(known).indices.values():
-            positions = known.index.to_numpy()[members]
-            for other in positions[1:]:
-                parent[root(int(other))] = root(int(positions[0]))
-    return np.array([root(i) for i in range(len(hashes))])
+        codes, names = pd.factorize(key)
+        known = np.flatnonzero(codes >= 0)
+        photos.append(known)
+        nodes.append(count + codes[known])
+        count += len(names)
+    edges = np.concatenate(photos), np.concatenate(nodes)
+    graph = coo_array((np.ones(len(edges[0]), bool), edges), (count, count))
+    return np.asarray(connected_components(graph, directed=False)[1][: len(hashes)])
 
 
 def split_manifest(
@@ -170,8 +168,8 @@ def _kfold(
             raise DataError(f"the data set has {given.max()} folds, not {fold}")
         return np.where(given == fold, "test", "train").astype(object)
     order = _stratified_order(groups, strata, rng)
-    number = {group: i % folds + 1 for i, group in enumerate(order)}
-    return np.where([number[g] == fold for g in groups], "test", "train").astype(object)
+    number = pd.Index(order).get_indexer(groups) % folds + 1
+    return np.where(number == fold, "test", "train").astype(object)
 
 
 def _train(manifest: Manifest, *_: object) -> np.ndarray:
