@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from keras_faceattr.crop_fields import CutFields, DetectorFields
+
 RunName = Annotated[str, Field(pattern=r"\w")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -75,23 +77,14 @@ class SourceConfig(Section):
     exclude: Annotated[str, Field(min_length=1)] | None = None
 
 
-class DetectorConfig(Section):
-    """What the face detector looks for; see `faces.detector_spec.DetectorSpec`."""
-
-    min_face: Annotated[int, Field(ge=12)] = 20
-    thresholds: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.6, 0.7, 0.7]
-    factor: Annotated[float, Field(ge=0.3, le=0.95)] = 0.709
+# Sections are frozen by their `model_config`, which mypy does not read.
+class DetectorConfig(Section, DetectorFields):  # type: ignore[misc]
+    """What the face detector looks for."""
 
 
-class CropConfig(DetectorConfig):
+# Python collects fields from the last base on.
+class CropConfig(Section, CutFields, DetectorFields):  # type: ignore[misc]
     """The model's input; see `faces.crop_spec.CropSpec`."""
-
-    size: Annotated[int, Field(ge=16, le=1024)] = 224
-    method: str = "centre_square"
-    interpolation: str = "area"
-    margin: Annotated[float, Field(ge=0, le=2)] = 0.2
-    face: str = "largest"
-    fallback: str | None = None
 
 
 class AugmentationConfig(Section):

@@ -12,7 +12,7 @@ PACKAGE = Path(keras_faceattr.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"errors", "storage", "backend", "pages", "processes"},
-    {"tasks", "config"},
+    {"tasks", "crop_fields", "config"},
     {"config_files", "run", "configs", "export"},
     {"faces", "losses", "metrics"},
     {"data"},

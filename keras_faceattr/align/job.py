@@ -248,7 +248,7 @@ class Alignment:
             "data": {
                 "sources": [{"reader": "csv_file", "path": str((self.folder / MANIFEST_FILE).absolute())}],
                 "split": self.split,
-                "crop": CropConfig(**crop).model_dump(),
+                "crop": CropConfig(**crop).model_dump(mode="json"),
             },
             "tasks": {name: {} for name in tasks},
         }

@@ -90,7 +90,7 @@ def _check_apart(out: Path, named: Named) -> None:
 
 
 def _work(options: AlignOptions, named: Named) -> Work:
-    base = named.experiment.data.crop.model_dump() if named.experiment else {}
+    base = named.experiment.data.crop.model_dump(mode="json") if named.experiment else {}
     if base.get("method") not in FACE_METHODS:
         base["method"] = FACE_METHODS[0]
     crop = {**base, **{key: value for key, value in options.crop.items() if value is not None}}

@@ -115,7 +115,7 @@ def measure_jitter(
         "photos": len(data.parts[split]),
         "tta": tta,
         "seed": experiment.seed,
-        "crop": experiment.data.crop.model_dump(),
+        "crop": experiment.data.crop.model_dump(mode="json"),
         "split_hash": data.manifest.split_hash(),
         "rows": rows,
     }

@@ -67,7 +67,7 @@ def measure(
         "tta": tta,
         "seed": experiment.seed,
         "init_from": experiment.model.init_from,
-        "crop": experiment.data.crop.model_dump(),
+        "crop": experiment.data.crop.model_dump(mode="json"),
         "split_hash": data.manifest.split_hash(),
         "tasks": evaluate(
             data.manifest,

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from keras_faceattr.crop_fields import MARGINS, SIZES, CutFields, DetectorFields
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.faces.affine import INTERPOLATIONS, face_map, square_map, warp
 from keras_faceattr.faces.boxes import areas
@@ -23,41 +24,23 @@ FACE_KEYS = ("margin", "face", "fallback", "min_face", "thresholds", "factor")
 CHOICES = ("largest", "central", "all")
 
 
+# Python collects fields from the last base on.
 @dataclass(frozen=True)
-class CropSpec:
+class CropSpec(DetectorFields, CutFields):
     """How a photo becomes a model's input.
 
     Attributes:
-        size: side of the square crop in pixels.
-        method: `centre_square` cuts the largest centred square; `whole_photo` squeezes the photo into a square;
-            `five_points` turns a face upright by its eyes, nose and mouth; `face_box` cuts a square about its box.
-        interpolation: how pixels are resampled.
-        margin: what the two face methods add on each side, as a share of the face's square.
-        face: which of several: the `largest`, or the most `central`. Training shows a photo's label with one face.
-        fallback: method for a photo without a face; None leaves such a photo out.
-        min_face: side in pixels of the smallest face that is looked for.
-        thresholds: scores that the detector's three nets ask for.
-        factor: between the sizes in which the detector searches a photo.
         version: of this definition; a crop of another version is another input.
     """
 
-    size: int = 224
-    method: str = "centre_square"
-    interpolation: str = "area"
-    margin: float = 0.2
-    face: str = "largest"
-    fallback: str | None = None
-    min_face: int = 20
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-    factor: float = 0.709
     version: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
-        if self.size < 16 or self.size > 1024:
-            raise ConfigError(f"crop size {self.size} is not in 16 to 1024")
-        if not 0 <= self.margin <= 2:
-            raise ConfigError(f"crop margin {self.margin} is not in 0 to 2")
+        for name, (low, high) in (("size", SIZES), ("margin", MARGINS)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"crop {name} {value} is not in {low:g} to {high:g}")
         names: list[tuple[str, str, Collection[str]]] = [
             ("crop method", self.method, METHODS),
             ("interpolation", self.interpolation, INTERPOLATIONS),

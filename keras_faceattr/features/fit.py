@@ -224,7 +224,7 @@ def _summary(
         "task": task.name,
         "unit": task.unit,
         "features": experiment.features.model_dump(),
-        "crop": experiment.data.crop.model_dump(),
+        "crop": experiment.data.crop.model_dump(mode="json"),
         "split_hash": manifest.split_hash(),
         "regressors": {name: results[name] for name in experiment.regressors if name in results},
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from keras_faceattr.config import CropConfig
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.faces.crop_spec import CropSpec
 
@@ -72,3 +76,24 @@ def test_values_that_make_no_crop_are_refused(wrong: dict, message: str) -> None
 def test_a_crop_comes_back_from_its_plain_data() -> None:
     spec = CropSpec(48, "whole_photo", "cubic")
     assert CropSpec(**spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("size", (16, 1024), (15, 1025)),
+        ("margin", (0.0, 2.0), (-0.01, 2.01)),
+        ("min_face", (12,), (11,)),
+        ("factor", (0.3, 0.95), (0.29, 0.96)),
+        ("thresholds", ([0.1, 0.2, 0.3],), ([0.1, 0.2], [0.1, 0.2, 0.3, 0.4])),
+    ],
+)
+def test_a_config_and_a_spec_allow_the_same(key: str, good: tuple[Any, ...], bad: tuple[Any, ...]) -> None:
+    for value in good:
+        config, spec = CropConfig(**{key: value}), CropSpec(**{key: value})
+        assert spec.to_dict() == {**config.model_dump(mode="json"), "version": spec.version}
+    for value in bad:
+        with pytest.raises(ValidationError, match=key):
+            CropConfig(**{key: value})
+        with pytest.raises(ConfigError, match=f"crop {key}"):
+            CropSpec(**{key: value})
