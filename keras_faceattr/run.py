@@ -13,7 +13,7 @@ import yaml
 from keras_faceattr.config import Experiment, Section
 from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.errors import ConfigError, RunError
-from keras_faceattr.storage import write_text
+from keras_faceattr.storage import jsonable, write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 
 PHOTOS = "photos"
@@ -105,7 +105,7 @@ class Run:
     def write_config(self, section: Section, tasks: dict[str, Task]) -> None:
         """Records the resolved configuration and the tasks as the data defined them."""
         self.write_section(section)
-        plain = {name: _plain(task_to_dict(task)) for name, task in tasks.items()}
+        plain = jsonable({name: task_to_dict(task) for name, task in tasks.items()})
         write_text(self.tasks_path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
     def write_section(self, section: Section) -> None:
@@ -230,10 +230,3 @@ def safe_name(name: str) -> str:
 
 def _kind_of(config: dict[str, Any]) -> str:
     return str(config.get("kind", PHOTOS))
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, all the way down, for YAML."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

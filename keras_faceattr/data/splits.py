@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError, nearest
@@ -36,6 +34,10 @@ def photo_hashes(manifest: Manifest) -> np.ndarray:
 
 def linked_groups(identities: pd.Series | None, hashes: np.ndarray) -> np.ndarray:
     """(n,) number of the group of photos that must stay together: one identity, or exact duplicates, transitively."""
+    # Half a second that only splitting needs.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     keys = [pd.Series(hashes).mask(pd.Series(hashes) == "")]
     if identities is not None:
         keys.append(identities.reset_index(drop=True).astype(object))

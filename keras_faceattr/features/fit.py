@@ -24,7 +24,7 @@ from keras_faceattr.faces.embedder import Embedder, tflite_embedder
 from keras_faceattr.features.bif import bif
 from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
 from keras_faceattr.features.layer_features import keras_file_embedder
-from keras_faceattr.features.regressors import fit_regressor, regressor
+from keras_faceattr.features.regressors import feature_regressor, fit_regressor
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.storage import replacing, write_json
@@ -58,7 +58,7 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
         FaceAttrError: whatever the user can mend.
     """
     for name in experiment.regressors:
-        regressor(name)
+        feature_regressor(name)
     manifest, tasks = read_manifest(experiment)
     task = _only_scalar(tasks)
     source = experiment.features

@@ -103,7 +103,7 @@ FEATURE_REGRESSORS: dict[str, Regressor] = {
 }  # fmt: skip
 
 
-def regressor(name: str) -> Regressor:
+def feature_regressor(name: str) -> Regressor:
     """The row called `name`.
 
     Raises:
@@ -159,19 +159,19 @@ class FittedRegressor:
                 f"{self.name} on l2-normalised features has no coefficients of raw ones: "
                 "choose the preprocessing standardise or none"
             )
-        scaler, (weights, intercept) = self.pipeline["preprocessing"], _linear(self.pipeline["regressor"])
+        scaler, (weights, intercept) = self.pipeline["preprocessing"], _coefficients(self.pipeline["regressor"])
         weights = weights / getattr(scaler, "scale_", 1.0)
         return weights, intercept - float((weights * getattr(scaler, "mean_", 0.0)).sum())
 
 
-def _linear(estimator: Any) -> tuple[np.ndarray, float]:
+def _coefficients(estimator: Any) -> tuple[np.ndarray, float]:
     """Weights and intercept of a fitted linear estimator, whatever wraps it."""
     if isinstance(estimator, TransformedTargetRegressor):
-        weights, intercept = _linear(estimator.regressor_)
+        weights, intercept = _coefficients(estimator.regressor_)
         spread, mean = float(estimator.transformer_.scale_[0]), float(estimator.transformer_.mean_[0])
         return weights * spread, intercept * spread + mean
     if isinstance(estimator, Tuned):
-        return _linear(estimator.estimator_)
+        return _coefficients(estimator.estimator_)
     return np.ravel(estimator.coef_), float(np.ravel(estimator.intercept_)[0])
 
 
@@ -217,7 +217,7 @@ def fit_regressor(
         ConfigError: unknown name, or bins or σ missing.
         DataError: features, values or σ that are no finite numbers of the same photos, or too few photos.
     """
-    row = regressor(name)
+    row = feature_regressor(name)
     preprocessing = preprocessing or row.preprocessing
     if preprocessing not in PREPROCESSINGS:
         raise ConfigError(f"unknown preprocessing {preprocessing!r}; {nearest(preprocessing, PREPROCESSINGS)}")

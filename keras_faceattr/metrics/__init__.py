@@ -38,10 +38,10 @@ _YES_NO = {
 
 
 _VERIFICATION = {
-    "accuracy": Metric(vectors.accuracy, True),
-    "auc": Metric(vectors.area_under_roc, True),
-    "tar@far=0.01": Metric(partial(vectors.tar_at_far, far=0.01), True),
-    "tar@far=0.001": Metric(partial(vectors.tar_at_far, far=0.001), True),
+    "accuracy": Metric(vectors.pair_accuracy, True),
+    "auc": Metric(vectors.pair_auc, True),
+    "tar@far=0.01": Metric(partial(vectors.pair_tar_at_far, far=0.01), True),
+    "tar@far=0.001": Metric(partial(vectors.pair_tar_at_far, far=0.001), True),
 }
 _BY_KIND = {
     "binary": _YES_NO,

@@ -42,7 +42,7 @@ def pairs_of(people: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.nd
     return labels.astype("float32"), verification.similarities(vectors, left, right)[:, None]
 
 
-def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
+def pair_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Share of pairs told right, each by a threshold chosen on the other folds."""
     same, fold = labels[:, 0] == 1, labels[:, 1]
     # Without any one fold, the others must still hold pairs of both kinds.
@@ -52,14 +52,14 @@ def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     return float(verification.judged(predictions[:, 0], same, fold).mean())
 
 
-def area_under_roc(labels: np.ndarray, predictions: np.ndarray) -> float:
+def pair_auc(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Chance that a pair of one person is more alike than a pair of two."""
     if not _comparable(labels, predictions):
         return float("nan")
     return float(verification.area_under_roc(predictions[:, 0], labels[:, 0] == 1))
 
 
-def tar_at_far(labels: np.ndarray, predictions: np.ndarray, far: float) -> float:
+def pair_tar_at_far(labels: np.ndarray, predictions: np.ndarray, far: float) -> float:
     """Share of pairs of one person accepted where a share `far` of pairs of two is accepted."""
     if not _comparable(labels, predictions):
         return float("nan")

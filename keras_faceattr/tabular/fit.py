@@ -20,7 +20,7 @@ from keras_faceattr.storage import replacing, write_json
 from keras_faceattr.tabular.cells import add_cell, read_all_cells, read_cells, read_exactly, write_exactly
 from keras_faceattr.tabular.data import Table, load_table
 from keras_faceattr.tabular.experiment import TableExperiment
-from keras_faceattr.tabular.regressors import TABLE_REGRESSORS, Fitted, regressor
+from keras_faceattr.tabular.regressors import TABLE_REGRESSORS, Fitted, table_regressor
 from keras_faceattr.tabular.results import REFERENCE, plot_regressors, summarise
 from keras_faceattr.tabular.splits import Split, SplitTable, make_splits, split_table
 from keras_faceattr.training.provenance import environment
@@ -46,7 +46,7 @@ def fit_table(experiment: TableExperiment, runs: Path, say: Say, resume: Run | N
     experiment = _with_absolute_path(experiment)
     names = [*experiment.baselines, REFERENCE]
     for name in names:
-        regressor(name)
+        table_regressor(name)
         if experiment.table.target == _predicted(name):
             raise ConfigError(
                 f"table.target: predictions.csv calls the predictions of {name} {_predicted(name)!r}; rename the "
@@ -133,7 +133,7 @@ def _fit_split(run: Run, experiment: TableExperiment, names: list[str], table: T
         if name in finished:
             continue
         started = time.monotonic()
-        fitted = regressor(name).fit(dealt, experiment)
+        fitted = table_regressor(name).fit(dealt, experiment)
         cell = _measure(run, name, fitted, dealt, table, last)
         say(
             f"split {split.number}/{experiment.splits.repeats} · {name}: MAE {cell['mae']:.4f}, RMSE {cell['rmse']:.4f}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 RECORD_COLUMNS: dict[str, str] = {
     "seats_taken": "people who paid for the lecture",
@@ -52,10 +53,10 @@ def lecture_records(count: int = 7000, seed: int = 0) -> pd.DataFrame:
     followers, answers = _tailed(fame + 0.3 * normal(), 1800, 0.6), _tailed(0.5 * fame + normal(), 60, 0.7)
     seats = _tailed(0.8 * fame - 0.35 * price + 0.5 * normal(), 220, 0.7)
     listener_messages = _tailed(0.6 * _level(seats) + 0.8 * normal(), 70, 0.6)
-    reply_share = _logistic(0.4 + 0.7 * effort + 0.4 * skill + 0.6 * normal())
+    reply_share = expit(0.4 + 0.7 * effort + 0.4 * skill + 0.6 * normal())
     attachments = rng.poisson(np.exp(1.0 + 0.5 * effort)).astype("float64")
-    reviews = np.maximum(3, rng.binomial(seats.astype("int64"), _logistic(-1.0 + 0.3 * normal()))).astype("float64")
-    verified = (rng.random(count) < _logistic(fame - 0.5)).astype("float64")
+    reviews = np.maximum(3, rng.binomial(seats.astype("int64"), expit(-1.0 + 0.3 * normal()))).astype("float64")
+    verified = (rng.random(count) < expit(fame - 0.5)).astype("float64")
     likes = _tailed(0.6 * skill + 0.5 * _level(listener_messages) + 0.5 * normal(), 150, 0.7)
 
     appeal = (
@@ -71,7 +72,7 @@ def lecture_records(count: int = 7000, seed: int = 0) -> pd.DataFrame:
         + 0.2 * verified * np.tanh(fame)
     )
     # A mean of few ratings is a noisy one.
-    score = 5 * _logistic(2.3 + 0.85 * appeal + 0.2 * normal()) + 0.9 * normal() / np.sqrt(reviews)
+    score = 5 * expit(2.3 + 0.85 * appeal + 0.2 * normal()) + 0.9 * normal() / np.sqrt(reviews)
     return pd.DataFrame(
         {
             "seats_taken": seats,
@@ -92,10 +93,6 @@ def lecture_records(count: int = 7000, seed: int = 0) -> pd.DataFrame:
             RECORD_TARGET: np.clip(score, 0, 5).round(2),
         }
     )
-
-
-def _logistic(x: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def _tailed(level: np.ndarray, middle: float, spread: float) -> np.ndarray:

@@ -120,7 +120,7 @@ TABLE_REGRESSORS: dict[str, Searched | Net] = {
 """In the order of the paper's Table 7."""
 
 
-def regressor(name: str) -> Searched | Net:
+def table_regressor(name: str) -> Searched | Net:
     """The row called `name`.
 
     Raises:

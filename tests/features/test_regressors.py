@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from keras_faceattr.errors import ConfigError, DataError, FaceAttrError
 from keras_faceattr.features import estimators
 from keras_faceattr.features.estimators import PREPROCESSINGS, Tuned
-from keras_faceattr.features.regressors import FEATURE_REGRESSORS, fit_regressor, regressor
+from keras_faceattr.features.regressors import FEATURE_REGRESSORS, feature_regressor, fit_regressor
 
 BINS = np.linspace(1.0, 5.0, 9)
 TASK = {"bins": BINS, "std": 0.4}
@@ -48,7 +48,7 @@ def test_a_seed_gives_the_same_predictions_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(FEATURE_REGRESSORS))
 def test_the_table_names_preprocessing_needs_and_source(name: str) -> None:
-    row = regressor(name)
+    row = feature_regressor(name)
     assert row.preprocessing in PREPROCESSINGS
     assert set(row.needs) <= set(TASK)
     assert row.source

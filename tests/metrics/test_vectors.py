@@ -14,11 +14,11 @@ from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.vectors import (
     FOLDS,
     PAIRS,
-    accuracy,
-    area_under_roc,
     mean_cosine,
+    pair_accuracy,
+    pair_auc,
+    pair_tar_at_far,
     pairs_of,
-    tar_at_far,
 )
 from keras_faceattr.tasks import EmbeddingTask, IdentityTask
 
@@ -74,34 +74,34 @@ def test_one_person_or_nobody_twice_makes_no_pairs(numbers: list[list[float]]) -
 
 def test_vectors_that_tell_people_perfectly_are_right_everywhere() -> None:
     labels, cosines = pairs_of(*crowd(8, 10, 0.01))
-    assert accuracy(labels, cosines) == area_under_roc(labels, cosines) == tar_at_far(labels, cosines, 0.001) == 1.0
+    assert pair_accuracy(labels, cosines) == pair_auc(labels, cosines) == pair_tar_at_far(labels, cosines, 0.001) == 1.0
 
 
 def test_vectors_that_tell_nothing_are_right_by_chance() -> None:
     numbers, _ = crowd(40, 20, 1.0)
     vectors = np.random.default_rng(1).normal(size=(len(numbers), 16))
     labels, cosines = pairs_of(numbers, vectors)
-    assert accuracy(labels, cosines) == pytest.approx(0.5, abs=0.03)
-    assert area_under_roc(labels, cosines) == pytest.approx(0.5, abs=0.03)
-    assert tar_at_far(labels, cosines, 0.01) < 0.05
+    assert pair_accuracy(labels, cosines) == pytest.approx(0.5, abs=0.03)
+    assert pair_auc(labels, cosines) == pytest.approx(0.5, abs=0.03)
+    assert pair_tar_at_far(labels, cosines, 0.01) < 0.05
 
 
 def test_the_area_is_scikit_learns() -> None:
     labels, cosines = scored(150, 250)
-    assert area_under_roc(labels, cosines) == pytest.approx(sklearn.metrics.roc_auc_score(labels[:, 0], cosines[:, 0]))
+    assert pair_auc(labels, cosines) == pytest.approx(sklearn.metrics.roc_auc_score(labels[:, 0], cosines[:, 0]))
 
 
 @pytest.mark.parametrize("far", [0.01, 0.001])
 def test_the_share_accepted_is_that_of_scikit_learns_curve(far: float) -> None:
     labels, cosines = scored(500, 2000, gap=2)
     fars, tars, _ = sklearn.metrics.roc_curve(labels[:, 0], cosines[:, 0], drop_intermediate=False)
-    assert tar_at_far(labels, cosines, far) == tars[fars <= far].max() > 0
+    assert pair_tar_at_far(labels, cosines, far) == tars[fars <= far].max() > 0
 
 
 def test_accuracy_is_near_that_of_the_best_threshold_and_not_above_it() -> None:
     labels, cosines = scored(300, 300, gap=2)
     best = max(((cosines[:, 0] >= threshold) == labels[:, 0]).mean() for threshold in cosines[:, 0])
-    assert best - 0.03 < accuracy(labels, cosines) <= best
+    assert best - 0.03 < pair_accuracy(labels, cosines) <= best
 
 
 def test_too_few_pairs_of_a_kind_are_not_measured() -> None:
@@ -110,24 +110,24 @@ def test_too_few_pairs_of_a_kind_are_not_measured() -> None:
         numbers = np.append(np.zeros(photos), np.arange(1, 20)).astype("float32")[:, None]
         labels, cosines = pairs_of(numbers, np.random.default_rng(0).normal(size=(len(numbers), 4)))
         assert len(labels) == photos * (photos - 1)
-        assert math.isnan(accuracy(labels, cosines)) != enough
-        assert not math.isnan(area_under_roc(labels, cosines))
+        assert math.isnan(pair_accuracy(labels, cosines)) != enough
+        assert not math.isnan(pair_auc(labels, cosines))
     for labels, cosines in (scored(20, 0), scored(0, 20)):
-        measured = accuracy(labels, cosines), area_under_roc(labels, cosines), tar_at_far(labels, cosines, 0.01)
+        measured = pair_accuracy(labels, cosines), pair_auc(labels, cosines), pair_tar_at_far(labels, cosines, 0.01)
         assert all(map(math.isnan, measured))
 
 
 def test_a_draw_that_leaves_a_kind_of_pair_in_one_fold_alone_has_no_accuracy() -> None:
     labels, cosines = scored(30, 30)
     kept = (labels[:, 0] == 0) | (labels[:, 1] == 3)
-    assert math.isnan(accuracy(labels[kept], cosines[kept]))
-    assert not math.isnan(accuracy(labels[kept | (labels[:, 1] == 4)], cosines[kept | (labels[:, 1] == 4)]))
+    assert math.isnan(pair_accuracy(labels[kept], cosines[kept]))
+    assert not math.isnan(pair_accuracy(labels[kept | (labels[:, 1] == 4)], cosines[kept | (labels[:, 1] == 4)]))
 
 
 def test_vectors_that_are_no_numbers_are_not_measured() -> None:
     labels, cosines = scored(50, 50)
     cosines[7] = np.nan
-    measured = accuracy(labels, cosines), area_under_roc(labels, cosines), tar_at_far(labels, cosines, 0.01)
+    measured = pair_accuracy(labels, cosines), pair_auc(labels, cosines), pair_tar_at_far(labels, cosines, 0.01)
     assert all(map(math.isnan, measured))
 
 
@@ -156,7 +156,7 @@ def test_the_threshold_of_a_pair_is_chosen_anew_in_each_draw_and_never_on_the_pa
         cuts = np.concatenate([[np.inf], (seen[:-1] + seen[1:]) / 2, [-np.inf]])
         hits = [((scores >= cut) == same)[fold != tested].sum() for cut in cuts]
         right += list(((scores >= cuts[int(np.argmax(hits))]) == same)[fold == tested])
-    assert accuracy(labels, cosines[drawn]) == pytest.approx(np.mean(right))
+    assert pair_accuracy(labels, cosines[drawn]) == pytest.approx(np.mean(right))
 
 
 def test_the_mean_cosine_is_scikit_learns_whatever_the_lengths() -> None:
@@ -183,4 +183,4 @@ def test_the_first_metric_of_vectors_chooses_the_best_epoch_and_all_are_better_h
     assert all(metric.higher_is_better for metric in (*who.values(), *copy.values()))
     labels, cosines = scored(500, 2000, gap=2)
     for far in (0.01, 0.001):
-        assert who[f"tar@far={far}"].function(labels, cosines) == tar_at_far(labels, cosines, far)
+        assert who[f"tar@far={far}"].function(labels, cosines) == pair_tar_at_far(labels, cosines, far)

@@ -13,7 +13,7 @@ from keras_faceattr.models.tabular_dnn import Standardisation
 from keras_faceattr.tabular import regressors
 from keras_faceattr.tabular.experiment import TableExperiment
 from keras_faceattr.tabular.nets import fit_net
-from keras_faceattr.tabular.regressors import TABLE_REGRESSORS, regressor
+from keras_faceattr.tabular.regressors import TABLE_REGRESSORS, table_regressor
 from keras_faceattr.tabular.splits import Part, Split, SplitTable
 
 EXPERIMENT = TableExperiment(kind="table", name="test", training={"epochs": 40, "batch_size": 16})
@@ -36,7 +36,7 @@ def table() -> SplitTable:
 
 @pytest.mark.parametrize("name", TABLE_REGRESSORS)
 def test_every_regressor_learns_a_plane_in_the_targets_unit(name: str, table: SplitTable) -> None:
-    predictions = regressor(name).fit(table, EXPERIMENT).predict(table.test.columns)
+    predictions = table_regressor(name).fit(table, EXPERIMENT).predict(table.test.columns)
     assert predictions.shape == (60,)
     spread = table.test.target.std()
     assert 400 < spread < 500
@@ -47,7 +47,7 @@ def test_every_regressor_learns_a_plane_in_the_targets_unit(name: str, table: Sp
 def test_the_test_rows_take_no_part(name: str, table: SplitTable) -> None:
     quick = EXPERIMENT.model_copy(update={"training": EXPERIMENT.training.model_copy(update={"epochs": 2})})
     other = dataclasses.replace(table, test=Part(table.test.columns * 9, table.test.target * 0))
-    first, second = (regressor(name).fit(t, quick).predict(table.test.columns) for t in (table, other))
+    first, second = (table_regressor(name).fit(t, quick).predict(table.test.columns) for t in (table, other))
     np.testing.assert_array_equal(first, second)
 
 
@@ -62,7 +62,7 @@ def test_ridge_equals_the_closed_form(table: SplitTable, monkeypatch: pytest.Mon
     centred = z - z.mean(axis=0)
     weights = np.linalg.solve(centred.T @ centred + 10 * np.eye(3), centred.T @ (y - y.mean()))
     expected = y.mean() + ((table.test.columns - means) / stds - z.mean(axis=0)) @ weights
-    fitted = regressor("ridge").fit(table, EXPERIMENT)
+    fitted = table_regressor("ridge").fit(table, EXPERIMENT)
     np.testing.assert_allclose(fitted.predict(table.test.columns), expected, rtol=1e-9)
     assert fitted.settings == "alpha=10.0"
 
@@ -90,6 +90,6 @@ def test_a_loss_that_explodes_names_net_split_and_mend(table: SplitTable) -> Non
 
 def test_an_unknown_regressor_lists_the_valid_ones() -> None:
     with pytest.raises(ConfigError, match="unknown regressor 'rigde' in baselines; did you mean 'ridge'") as error:
-        regressor("rigde")
+        table_regressor("rigde")
     for name in TABLE_REGRESSORS:
         assert name in str(error.value)
