@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
 import keras
 
-import keras_faceattr.models.layers
-import keras_faceattr.quantization.layers  # noqa: F401  both register our layers for loading
+import keras_faceattr.quantization.layers  # noqa: F401  registers its layers for loading
 from keras_faceattr.errors import ModelError
+
+LAYERS_OF_BEFORE = (
+    "Expectation", "RankingValue", "RankingDistribution", "Unproject", "LinearValue", "ClassProbabilities", "Reorder",
+    "SoftVote", "MajorityVote", "UnitVector",
+)  # fmt: skip
+"""Layers of our own that heads had once; they are stock layers of Keras now."""
 
 
 def load_model(path: Path) -> keras.Model:
@@ -25,5 +31,12 @@ def load_model(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types here; each means that the file cannot be trusted or read.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        text = str(error).strip()
+        if unknown := re.search(r"Could not locate class '(\w+)'", text):
+            if unknown[1] in LAYERS_OF_BEFORE:
+                raise ModelError(
+                    f"{path} was written by an older keras-faceattr, with a layer {unknown[1]!r}: train it again"
+                ) from None
+            text = f"it holds an unknown layer {unknown[1]!r}"
+        reason = text.splitlines()[0] if text else type(error).__name__
         raise ModelError(f"{path} cannot be loaded safely: {reason[:300]}") from None

@@ -1,0 +1,37 @@
+"""Loading `.keras` files that may come from anywhere: what cannot be loaded is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import pytest
+from keras import layers
+
+from keras_faceattr.errors import ModelError
+from keras_faceattr.models.loading import load_model
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Expectation", r"was written by an older keras-faceattr, with a layer 'Expectation': train it again$"),
+        ("Mystery", r"cannot be loaded safely: it holds an unknown layer 'Mystery'$"),
+    ],
+)
+def test_a_layer_that_nobody_knows_is_named_in_one_line(tmp_path: Path, name: str, message: str) -> None:
+    kind = type(name, (layers.ReLU,), {})
+    with keras.saving.custom_object_scope({name: kind}):
+        inputs = keras.Input((3,))
+        keras.Model(inputs, kind(name="own")(inputs)).save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match=message) as error:
+        load_model(tmp_path / "model.keras")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(ModelError, match=r"model.keras is no .keras file, or it is damaged"):
+        load_model(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match="no model file"):
+        load_model(tmp_path / "other.keras")
