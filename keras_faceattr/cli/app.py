@@ -9,29 +9,26 @@ import typer
 
 import keras_faceattr
 from keras_faceattr.backend import start_backend
-from keras_faceattr.cli.default_command import ModelsByDefault
+from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, Runs, Set
+from keras_faceattr.cli.benchmark_commands import benchmark_app
+from keras_faceattr.cli.data_commands import data_app
+from keras_faceattr.cli.help_pages import SETTINGS, Command, Group
 
 app = typer.Typer(
     name="keras-faceattr",
+    cls=Group,
     help="From a folder of labelled photos to a face-attribute model on a phone.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings=SETTINGS,
 )
-data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
-benchmark_app = typer.Typer(cls=ModelsByDefault, help="Measure speed, as ratios within one run.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Set = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config, such as training.epochs=5.")
-]
-DataPaths = Annotated[
-    list[str], typer.Option("--data", metavar="READER=PATH", help="Where a source of the config lies.")
-]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder in which the run's folder is made.")]
+RUN_OR_FILE = "Folder of a finished run, or an exported .tflite file."
+TTA_HELP = "Test-time augmentation: none, or flip (average with the mirrored photo)."
 
 
 def _version(value: bool) -> None:
@@ -55,79 +52,95 @@ def root(
     """From a folder of labelled photos to a face-attribute model on a phone."""
 
 
-@app.command()
+@app.command(cls=Command)
 def fit(
-    config: Annotated[str | None, typer.Argument(help="Name of a shipped config or path of a YAML file.")] = None,
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help=f"{CONFIG_HELP}  [default: quickstart]")
+    ] = None,
     data: DataPaths = [],  # noqa: B006  Typer copies defaults
     set_: Set = [],  # noqa: B006
     runs: Runs = Path("runs"),
     resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+        Path | None, typer.Option("--resume", metavar="RUN", help="Folder of an unfinished run to continue.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard into the run.")] = False,
     json: Json = False,
 ) -> None:
-    """Train a model; without a config, TinyAttNet on embedded drawn faces."""
+    """Train a model; by default TinyAttNet on drawn faces."""
     start_backend()
     from keras_faceattr.cli.fit import run_fit
 
     run_fit(config, data, set_, runs, resume, tensorboard, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or an exported .tflite file.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_OR_FILE)],
     data: DataPaths = [],  # noqa: B006
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Photos to measure on: train, val or test.")] = "test",
     tta: Annotated[
-        str | None, typer.Option(help="none, or flip: average with the mirrored photo; as the run's config without.")
+        str | None, typer.Option(metavar="NAME", help=f"{TTA_HELP}  [default: that of the run's config]")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write a row a photo to this CSV.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV to which predictions are also written, one row per photo.")
+    ] = None,
     jitter: Annotated[
-        bool, typer.Option("--jitter", help="Show instead how shifted, scaled and turned crops move predictions.")
+        bool, typer.Option("--jitter", help="Measure instead how shifted, scaled and rotated crops change predictions.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Measure a run or an exported file on a split of its data, with 95 % intervals and by group."""
+    """Measure a run or an exported file on a split of its data, with 95 % intervals, overall and by group."""
     _start_backend_unless_exported(run)
     from keras_faceattr.cli.evaluate import run_evaluate
 
     run_evaluate(run, data, split, tta, out, jitter, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs, or exported .tflite files.")
     ] = [],  # noqa: B006
-    task: Annotated[list[str], typer.Option(metavar="NAME", help="Compare only this task, again for more.")] = [],  # noqa: B006
-    by: Annotated[str | None, typer.Option(help="Also a row a group: gender, race or source.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write a row a run, task and metric to this CSV.")] = None,
+    task: Annotated[list[str], typer.Option(metavar="NAME", help="Task to compare; repeatable.  [default: all]")] = [],  # noqa: B006
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Add one row per group: gender, race or source.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV to which results are also written, one row per run, task and metric."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Put runs and exported files side by side; runs with paired differences to the first on the same photos."""
+    """Compare runs and exported files, with paired differences to the first on the same photos."""
     from keras_faceattr.cli.compare import run_compare
 
     run_compare(runs, task, by, out, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or an exported .tflite file.")],
-    photos: Annotated[Path, typer.Argument(help="A photo, a folder, or a CSV with a column image.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_OR_FILE)],
+    photos: Annotated[
+        Path, typer.Argument(metavar="PHOTOS", help="A photo, a folder of photos, or a CSV with a column named image.")
+    ],
     others: Annotated[
-        list[Path], typer.Option("--with", metavar="RUN", help="Average with this run or file, again for more.")
+        list[Path],
+        typer.Option(
+            "--with",
+            metavar="RUN",
+            help="Another run or file, whose predictions are averaged with the first one's; repeatable.",
+        ),
     ] = [],  # noqa: B006
     out: Annotated[
-        Path | None, typer.Option(help="Write to this .csv, .parquet or .jsonl file instead of printing.")
+        Path | None, typer.Option(metavar="FILE", help="File to write to: .csv, .parquet or .jsonl.  [default: print]")
     ] = None,
-    tta: Annotated[str, typer.Option(help="none, or flip: average with the mirrored photo.")] = "none",
+    tta: Annotated[str, typer.Option(metavar="NAME", help=TTA_HELP)] = "none",
     face: Annotated[
-        str, typer.Option(help="Where the crop looks for faces: all of a photo, the largest, or the most central.")
+        str, typer.Option(metavar="NAME", help="Faces to predict where crops need a face: all, largest or central.")
     ] = "all",
     json: Json = False,
 ) -> None:
-    """Predict photos, a row each (or a row a face); memory does not grow with their number."""
+    """Predict photos, one row per photo or face, in constant memory."""
     for net in (run, *others):
         _start_backend_unless_exported(net)
     from keras_faceattr.cli.predict import run_predict
@@ -135,41 +148,64 @@ def predict(
     run_predict(run, photos, others, out, tta, face, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def align(
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="Folder of photos, CSV, READER=PATH, or a config (name or path).")
+        str, typer.Argument(metavar="SRC", help="Folder of photos, CSV, READER=PATH, or config (name or path).")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for crops and tables; the same command goes on after a stop.")],
-    size: Annotated[int | None, typer.Option(help="Side of a crop in pixels; 224.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="five_points, face_box, centre_square or whole_photo; five_points.")
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for crops and tables; after a stop the same command continues.")
+    ],
+    size: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="Side of a crop in pixels.  [default: 224]")
     ] = None,
-    margin: Annotated[float | None, typer.Option(help="Added on each side, as a share of the face; 0.2.")] = None,
-    face: Annotated[str | None, typer.Option(help="largest, central or all.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How crops are cut: five_points, face_box, centre_square or whole_photo.  [default: five_points]",
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Margin on each side, as a share of the face.  [default: 0.2]")
+    ] = None,
+    face: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Faces to cut: largest, central or all.  [default: largest]")
+    ] = None,
     fallback: Annotated[
         str | None,
-        typer.Option(help="centre_square or whole_photo, for photos without a face, which are put aside otherwise."),
+        typer.Option(
+            metavar="NAME", help="Crop of photos without a face: centre_square or whole_photo.  [default: skip them]"
+        ),
     ] = None,
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Another key of the crop, such as min_face=40.")
+        list[str],
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change another key of the crop, such as min_face=40; repeatable."
+        ),
     ] = [],  # noqa: B006
     data: DataPaths = [],  # noqa: B006
     format_: Annotated[
-        str, typer.Option("--format", help="png keeps every pixel; jpg takes a fifth of the room.")
+        str,
+        typer.Option(
+            "--format", metavar="NAME", help="Format of the crops: png (lossless) or jpg (a fifth of the size)."
+        ),
     ] = "png",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core.")] = None,
-    engine: Annotated[str, typer.Option(help="local, or ray.")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of processes.  [default: one per core]")
+    ] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="Where the work runs: local or ray.")] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster, ray://HOST:10001; without: this machine.")
+        str | None,
+        typer.Option(metavar="URL", help="Address of the Ray cluster, ray://HOST:10001.  [default: this machine]"),
     ] = None,
     max_bad_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest share of photos without a crop; more is an error.")
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Largest allowed share of photos without a crop.")
     ] = 0.5,
-    preview: Annotated[bool, typer.Option("--preview", help="Also draw boxes and points beside crops.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Also draw a picture of faces, points and crops.")] = False,
     json: Json = False,
 ) -> None:
-    """Find faces, turn them upright and cut them, once, for all later trainings."""
+    """Detect, align and crop faces once, for all later trainings."""
     from keras_faceattr.cli.align import AlignOptions, run_align
 
     crop = {"size": size, "method": method, "margin": margin, "face": face, "fallback": fallback}
@@ -178,51 +214,77 @@ def align(
     )
 
 
-@app.command()
+@app.command(cls=Command)
 def info(
-    name: Annotated[str, typer.Argument(help="Name of a net, folder of a run, or a .tflite file.")],
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the input in pixels, for a net.")] = 224,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of a net, folder of a run, or exported .tflite file.")
+    ],
+    size: Annotated[
+        int,
+        typer.Option(
+            min=32, max=1024, metavar="PIXELS", help="Side of the input of a net named by its name, in pixels."
+        ),
+    ] = 224,
     json: Json = False,
 ) -> None:
-    """Show parameters and multiply-adds, layer by layer; of an exported file also what was proven on it."""
+    """Show parameters and multiply-adds by layer; for an exported file also what was verified on it."""
     _start_backend_unless_exported(Path(name))
     from keras_faceattr.cli.info import run_info
 
     run_info(name, size, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
-    run: Annotated[Path | None, typer.Argument(help="Folder of a finished run; not needed for --detector.")] = None,
-    tflite: Annotated[bool, typer.Option("--tflite", help="Write LiteRT files; there is no other format.")] = True,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="Folder of a finished run; optional with --detector.")
+    ] = None,
+    tflite: Annotated[
+        bool,
+        typer.Option("--tflite", help="Write LiteRT (.tflite) files, the only format; always on.", show_default=False),
+    ] = True,
     recipe: Annotated[
         list[str],
         typer.Option(
             metavar="NAME",
-            help="Name or path, again for more; `all` for all that the net can have; float32 and int8_qat without.",
+            help="Recipe: a name, a path, or all (every recipe that the net supports); repeatable.  "
+            "[default: float32, int8_qat]",
         ),
     ] = [],  # noqa: B006
-    budget: Annotated[str | None, typer.Option(help="Name or path of the limits to judge by.")] = None,
-    heads: Annotated[list[str], typer.Option(metavar="TASK", help="Ship only this task, again for more.")] = [],  # noqa: B006
-    batch: Annotated[int, typer.Option(help="Fixed batch size of the files.")] = 1,
-    engine: Annotated[str, typer.Option(help="native, converter or tfmot: what makes integers.")] = "native",
+    budget: BudgetName = None,
+    heads: Annotated[list[str], typer.Option(metavar="TASK", help="Task to export; repeatable.  [default: all]")] = [],  # noqa: B006
+    batch: Annotated[int, typer.Option(metavar="N", help="Fixed batch size of the files.")] = 1,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="What quantizes to integers: native, converter or tfmot.")
+    ] = "native",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the files; RUN/export without (RUN/export/detector, ./detector).")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the files.  [default: RUN/export; with --detector RUN/export/detector or ./detector]",
+        ),
     ] = None,
     detector: Annotated[
-        bool, typer.Option("--detector", help="Write the face detector instead, with a run's settings or its own.")
+        bool,
+        typer.Option("--detector", help="Export the face detector instead, with the settings of RUN or the defaults."),
     ] = False,
-    photo: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the detector's photos.")] = "320x240",
+    photo: Annotated[
+        str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the detector's photos in pixels.")
+    ] = "320x240",
     windows: Annotated[
-        str, typer.Option(metavar="R,O", help="Windows that the detector's second and third net take at once.")
+        str, typer.Option(metavar="R,O", help="Batch sizes of the detector's second and third net.")
     ] = "16,4",
     data: DataPaths = [],  # noqa: B006
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, or of the detector.")
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe or of the detector; repeatable."),
     ] = [],  # noqa: B006
     json: Json = False,
 ) -> None:
-    """Quantize and convert a run, prove the files on held-out photos, and judge them; exit 1 if a gate is not met."""
+    """Quantize and convert a run, and verify the files on held-out photos.
+
+    Exits 1 if a gate or a limit of the budget is not met.
+    """
     if detector:
         from keras_faceattr.cli.export_detector import run_export_detector
 
@@ -234,16 +296,16 @@ def export(
     run_export(ExportOptions(run, recipe, engine, budget, heads, batch, out, data, set_, json))
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     artifacts: Annotated[
         list[Path], typer.Argument(metavar="ARTIFACT...", help="Exported .tflite files, or folders of runs or exports.")
     ],
     host: Annotated[
         str | None,
-        typer.Option(help="Address to serve on. Default: 127.0.0.1, this machine alone; with --https every network."),
+        typer.Option(metavar="ADDRESS", help="Address to serve on. Default: 127.0.0.1, this machine alone; with --https every network."),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port; 0 chooses a free one.")] = 8080,
+    port: Annotated[int, typer.Option(metavar="N", help="Port to serve on; 0 chooses a free one.")] = 8080,
     https: Annotated[
         bool,
         typer.Option(
@@ -255,129 +317,14 @@ def demo(
         typer.Option(metavar="DIR", help="Folder for results sent by phones. Default: the run's folder, or the cache."),
     ] = None,
     build: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the page there for any static host, and serve nothing.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder to which the page is written for a static host, instead of serving it."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Open exported files on a phone: live view, photos and a benchmark, in the browser alone."""
+    """Open exported files in a phone's browser: live view, photos and a benchmark."""
     from keras_faceattr.cli.demo import DemoOptions, run_demo
 
     run_demo(DemoOptions(artifacts, host, port, https, results, build, json))
-
-
-@data_app.command("inspect")
-def data_inspect(
-    source: Annotated[str, typer.Argument(help="Config (name or path), READER=PATH, or a CSV.")],
-    data: DataPaths = [],  # noqa: B006
-    picture: Annotated[Path | None, typer.Option(help="Write label histograms and sample photos to this PNG.")] = None,
-    set_: Set = [],  # noqa: B006
-    json: Json = False,
-) -> None:
-    """Show counts, label histograms, missing labels, duplicates and bad files."""
-    from keras_faceattr.cli.inspect import run_inspect
-
-    run_inspect(source, data, picture, set_, json)
-
-
-@data_app.command("list")
-def data_list(json: Json = False) -> None:
-    """List the readers and the configs."""
-    from keras_faceattr.cli.inspect import run_list
-
-    run_list(json)
-
-
-@benchmark_app.command("models", hidden=True)
-def benchmark_models(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help=".tflite files, a row each.")],
-    against: Annotated[
-        list[str],
-        typer.Option(metavar="NET,…", help="resnet50, vgg16, mobilenet_v2, mobilenet_v3_small, or none."),
-    ] = ["resnet50"],  # noqa: B006
-    threads: Annotated[list[str], typer.Option(metavar="N,…", help="Numbers of threads.")] = ["1"],  # noqa: B006
-    precision: Annotated[
-        list[str], typer.Option(metavar="P,…", help="float32 or int8, of the reference nets; each model's own without.")
-    ] = [],  # noqa: B006
-    side: Annotated[
-        int | None, typer.Option(help="Input side of the reference nets; each model's own without.")
-    ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="How long to measure for each number of threads.")] = 20.0,
-    budget: Annotated[str | None, typer.Option(help="Name or path of the limits to judge by.")] = None,
-    device: Annotated[
-        str, typer.Option(help="host, android, browser (saved results alone), or a class of export/devices.")
-    ] = "host",
-    benchmark_binary: Annotated[
-        Path | None, typer.Option(help="LiteRT's benchmark_model for the phone's processor.")
-    ] = None,
-    serial: Annotated[str | None, typer.Option(help="Which of several phones.")] = None,
-    gpu: Annotated[bool, typer.Option(help="Use the phone's GPU.")] = False,
-    xnnpack: Annotated[bool, typer.Option(help="Use XNNPACK on the phone.")] = True,
-    cpu_mask: Annotated[str | None, typer.Option(help="Cores of the phone, in hexadecimal.")] = None,
-    ops: Annotated[bool, typer.Option(help="Also show which operations take the time.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write the result as JSON into this folder.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder of what browsers measured in the demo.")] = Path(
-        "export/results"
-    ),
-    import_: Annotated[
-        list[Path],
-        typer.Option("--import", metavar="FILE", help="Put a browser's downloaded result there first, again for more."),
-    ] = [],  # noqa: B006
-    json: Json = False,
-) -> None:
-    """Compare .tflite files with well-known nets, all in one run: size, multiply-adds, metric, time, ratio."""
-    from keras_faceattr.cli.benchmark_models import run_benchmark_models
-    from keras_faceattr.cli.benchmark_options import BenchmarkOptions
-
-    run_benchmark_models(
-        BenchmarkOptions(
-            models, against, threads, precision, side, seconds, budget, device, benchmark_binary, serial, gpu, xnnpack,
-            cpu_mask, ops, out, json, results, tuple(import_),
-        )
-    )  # fmt: skip
-
-
-@benchmark_app.command("detector")
-def benchmark_detector(
-    source: Annotated[
-        str | None, typer.Argument(metavar="SRC", help="Folder, CSV, READER=PATH or config; drawn scenes without.")
-    ] = None,
-    photos: Annotated[int, typer.Option(min=1, help="How many, drawn from the source.")] = 60,
-    side: Annotated[list[str], typer.Option(metavar="N,…", help="Pixels to which photos are resized.")] = ["256"],  # noqa: B006
-    package: Annotated[bool, typer.Option(help="Also run the package mtcnn, which needs TensorFlow.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Also write the result as JSON into this folder.")] = None,
-    json: Json = False,
-) -> None:
-    """Compare our face detector with the package mtcnn, in one run: speed, and whether both find the same faces."""
-    from keras_faceattr.cli.benchmark_detector import run_benchmark_detector
-
-    run_benchmark_detector(source, photos, side, package, out, json)
-
-
-@benchmark_app.command("tasks")
-def benchmark_tasks(
-    config: Annotated[str, typer.Argument(help="Name of a shipped config or path of a YAML file.")],
-    data: DataPaths = [],  # noqa: B006
-    set_: Set = [],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=5, help="Timed batches per measurement, in five rounds.")] = 150,
-    json: Json = False,
-) -> None:
-    """Tell what each task, each loss with a memory and each data set costs a training step, in one run."""
-    start_backend()
-    from keras_faceattr.cli.benchmark import run_benchmark_tasks
-
-    run_benchmark_tasks(config, data, set_, steps, json)
-
-
-@benchmark_app.command("pipeline")
-def benchmark_pipeline(
-    config: Annotated[str | None, typer.Argument(help="Name of a shipped config or path of a YAML file.")] = None,
-    data: DataPaths = [],  # noqa: B006
-    set_: Set = [],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=5, help="Timed batches per measurement, in five rounds.")] = 150,
-    json: Json = False,
-) -> None:
-    """Compare `fit`, the bare training step, and decoding with augmentation, in one run."""
-    start_backend()
-    from keras_faceattr.cli.benchmark import run_benchmark_pipeline
-
-    run_benchmark_pipeline(config, data, set_, steps, json)

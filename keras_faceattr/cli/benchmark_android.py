@@ -11,7 +11,7 @@ from rich.table import Table
 from keras_faceattr.budget.devices import class_of
 from keras_faceattr.budget.limits import Bounds, Budget
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
-from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, split, whole_number
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, thread_numbers
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.android.device import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
 from keras_faceattr.measure.benchmark import file_names
@@ -38,7 +38,7 @@ def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[
     # Two files may have one name; a verdict belongs to one of them.
     measurements = [
         replace(measure(adb, device, path, _android_options(options, threads)), model=name)
-        for threads in dict.fromkeys(map(whole_number, split(options.threads)))
+        for threads in dict.fromkeys(thread_numbers(options.threads))
         for path, name in zip(options.models, file_names(options.models), strict=True)
     ]
     bounds = {m.model: {found: _bounds(m)} for m in measurements if found and m.threads == 1}

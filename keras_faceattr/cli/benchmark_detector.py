@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.options import listed, print_json
 from keras_faceattr.cli.sources import read_named
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.errors import ConfigError
@@ -44,7 +44,7 @@ def run_benchmark_detector(
 
 
 def _sides(values: list[str]) -> list[int]:
-    texts = [part for value in values for part in value.split(",") if part]
+    texts = listed(values)
     if not texts:
         raise ConfigError("--side names no size")
     for text in texts:

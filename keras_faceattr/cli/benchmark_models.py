@@ -21,7 +21,8 @@ from keras_faceattr.cli.benchmark_browser import (
     import_results,
     show,
 )
-from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, split, whole_number
+from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, thread_numbers
+from keras_faceattr.cli.options import listed
 from keras_faceattr.cli.results import print_table
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, write_result
@@ -59,9 +60,9 @@ def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]
     console = Console(stderr=True)
     result = benchmark_models(
         options.models,
-        [] if options.against == [NOTHING] else split(options.against),
-        [whole_number(value) for value in split(options.threads)],
-        split(options.precision) or None,
+        [] if options.against == [NOTHING] else listed(options.against),
+        thread_numbers(options.threads),
+        listed(options.precision) or None,
         options.side,
         options.seconds,
         say=lambda line: console.print(line, highlight=False),

@@ -14,6 +14,7 @@ from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
 from keras_faceattr.budget.gates import verdicts
 from keras_faceattr.budget.limits import Bounds, Budget, verdict_row
+from keras_faceattr.cli.options import listed
 from keras_faceattr.errors import ArtifactError, ConfigError
 from keras_faceattr.measure.benchmark import file_names
 
@@ -22,7 +23,7 @@ RESULTS = Path("export/results")
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """What the command line asked for; lists hold values that may stand between commas.
+    """Options of the command; the values of lists may hold several between commas.
 
     Attributes:
         results: folder of what browsers measured.
@@ -49,21 +50,19 @@ class BenchmarkOptions:
     imports: tuple[Path, ...] = ()
 
 
-def split(values: list[str]) -> list[str]:
-    """`["a,b", "c"]` as `["a", "b", "c"]`."""
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
-
-
-def whole_number(value: str) -> int:
-    """A number of threads.
+def thread_numbers(values: list[str]) -> list[int]:
+    """Numbers of threads, as of `listed`.
 
     Raises:
-        ConfigError: no whole number.
+        ConfigError: a value that is not a whole number.
     """
-    try:
-        return int(value)
-    except ValueError:
-        raise ConfigError(f"--threads {value!r}: write whole numbers, such as 1,2") from None
+    numbers = []
+    for value in listed(values):
+        try:
+            numbers.append(int(value))
+        except ValueError:
+            raise ConfigError(f"--threads {value!r}: write whole numbers, such as 1,2") from None
+    return numbers
 
 
 def judge(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from keras_faceattr.artifact.loading import is_artifact, load_artifact
 from keras_faceattr.artifact.sidecar import Sidecar
-from keras_faceattr.cli.options import check_is_no_table
+from keras_faceattr.cli.options import check_is_no_table, listed
 from keras_faceattr.cli.results import tell, wide_console
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
@@ -61,7 +61,7 @@ def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path |
         raise ConfigError("compare takes two or more runs or exported files")
     if by is not None:
         _check_group(by, entries)
-    tell(lambda: compare(entries, tasks), partial(_flat, by=by), partial(_print, by=by), out, json)
+    tell(lambda: compare(entries, listed(tasks)), partial(_flat, by=by), partial(_print, by=by), out, json)
 
 
 def _entries(path: Path, name: str) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rich.table import Table
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.budget.gates import unjudged
 from keras_faceattr.budget.limits import Budget, load_budget, verdict_row
-from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.cli.options import data_paths, listed, print_json
 from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.convert.engines import engine
 from keras_faceattr.convert.export import export_recipe
@@ -60,7 +61,7 @@ def run_export(options: ExportOptions) -> None:
     """Exports every recipe, prints what was proven, and exits 1 where a gate was not met or a task not judged."""
     if options.run is None:
         raise ConfigError("which run? give its folder, or --detector for the face detector")
-    names = [part for value in options.recipes for part in value.split(",") if part] or DEFAULT_RECIPES
+    names = listed(options.recipes) or DEFAULT_RECIPES
     every = names == [EVERY]
     recipes = _recipes(export_recipe_names() if every else names, options)
     budget = load_budget(options.budget) if options.budget else None
@@ -68,8 +69,7 @@ def run_export(options: ExportOptions) -> None:
     out = options.out or options.run / "export"
     suffix = "" if options.engine == "native" else f"_{options.engine}"
     with FitProgress() as progress:
-        heads = [name for value in options.heads for name in value.split(",") if name]
-        source = read_source(Run(options.run), heads, data_paths(options.data), progress)
+        source = read_source(Run(options.run), listed(options.heads), data_paths(options.data), progress)
         artifacts, left_out = [], {}
         for recipe in recipes:
             folder = out / f"{recipe.name}{suffix if recipe.integer else ''}"
@@ -97,7 +97,7 @@ def run_export(options: ExportOptions) -> None:
     if options.json:
         print_json(result)
     else:
-        _print(artifacts, latencies, budget, page)
+        _print(options, artifacts, latencies, budget, page)
     gates = [gate for artifact in artifacts for gate in artifact.sidecar.gates]
     failed = [gate.name for gate in gates if gate.met is False]
     open_ = [f"{gate.name} {gate.measured}" for gate in unjudged(gates)]
@@ -142,7 +142,9 @@ def _summary(artifact: Artifact, latencies: dict[str, Latency]) -> dict[str, Any
     }
 
 
-def _print(artifacts: list[Artifact], latencies: dict[str, Latency], budget: Budget | None, page: Path) -> None:
+def _print(
+    options: ExportOptions, artifacts: list[Artifact], latencies: dict[str, Latency], budget: Budget | None, page: Path
+) -> None:
     console = Console()
     first = artifacts[0].sidecar
     console.print(
@@ -178,10 +180,11 @@ def _print(artifacts: list[Artifact], latencies: dict[str, Latency], budget: Bud
         console.print(budget.note, highlight=False)
     for notice in first.notices:
         console.print(notice, highlight=False)
-    last = artifacts[-1].path
+    last = shlex.quote(str(artifacts[-1].path))
     print(f"\npage     {page}")
     for artifact in artifacts:
         print(f"file     {artifact.path}")
-    against = f" --budget {budget.name}" if budget else ""
-    print(f"next     keras-faceattr benchmark {last} --against resnet50,vgg16{against}")
+    against = f" --budget {shlex.quote(options.budget)}" if options.budget else ""
+    print(f"next     keras-faceattr demo {last}")
+    print(f"         keras-faceattr benchmark {last} --against resnet50,vgg16{against}")
     print(f"         keras-faceattr predict {last} PHOTO|FOLDER|CSV --out predictions.csv")

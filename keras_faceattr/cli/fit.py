@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def run_fit(
             run = fit(experiment, runs, progress, resume=run, make_callbacks=_tensorboard if tensorboard else None)
         except KeyboardInterrupt:
             if progress.folder:
-                progress.say(f"stopped; go on with: keras-faceattr fit --resume {progress.folder}")
+                progress.say(f"stopped; go on with: keras-faceattr fit --resume {shlex.quote(str(progress.folder))}")
             raise
     results = run.results()
     if json:
@@ -55,8 +56,10 @@ def run_fit(
         return
     print_results(results)
     print(f"\nreport   {run.report_path}\nmodel    {run.model_path}")
-    print(f"next     keras-faceattr evaluate {run.folder}")
-    print(f"         keras-faceattr predict {run.folder} PHOTO|FOLDER|CSV --out predictions.csv")
+    folder = shlex.quote(str(run.folder))
+    print(f"next     keras-faceattr export {folder} --tflite")
+    print(f"         keras-faceattr evaluate {folder}")
+    print(f"         keras-faceattr predict {folder} PHOTO|FOLDER|CSV --out predictions.csv")
 
 
 def _tensorboard(run: Run) -> list[Any]:

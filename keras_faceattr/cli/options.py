@@ -55,6 +55,11 @@ def data_paths(data: list[str]) -> dict[str, str]:
     return paths
 
 
+def listed(values: Iterable[str]) -> list[str]:
+    """Values of a repeatable option, each of which may hold several between commas: `["a,b", "c"]` is a, b and c."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
 def check_out(out: Path, inputs: Iterable[Path], experiment: PhotoExperiment) -> None:
     """Refuses an output that would take the place of what is read, or of what a training left.
 

@@ -76,7 +76,8 @@ def test_an_export_ends_with_files_a_page_and_what_comes_next(
     for path in [*(folder / file for file in files), out / "index.html", out / "export.json"]:
         assert path.is_file(), path
     assert f"page     {out / 'index.html'}" in done.out and f"file     {folder / name}.tflite" in done.out
-    assert f"next     keras-faceattr benchmark {folder / name}.tflite" in done.out
+    assert f"next     keras-faceattr demo {folder / name}.tflite" in done.out
+    assert f"         keras-faceattr benchmark {folder / name}.tflite" in done.out
     assert "12 photos of the split test, no test-time augmentation" in done.out
     assert "Keras, float" in done.out and "attractiveness mae" in done.out
     assert ("not met" in done.out) == (done.code == 1)

@@ -29,7 +29,7 @@ def test_fit_leaves_a_whole_run_and_says_where_and_what_next(cli: Cli, tmp_path:
     assert done.code == 0
     folder = tmp_path / "quickstart"
     assert {p.name for p in folder.iterdir()} == EXPECTED_FILES | {"tensorboard"}
-    assert str(folder / "report.html") in done.out and f"keras-faceattr evaluate {folder}" in done.out
+    assert str(folder / "report.html") in done.out and f"next     keras-faceattr export {folder} --tflite" in done.out
     assert len(pd.read_csv(folder / "history.csv")) == 2
     assert len(pd.read_csv(folder / "predictions.csv")) == 12
     assert not [p for p in folder.rglob("*") if p.name.startswith(".writing-")]

@@ -1,0 +1,35 @@
+"""Options that several commands share, as types of their parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CONFIG_HELP = "Name of a shipped config (see `data list`) or path of a YAML file."
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the config, such as training.epochs=5; repeatable."
+    ),
+]
+DataPaths = Annotated[
+    list[str],
+    typer.Option("--data", metavar="NAME=PATH", help="Where the data of one of the config's sources lies; repeatable."),
+]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder in which the run's folder is made.")]
+Steps = Annotated[
+    int, typer.Option(min=5, metavar="N", help="Number of timed batches per measurement, in five rounds.")
+]
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder to which the result is also written as JSON.")
+]
+BudgetName = Annotated[
+    str | None,
+    typer.Option(
+        "--budget", metavar="NAME", help="Limits to judge by: name of a shipped budget or path of a YAML file."
+    ),
+]
