@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.evaluation.predictions import Outputs
+from keras_faceattr.machine import usable_cores
 
 
 class LiteRTModel:
@@ -33,7 +33,7 @@ class LiteRTModel:
             raise ArtifactError(f"{path}: no signature with one input and named outputs: export it with keras-faceattr")
         try:
             with silent_native_output():
-                self.interpreter = Interpreter(model_path=str(path), num_threads=threads or os.cpu_count() or 1)
+                self.interpreter = Interpreter(model_path=str(path), num_threads=threads or usable_cores())
                 self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(f"{path}: the runtime refuses it: {str(error).splitlines()[0][:200]}") from None

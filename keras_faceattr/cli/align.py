@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -24,6 +23,7 @@ from keras_faceattr.config_files import apply_overrides, parse_section
 from keras_faceattr.data.aligned_folder import MANIFEST_FILE
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.faces.crop_spec import CHOICES, FACE_METHODS, CropSpec
+from keras_faceattr.machine import usable_cores
 
 LINE_EVERY_S = 30.0
 """Without a terminal, the work says how far it is this often."""
@@ -55,7 +55,7 @@ def run_align(options: AlignOptions) -> None:
     named = read_named(options.source, options.data, [], plain_folder=True)
     _check_apart(options.out, named)
     work = _work(options, named)
-    engine = engine_of(options.engine, options.workers or os.cpu_count() or 1, options.address)
+    engine = engine_of(options.engine, options.workers or usable_cores(), options.address)
     split = named.experiment.data.split.model_dump() if named.experiment else None
     alignment = Alignment(options.out, named.manifest, work, named.table, split)
     total, already = len(named.manifest), alignment.done

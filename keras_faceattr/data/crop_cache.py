@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from keras_faceattr.errors import ConfigError, DataError, PhotoError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.faces.nets import detector_version
+from keras_faceattr.machine import usable_cores, usable_memory
 from keras_faceattr.storage import cache_folder, remove_leftovers, replacing, write_json
 
 Progress = Callable[[int, int], None]
@@ -122,7 +122,7 @@ def load_crops(
     ready = _ready(manifest, spec)
     cropper = Cropper(spec)
     shape = (len(manifest), spec.size, spec.size, 3)
-    kind = cache if cache != "auto" else ("memory" if np.prod(shape) < MEMORY_SHARE * free_memory() else "disk")
+    kind = cache if cache != "auto" else ("memory" if np.prod(shape) < MEMORY_SHARE * usable_memory() else "disk")
     jobs = list(zip(manifest.paths(), ready, strict=True))
     stored = _stored(jobs, spec) if kind == "disk" else None
     pixels: np.ndarray | None
@@ -149,17 +149,9 @@ def each(jobs: Sequence[Job], function: Callable[[Job], Result]) -> Iterator[Res
 
     # OpenCV's own threads would fight with ours; it releases Python's lock, so that threads are enough.
     cv2.setNumThreads(1)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(jobs), CHUNK):
             yield from pool.map(run, jobs[start : start + CHUNK])
-
-
-def free_memory() -> int:
-    """Bytes that can be taken without swapping; a quarter of a gigabyte where the system does not say."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 28
 
 
 def check_bad_share(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -19,6 +18,7 @@ from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, people_order, source_weights, strata_of
 from keras_faceattr.data.targets import class_factors, label_counts, photo_weights
 from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.machine import usable_cores
 from keras_faceattr.tasks import Task
 
 SHARD = 1 << 16
@@ -287,7 +287,7 @@ def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     # Data threads on every core would interrupt the training step, which waits for its slowest core.
-    options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
+    options.threading.private_threadpool_size = max(1, usable_cores() // 2)
     dataset = dataset.prefetch(PREFETCH).with_options(options)
     if tf.config.list_logical_devices("GPU"):
         # The last step of a pipeline: copies to the device run beside the training step.

@@ -7,7 +7,6 @@ Source: Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment using Multi-t
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from keras_faceattr.faces.pyramid import (
     empty_canvas,
     plan_layout,
 )
+from keras_faceattr.machine import usable_cores
 
 LEVEL_OVERLAP, PROPOSAL_OVERLAP, FACE_OVERLAP = 0.5, 0.7, 0.7
 """Boxes that overlap a better one by more are dropped: within a level, between levels and after R-Net, at the end."""
@@ -182,7 +182,7 @@ class DetectorPool:
         Args:
             workers: threads; None for one each core.
         """
-        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(workers or usable_cores()) as pool:
             return list(pool.map(self.detect, photos))
 
 

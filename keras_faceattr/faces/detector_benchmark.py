@@ -19,6 +19,7 @@ from keras_faceattr.faces.detector import Detector, DetectorPool
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.found import Faces
 from keras_faceattr.faces.pyramid import draw_pyramid
+from keras_faceattr.machine import usable_cores
 
 PACKAGE_BATCH = 16
 """Photos of one size that the package takes in one call; its memory grows with them."""
@@ -44,7 +45,7 @@ def benchmark_detector(photos: list[np.ndarray], package: bool = True) -> dict[s
     Raises:
         BenchmarkError: the package cannot be run.
     """
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     cv2.setNumThreads(1)
     pool, fast = DetectorPool(), Detector(DetectorSpec(min_face=FAST_MIN_FACE))
     single = Detector()

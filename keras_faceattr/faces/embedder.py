@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import ArtifactError, ConfigError, DataError, ModelError, nearest
+from keras_faceattr.machine import usable_cores
 
 
 class Embedder(Protocol):
@@ -68,7 +68,9 @@ class TFLiteEmbedder:
         try:
             with silent_native_output():
                 # An interpreter's own threads help less than more interpreters, and so does a batch.
-                self.interpreters = [Interpreter(model_content=data, num_threads=1) for _ in range(threads or _cores())]
+                self.interpreters = [
+                    Interpreter(model_content=data, num_threads=1) for _ in range(threads or usable_cores())
+                ]
                 for interpreter in self.interpreters:
                     interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
@@ -141,10 +143,6 @@ def fitted(crop: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(
         cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
     )
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def _read(path: Path) -> bytes:

@@ -6,7 +6,6 @@ Source: Guo, Mu, Fu, Huang: Human age estimation using bio-inspired features, CV
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 
 from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.machine import usable_cores
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,6 @@ def bif(
             [pooled(responses(grey, band, orientations), band.window, pooling) for band in BANDS[:bands]]
         )
 
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         rows = list(pool.map(features, images))
     return np.stack(rows) if rows else features(np.zeros((size, size), np.uint8))[None][:0]

@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 from keras_faceattr.artifact.measured_file import MeasuredFile, Metric, measured_file, model_file
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.machine import processor, usable_cores
 from keras_faceattr.measure.latency import BUDGET_S, Latency, measure_latencies, pinned
 from keras_faceattr.measure.references import reference_net, reference_path
 from keras_faceattr.storage import write_json
@@ -208,21 +209,14 @@ def _environment() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": "host",
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
+        "cpu": processor().name,
+        "cores": usable_cores(),
         "os": f"{platform.system()} {platform.machine()}",
         "runtime": "ai_edge_litert",
         "runtime_version": metadata.version("ai-edge-litert"),
         # Taken before the first net runs.
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""
-    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return named[1].strip() if named else platform.processor() or platform.machine()
 
 
 def slug(text: str) -> str:

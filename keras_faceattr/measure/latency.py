@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import BenchmarkError
+from keras_faceattr.machine import allowed_cores
 
 ROUNDS = 10
 MIN_ROUNDS = 4
@@ -130,7 +131,7 @@ def pinned(threads: int) -> Iterator[None]:
         BenchmarkError: more threads than cores, or none.
     """
     linux = hasattr(os, "sched_setaffinity")
-    cores = os.sched_getaffinity(0) if linux else set(range(os.cpu_count() or 1))
+    cores = allowed_cores()
     if not 1 <= threads <= len(cores):
         raise BenchmarkError(
             f"--threads {threads}: this machine gives the process {len(cores)} cores; choose 1 to {len(cores)}"

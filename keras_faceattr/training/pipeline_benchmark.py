@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import resource
 import sys
@@ -23,6 +22,7 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.pipeline import BatchFeed, epoch_batches
 from keras_faceattr.data.prepare import PreparedData, prepare
+from keras_faceattr.machine import usable_cores
 from keras_faceattr.tasks import Task
 from keras_faceattr.training.callbacks import StepWatch
 from keras_faceattr.training.fit import network_of
@@ -100,7 +100,7 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
         "intervals": {name: paired_interval(ratios) for name, ratios in paired.items()},
         "batch_size": batch_size,
         "crop_size": experiment.data.crop.size,
-        "device": f"{platform.machine()}, {os.cpu_count()} cores, {keras.backend.backend()}",
+        "device": f"{platform.machine()}, {usable_cores()} cores, {keras.backend.backend()}",
         "peak_memory_mb": _peak_memory_mb(),
     }
 

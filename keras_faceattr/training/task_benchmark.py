@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import ModelError
+from keras_faceattr.machine import usable_cores
 from keras_faceattr.methods import DEFAULTS
 from keras_faceattr.methods.terms import TERMS
 from keras_faceattr.models.profile import profile_model
@@ -64,7 +64,7 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
         "mac_shares": {name: 1 - macs[name] / macs[WHOLE] for name in variants},
         "batch_size": experiment.training.batch_size,
         "crop_size": experiment.data.crop.size,
-        "device": f"{platform.machine()}, {os.cpu_count()} cores, {keras.backend.backend()}",
+        "device": f"{platform.machine()}, {usable_cores()} cores, {keras.backend.backend()}",
     }
     if len(experiment.data.sources) > 1:
         result |= _mixing(experiment, data, steps)

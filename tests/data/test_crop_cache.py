@@ -169,9 +169,9 @@ def test_auto_takes_the_disk_when_memory_is_short(
     folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = 5 * 16 * 16 * 3
-    monkeypatch.setattr(crops_module, "free_memory", lambda: 4 * size + 4)
+    monkeypatch.setattr(crops_module, "usable_memory", lambda: 4 * size + 4)
     assert not isinstance(load_crops(whole(folder), SPEC, "auto")[0].pixels, np.memmap)
-    monkeypatch.setattr(crops_module, "free_memory", lambda: 4 * size)
+    monkeypatch.setattr(crops_module, "usable_memory", lambda: 4 * size)
     assert isinstance(load_crops(whole(folder), SPEC, "auto")[0].pixels, np.memmap)
 
 

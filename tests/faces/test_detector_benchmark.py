@@ -61,7 +61,7 @@ def test_no_faces_at_all_agree() -> None:
 
 
 def test_our_detector_alone_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("keras_faceattr.faces.detector_benchmark.usable_cores", lambda: 2)
     photos = [draw_scene(5, index, 96, 96)[0] for index in range(2)]
     result = benchmark_detector(photos, package=False)
     assert set(result) == {

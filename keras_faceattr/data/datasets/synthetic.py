@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.machine import usable_cores
 from keras_faceattr.processes import worker_pool
 from keras_faceattr.storage import cache_folder, replacing_folder
 from keras_faceattr.tasks import CategoricalTask, Task, age_task, attractiveness_task
@@ -69,7 +69,7 @@ def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: i
 
 def _render(root: Path, count: int, size: int, seed: int, photos_per_person: int) -> None:
     with replacing_folder(root, LABELS_FILE, "set KERAS_FACEATTR_CACHE") as folder:
-        workers = min(os.cpu_count() or 1, 8, max(1, count // 200))
+        workers = min(usable_cores(), 8, max(1, count // 200))
         draw = partial(_render_one, folder, size, seed, photos_per_person)
         if workers == 1:
             rows = list(map(draw, range(count)))
