@@ -1,4 +1,4 @@
-"""Starting TensorFlow without its chatter."""
+"""Silence around native libraries that print whatever their log level is."""
 
 from __future__ import annotations
 
@@ -35,21 +35,3 @@ def silent_native_output(*, stdout: bool = False) -> Iterator[None]:
                 os.dup2(saved[number], number)
                 os.close(saved[number])
             os.close(nowhere)
-
-
-def start_backend() -> None:
-    """Imports TensorFlow and Keras and lets them find their devices, in silence.
-
-    Their native start-up lines ignore every log level, because they are written before logging is set up.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silent_native_output():
-        import tensorflow as tf
-
-        # Each net that is looked into is traced anew, which is meant.
-        tf.get_logger().setLevel("ERROR")
-        tf.config.list_physical_devices()
-        tf.zeros(1)
-        import keras
-
-        keras.ops.zeros(1)

@@ -13,6 +13,7 @@ import numpy as np
 from keras_faceattr.errors import PhotoError, RunError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper
+from keras_faceattr.faces.opencv_threads import opencv_threads
 from keras_faceattr.faces.photos import decode_photo
 
 ENCODINGS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 3], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
@@ -72,8 +73,8 @@ def align_photos(work: Work, paths: list[Path]) -> list[AlignedPhoto]:
     Raises:
         RunError: a file cannot be read now, which says nothing of the photo in it.
     """
-    cv2.setNumThreads(1)
-    return [_align(work, path) for path in paths]
+    with opencv_threads(1):
+        return [_align(work, path) for path in paths]
 
 
 @lru_cache(maxsize=1)

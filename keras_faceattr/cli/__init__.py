@@ -11,7 +11,10 @@ def main() -> None:
     import typer
 
     from keras_faceattr.cli.app import app
+    from keras_faceattr.cli.environment import prepare_environment
     from keras_faceattr.errors import FaceAttrError
+
+    prepare_environment()
 
     # Click's base of wrong usage; newer versions of Typer carry Click along under a private name.
     wrong_usage: type[Any] = typer.BadParameter.__mro__[2]

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 import keras_faceattr
-from keras_faceattr.backend import start_backend
 from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, Runs, Set
 from keras_faceattr.cli.benchmark_commands import benchmark_app
 from keras_faceattr.cli.data_commands import data_app
+from keras_faceattr.cli.environment import start_backend
 from keras_faceattr.cli.help_pages import SETTINGS, Command, Group
 
 app = typer.Typer(

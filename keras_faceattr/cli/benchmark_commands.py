@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from keras_faceattr.backend import start_backend
 from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, OutFolder, Set, Steps
 from keras_faceattr.cli.default_command import ModelsByDefault
+from keras_faceattr.cli.environment import start_backend
 from keras_faceattr.cli.help_pages import Command
 
 benchmark_app = typer.Typer(cls=ModelsByDefault, help="Measure speed, as ratios within one run.", no_args_is_help=True)

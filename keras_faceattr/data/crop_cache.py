@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 
 from keras_faceattr.data.manifest import Manifest
@@ -20,6 +19,7 @@ from keras_faceattr.errors import ConfigError, DataError, PhotoError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.faces.nets import detector_version
+from keras_faceattr.faces.opencv_threads import opencv_threads
 from keras_faceattr.machine import usable_cores, usable_memory
 from keras_faceattr.storage import cache_folder, remove_leftovers, replacing, write_json
 
@@ -69,7 +69,9 @@ class Crops:
         """(k, size, size, 3) uint8 RGB crops at (k,) positions."""
         if self.pixels is not None:
             return np.asarray(self.pixels[self.places[positions]])
-        return np.stack([self.cropper.crop(self.paths[i], self.ready[i]) for i in positions])
+        # Feeds that ask at the same time have threads of their own.
+        with opencv_threads(1):
+            return np.stack([self.cropper.crop(self.paths[i], self.ready[i]) for i in positions])
 
     def chunks(self, positions: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
         """The crops at (k,) positions, as of `take`, at most `size` at a time."""
@@ -147,11 +149,12 @@ def each(jobs: Sequence[Job], function: Callable[[Job], Result]) -> Iterator[Res
         except PhotoError as error:
             return str(error)
 
-    # OpenCV's own threads would fight with ours; it releases Python's lock, so that threads are enough.
-    cv2.setNumThreads(1)
+    # OpenCV releases Python's lock, so that threads are enough.
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(jobs), CHUNK):
-            yield from pool.map(run, jobs[start : start + CHUNK])
+            with opencv_threads(1):
+                results = list(pool.map(run, jobs[start : start + CHUNK]))
+            yield from results
 
 
 def check_bad_share(

@@ -7,10 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # No display on servers and in containers.
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -204,7 +200,7 @@ def plot_relations(task: str, relations: pd.DataFrame, folder: Path) -> Path:
 
 
 def draw_picture(path: Path, draw: Callable[[Axes], Any], title: str, xlabel: str, height: float = 4.0) -> Path:
-    """One picture as a PNG file.
+    """One picture as a PNG file; a figure of its own needs no display and no backend of matplotlib's.
 
     Args:
         draw: paints on the axes.

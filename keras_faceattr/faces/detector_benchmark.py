@@ -10,7 +10,6 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cv2
 import numpy as np
 
 from keras_faceattr.errors import BenchmarkError
@@ -18,6 +17,7 @@ from keras_faceattr.faces.boxes import overlaps
 from keras_faceattr.faces.detector import Detector, DetectorPool
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.found import Faces
+from keras_faceattr.faces.opencv_threads import opencv_threads
 from keras_faceattr.faces.pyramid import draw_pyramid
 from keras_faceattr.machine import usable_cores
 
@@ -31,6 +31,7 @@ FAST_MIN_FACE = 40
 SAME_IOU = 0.95
 
 
+@opencv_threads(1)
 def benchmark_detector(photos: list[np.ndarray], package: bool = True) -> dict[str, Any]:
     """Measures ways to find the same faces, in turn.
 
@@ -46,7 +47,6 @@ def benchmark_detector(photos: list[np.ndarray], package: bool = True) -> dict[s
         BenchmarkError: the package cannot be run.
     """
     cores = usable_cores()
-    cv2.setNumThreads(1)
     pool, fast = DetectorPool(), Detector(DetectorSpec(min_face=FAST_MIN_FACE))
     single = Detector()
     ways: dict[str, Callable[[], Any]] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
+from keras_faceattr.faces.opencv_threads import opencv_threads
 from keras_faceattr.faces.photos import decode_photo
 from keras_faceattr.measure.latency import Latency, Net, interleave, pinned
 
@@ -43,7 +42,7 @@ def measure_end_to_end(path: Path, crop: CropSpec, threads: int, budget_s: float
     jpeg, cropper = drawn_jpeg(), Cropper(crop)
     if not cropper.cut(decode_photo(jpeg, "benchmark photo")):
         raise BenchmarkError(f"{path}: its crop finds no face in the drawn photo of the benchmark")
-    with pinned(threads), _decoder_threads(threads):
+    with pinned(threads), opencv_threads(threads):
         net = Net(path, threads)
         entry = net.inputs[0]
         if len(net.inputs) != 1 or tuple(entry["shape"]) != (1, crop.size, crop.size, 3):
@@ -78,13 +77,3 @@ def drawn_jpeg() -> bytes:
     photo = cv2.copyMakeBorder(face, 0, 0, side, side, cv2.BORDER_REPLICATE)
     _, jpeg = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return jpeg.tobytes()
-
-
-@contextmanager
-def _decoder_threads(threads: int) -> Iterator[None]:
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(threads)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -13,6 +13,7 @@ from keras import layers
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.methods import method_of
 from keras_faceattr.models import Tasks, architecture
+from keras_faceattr.models.building import dtype_policy, seeded
 from keras_faceattr.models.heads import Features, decoded_outputs, raw_outputs
 from keras_faceattr.tasks import check_name
 
@@ -68,11 +69,7 @@ def build_network(
     for task_name in tasks:
         check_name(task_name)
     heads = {task_name: method_of(task, method).head for task_name, (task, method) in tasks.items()}
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
+    with seeded(seed), dtype_policy(precision):
         pixels = keras.Input((size, size, 3), name="image", dtype="float32")
         definitions = {task_name: task for task_name, (task, _) in tasks.items()}
         where = {"landmarks": landmarks} if entry.needs_landmarks else {}
@@ -85,8 +82,6 @@ def build_network(
             own = drop(features[task_name], task_name)
             raw[task_name] = raw_outputs(own, task, heads[task_name])
             decoded.update(decoded_outputs(own, raw[task_name], task, heads[task_name], vote))
-    finally:
-        keras.config.set_dtype_policy(previous)
     try:
         return Network(keras.Model(pixels, raw, name=name), keras.Model(pixels, decoded, name=name))
     except ValueError as error:

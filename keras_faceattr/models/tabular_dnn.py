@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers
 
 from keras_faceattr.errors import ModelError, nearest
+from keras_faceattr.models.building import seeded
 
 Tensor = Any
 
@@ -105,12 +106,12 @@ def tabular_model(name: str, standardisation: Standardisation, seed: int, **opti
     """
     if name not in TABULAR_NETS:
         raise ModelError(f"unknown net {name!r}; {nearest(name, TABULAR_NETS)}")
-    keras.utils.set_random_seed(seed)
     columns = keras.Input((len(standardisation.means),), name="columns")
     features = layers.Normalization(
         mean=standardisation.means, variance=standardisation.stds**2, name="standardise"
     )(columns)  # fmt: skip
-    output = TABULAR_NETS[name](features, **options)
+    with seeded(seed):
+        output = TABULAR_NETS[name](features, **options)
     target = layers.Rescaling(standardisation.target_std, offset=standardisation.target_mean, name="target")(output)
     return keras.Model(columns, target, name=name)
 

@@ -13,6 +13,7 @@ from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.faces.opencv_threads import opencv_threads
 from keras_faceattr.machine import usable_cores
 from keras_faceattr.processes import worker_pool
 from keras_faceattr.storage import cache_folder, replacing_folder
@@ -80,8 +81,8 @@ def _render(root: Path, count: int, size: int, seed: int, photos_per_person: int
 
 
 def _render_one(folder: Path, size: int, seed: int, photos_per_person: int, index: int) -> dict[str, Any]:
-    cv2.setNumThreads(1)
-    pixels, labels, landmarks = synthetic_photo(seed, index, size, photos_per_person)
+    with opencv_threads(1):
+        pixels, labels, landmarks = synthetic_photo(seed, index, size, photos_per_person)
     name = f"{index:06d}.jpg"
     written = cv2.imwrite(
         str(folder / name), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
