@@ -11,7 +11,7 @@ import keras_faceattr
 from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, Runs, Set
 from keras_faceattr.cli.benchmark_commands import benchmark_app
 from keras_faceattr.cli.data_commands import data_app
-from keras_faceattr.cli.environment import start_backend
+from keras_faceattr.cli.environment import start_backend, start_counting_backend
 from keras_faceattr.cli.help_pages import SETTINGS, Command, Group
 
 app = typer.Typer(
@@ -228,10 +228,15 @@ def info(
     json: Json = False,
 ) -> None:
     """Show parameters and multiply-adds by layer; for an exported file also what was verified on it."""
-    _start_backend_unless_exported(Path(name))
-    from keras_faceattr.cli.info import run_info
+    if Path(name).suffix == ".tflite":
+        from keras_faceattr.cli.info_file import print_file
 
-    run_info(name, size, json)
+        print_file(Path(name), json)
+        return
+    start_counting_backend()
+    from keras_faceattr.cli.info import print_net
+
+    print_net(name, size, json)
 
 
 @app.command(cls=Command)

@@ -34,6 +34,6 @@ def data_inspect(
 @data_app.command("list", cls=Command)
 def data_list(json: Json = False) -> None:
     """List the readers of data sets and the shipped configs."""
-    from keras_faceattr.cli.inspect import run_list
+    from keras_faceattr.cli.data_list import run_list
 
     run_list(json)

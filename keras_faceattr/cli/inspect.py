@@ -1,4 +1,4 @@
-"""`keras-faceattr data inspect` and `data list`."""
+"""`keras-faceattr data inspect`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from rich.table import Table
 
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import read_named
-from keras_faceattr.config_files import config_names
-from keras_faceattr.data.datasets import READERS
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
 
 SHOWN_BAD = 5
@@ -28,18 +26,6 @@ def run_inspect(source: str, data: list[str], picture: Path | None, overrides: l
     _print(findings)
     if picture:
         print(f"\npicture  {picture}")
-
-
-def run_list(json: bool) -> None:
-    """Prints the readers and the configs."""
-    if json:
-        print_json({"readers": {n: r.title for n, r in READERS.items()}, "configs": config_names()})
-        return
-    table = Table("reader", "data set", box=None)
-    for name, reader in READERS.items():
-        table.add_row(name, reader.title)
-    Console().print(table)
-    print(f"\nconfigs  {', '.join(config_names())}")
 
 
 def _print(findings: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from keras_faceattr.config import Experiment, PhotoExperiment
 from keras_faceattr.config_files import experiment_kind, load_experiment
-from keras_faceattr.data.prepare import source_path
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.run import PHOTOS, Run
 from keras_faceattr.storage import jsonable
@@ -72,6 +71,9 @@ def check_out(out: Path, inputs: Iterable[Path], experiment: PhotoExperiment) ->
     """
     if not os.path.isfile(out):
         return
+    # Imported here: reading data is more than most commands need that share these options.
+    from keras_faceattr.data.prepare import source_path
+
     check_is_no_table(out)
     target = out.resolve()
     sources = [source_path(source.reader, source.path) for source in experiment.data.sources]

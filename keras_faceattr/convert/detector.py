@@ -14,7 +14,7 @@ from keras_faceattr.artifact.loading import write_png
 from keras_faceattr.convert.inspection import check_operations
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.errors import ArtifactError, ConfigError
-from keras_faceattr.faces.affine import OUTSIDE, TEMPLATE
+from keras_faceattr.faces.affine import OUTSIDE
 from keras_faceattr.faces.boxes import overlaps
 from keras_faceattr.faces.detector import (
     FACE_OVERLAP,
@@ -27,6 +27,7 @@ from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.found import POINTS, Faces
 from keras_faceattr.faces.nets import WINDOWS, Fixed, net_files, weights_version
 from keras_faceattr.faces.pyramid import GREY, STRIDE
+from keras_faceattr.faces.template import TEMPLATE
 from keras_faceattr.storage import replacing, sha256, write_json
 
 FORMAT = 1

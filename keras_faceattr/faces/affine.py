@@ -8,18 +8,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from keras_faceattr.faces.template import template_points
+
 INTERPOLATIONS = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 """`area` averages what it shrinks and is bilinear otherwise."""
 
 OUTSIDE = (127, 127, 127)
 """Colour of what lies beyond the photo: nearly zero to a net that takes (pixel − 127.5) / 127.5."""
-
-TEMPLATE = np.array([[38.38, 51.6], [73.62, 51.6], [56.0, 71.74], [41.41, 92.29], [70.59, 92.29]]) / 112
-"""(5, 2) where the points of `faces.found.POINTS` lie in the unit square of a face.
-
-They are the reference points of ArcFace (Deng, Guo, Xue, Zafeiriou, 2019; 112 × 112 pixels in its published code), made
-symmetric about the middle, so that a mirrored photo gives the mirrored crop, up to resampling.
-"""
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
@@ -62,12 +57,6 @@ def face_map(points: np.ndarray, size: int, margin: float) -> np.ndarray | None:
         margin: what is added on each side of the template's square, as a share of it.
     """
     return similarity(points, template_points(size, margin))
-
-
-def template_points(size: int, margin: float) -> np.ndarray:
-    """(5, 2) x, y in pixels where the five points lie in a crop; arguments as of `face_map`."""
-    points: np.ndarray = (TEMPLATE + margin) / (1 + 2 * margin) * size - 0.5
-    return points
 
 
 def moved_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

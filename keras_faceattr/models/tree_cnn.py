@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 from keras_faceattr.errors import ModelError, nearest
-from keras_faceattr.faces.affine import template_points
+from keras_faceattr.faces.template import template_points
 from keras_faceattr.models.layers import conv_block, normalise
 from keras_faceattr.models.thin_vgg import thin_vgg_maps
 from keras_faceattr.tasks import CategoricalTask, Task

@@ -14,7 +14,7 @@ from keras_faceattr.data.pipeline import people_in_batches
 from keras_faceattr.data.prepare import PreparedData, crop_spec
 from keras_faceattr.data.targets import class_factors, labelled
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
-from keras_faceattr.faces.affine import template_points
+from keras_faceattr.faces.template import template_points
 from keras_faceattr.methods import METHODS, check_settings, method_of
 from keras_faceattr.models import architecture
 from keras_faceattr.run import Run

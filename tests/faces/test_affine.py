@@ -11,7 +11,6 @@ import pytest
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.faces.affine import (
     INTERPOLATIONS,
-    TEMPLATE,
     face_map,
     inverse,
     moved_points,
@@ -19,6 +18,7 @@ from keras_faceattr.faces.affine import (
     square_map,
     warp,
 )
+from keras_faceattr.faces.template import TEMPLATE
 
 MIRRORED = [1, 0, 2, 4, 3]
 GREY = 127

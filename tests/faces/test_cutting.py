@@ -13,10 +13,11 @@ import pytest
 
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.errors import ConfigError, PhotoError
-from keras_faceattr.faces.affine import TEMPLATE, moved_points
+from keras_faceattr.faces.affine import moved_points
 from keras_faceattr.faces.crop_spec import CHOICES, FACE_METHODS, METHODS, CropSpec, chosen
 from keras_faceattr.faces.cutting import Cropper, Cut
 from keras_faceattr.faces.found import NO_FACES, Faces
+from keras_faceattr.faces.template import TEMPLATE
 
 GREY = np.full((90, 120, 3), 127, np.uint8)
 MARGIN = 0.2

@@ -8,7 +8,7 @@ from keras import layers
 
 from keras_faceattr.models import MODELS
 from keras_faceattr.models.network import build_network
-from keras_faceattr.models.profile import ModelProfile, profile_model
+from keras_faceattr.models.profile import ModelProfile, profile_model, profile_network
 
 PLAN = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 
@@ -98,3 +98,10 @@ def test_parameters_count_moving_statistics_and_trainable_ones_do_not() -> None:
     inputs = keras.Input((8, 8, 4))
     profile = profile_model(keras.Model(inputs, layers.BatchNormalization()(inputs)))
     assert (profile.trainable_parameters, profile.parameters) == (2 * 4, 4 * 4)
+
+
+@pytest.mark.parametrize("name", ["tiny_att_net", "tree_cnn_mobile", "hmtnet_mobile", "crnet_thin_vgg"])
+def test_counting_without_weights_counts_the_same_and_leaves_initializers_alone(name: str) -> None:
+    draw = keras.initializers.VarianceScaling.__call__
+    assert profile_network(name, 64) == profile_of(name, 64)
+    assert keras.initializers.VarianceScaling.__call__ is draw

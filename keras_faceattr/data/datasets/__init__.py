@@ -7,11 +7,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.tasks import Task
+
+if TYPE_CHECKING:
+    # Naming the readers must not read tables.
+    from keras_faceattr.data.manifest import Manifest
 
 
 @dataclass(frozen=True)
