@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import keras_faceattr
-from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, Runs, Set
+from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, Runs, Set, listed
 from keras_faceattr.cli.benchmark_commands import benchmark_app
 from keras_faceattr.cli.data_commands import data_app
 from keras_faceattr.cli.environment import start_backend, start_counting_backend
@@ -299,6 +299,28 @@ def export(
     from keras_faceattr.cli.export import ExportOptions, run_export
 
     run_export(ExportOptions(run, recipe, engine, budget, heads, batch, out, data, set_, json))
+
+
+@app.command(cls=Command)
+def cache(
+    clean: Annotated[bool, typer.Option("--clean", help="Remove what is shown and not in use.")] = False,
+    older_than: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="Only what was last used at least so many days ago.")
+    ] = 0,
+    kind: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KIND",
+            help="Only this kind: crops, synthetic, fer2013, teachers, detector, references, demo or leftovers; "
+            "repeatable.  [default: all]",
+        ),
+    ] = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Show what the cache of derived data holds, or remove it; everything in it can be made again."""
+    from keras_faceattr.cli.cache import run_cache
+
+    run_cache(clean, older_than, listed(kind), json)
 
 
 @app.command(cls=Command)

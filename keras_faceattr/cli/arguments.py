@@ -1,7 +1,8 @@
-"""Options that several commands share, as types of their parameters."""
+"""Options that several commands share: types of their parameters, and how repeated ones are read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -33,3 +34,8 @@ BudgetName = Annotated[
         "--budget", metavar="NAME", help="Limits to judge by: name of a shipped budget or path of a YAML file."
     ),
 ]
+
+
+def listed(values: Iterable[str]) -> list[str]:
+    """Values of a repeatable option, each of which may hold several between commas: `["a,b", "c"]` is a, b and c."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]

@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_faceattr.cli.options import listed, print_json
+from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import read_named
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.errors import ConfigError

@@ -13,6 +13,7 @@ from rich.table import Table
 from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.budget.devices import device_class
 from keras_faceattr.budget.limits import Bounds, Budget, load_budget
+from keras_faceattr.cli.arguments import listed
 from keras_faceattr.cli.benchmark_android import ANY, benchmark_android
 from keras_faceattr.cli.benchmark_browser import (
     BROWSER,
@@ -22,7 +23,6 @@ from keras_faceattr.cli.benchmark_browser import (
     show,
 )
 from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, thread_numbers
-from keras_faceattr.cli.options import listed
 from keras_faceattr.cli.results import print_table
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, write_result

@@ -14,7 +14,7 @@ from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
 from keras_faceattr.budget.gates import verdicts
 from keras_faceattr.budget.limits import Bounds, Budget, verdict_row
-from keras_faceattr.cli.options import listed
+from keras_faceattr.cli.arguments import listed
 from keras_faceattr.errors import ArtifactError, ConfigError
 from keras_faceattr.measure.benchmark import file_names
 

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from keras_faceattr.artifact.loading import is_artifact, load_artifact
 from keras_faceattr.artifact.sidecar import Sidecar
-from keras_faceattr.cli.options import check_is_no_table, listed
+from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.options import check_is_no_table
 from keras_faceattr.cli.results import tell, wide_console
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict

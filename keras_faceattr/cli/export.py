@@ -14,7 +14,8 @@ from rich.table import Table
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.budget.gates import unjudged
 from keras_faceattr.budget.limits import Budget, load_budget, verdict_row
-from keras_faceattr.cli.options import data_paths, listed, print_json
+from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.convert.engines import engine
 from keras_faceattr.convert.export import export_recipe

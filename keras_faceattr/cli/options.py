@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from keras_faceattr.cli.json_output import print_json as print_json
 from keras_faceattr.config import Experiment, PhotoExperiment
 from keras_faceattr.config_files import experiment_kind, load_experiment
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.run import PHOTOS, Run
-from keras_faceattr.storage import jsonable
 
 DEFAULT_CONFIG = "quickstart"
 
@@ -52,11 +50,6 @@ def data_paths(data: list[str]) -> dict[str, str]:
             raise ConfigError(f"--data {entry!r}: write READER=PATH, such as scut_fbp5500=/data/SCUT-FBP5500")
         paths[reader] = str(Path(path).expanduser())
     return paths
-
-
-def listed(values: Iterable[str]) -> list[str]:
-    """Values of a repeatable option, each of which may hold several between commas: `["a,b", "c"]` is a, b and c."""
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def check_out(out: Path, inputs: Iterable[Path], experiment: PhotoExperiment) -> None:
@@ -103,8 +96,3 @@ def check_is_no_table(out: Path) -> None:
     )
     if os.path.isfile(run.config_path) and os.path.isfile(out) and target in tables:
         raise ConfigError(f"--out {out} is a table of the run {run.folder}: choose another name")
-
-
-def print_json(value: Any) -> None:
-    """Prints JSON for machines; what is not a number becomes null."""
-    print(json.dumps(jsonable(value), indent=2, ensure_ascii=False))

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from keras_faceattr.cache import hold_as_long_as, make_room
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import ConfigError, DataError, PhotoError
 from keras_faceattr.faces.crop_spec import CropSpec
@@ -242,7 +243,7 @@ def _stored(jobs: Jobs, spec: CropSpec) -> tuple[np.ndarray, dict[int, str]] | N
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError):
         return None
-    if pixels.shape != (len(jobs), spec.size, spec.size, 3):
+    if pixels.shape != (len(jobs), spec.size, spec.size, 3) or not hold_as_long_as(pixels, path):
         return None
     return pixels, {int(position): reason for position, reason in bad.items()}
 
@@ -261,10 +262,12 @@ def _allocated(
     target = _stored_path(jobs, spec)
     remove_leftovers(target.parent)
     with replacing(target, fix="set KERAS_FACEATTR_CACHE or data.cache=none") as partial:
+        make_room(int(np.prod(shape)))
         if shutil.disk_usage(target.parent).free < np.prod(shape):
             raise OSError(28, "no space left on device")
         pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
         yield pixels, bad
         pixels.flush()
+    hold_as_long_as(pixels, target)
     # The pixels count only with the list of bad photos, which is written last.
     write_json(target.with_suffix(".json"), bad)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_faceattr.cache import hold
 from keras_faceattr.config import TeacherConfig
 from keras_faceattr.data.crop_cache import Crops, crops_key, load_crops
 from keras_faceattr.data.manifest import Manifest
@@ -49,6 +50,7 @@ def teacher_vectors(config: TeacherConfig, manifest: Manifest, crops: Crops) -> 
     stored = cache_folder() / "teachers" / f"{key.hexdigest()[:24]}.npy"
     try:
         vectors = np.load(stored, allow_pickle=False)
+        hold(stored)
     except (OSError, EOFError, ValueError):
         teacher = open_teacher(config)
         vectors = np.concatenate([teacher(chunk) for chunk in seen.chunks(np.arange(len(seen)))])

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_faceattr.cache import hold_for_good
 from keras_faceattr.errors import DetectionError
 from keras_faceattr.faces.pyramid import WINDOW, Layout, barrier, plan_layout
 from keras_faceattr.storage import cache_folder, replacing, sha256, write_json
@@ -83,6 +84,7 @@ def net_files(fixed: Fixed | None = None) -> dict[str, Path]:
                     temporary.write_bytes((Path(built) / f"{name}.tflite").read_bytes())
         # Last, because it says that the files are whole.
         write_json(folder / "sha256.json", {name: sha256(path) for name, path in files.items()})
+    hold_for_good(folder)
     return files
 
 

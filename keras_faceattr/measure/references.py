@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.budget.limits import REFERENCE_NETS
+from keras_faceattr.cache import hold
 from keras_faceattr.errors import ArtifactError, BenchmarkError, ConfigError, nearest
 from keras_faceattr.storage import cache_folder, replacing
 
@@ -47,6 +48,7 @@ def reference_net(name: str, precision: str, side: int) -> Path:
     """
     path = reference_path(name, precision, side)
     if is_built(path):
+        hold(path)
         return path
     with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as folder:
         arguments = [name, precision, str(side), folder, str(temporary)]

@@ -11,7 +11,7 @@ import pytest
 
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.cli.app import app
-from keras_faceattr.cli.options import listed
+from keras_faceattr.cli.arguments import listed
 
 from .conftest import Cli
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_faceattr.cache import hold_for_good
 from keras_faceattr.data.datasets.fer2013_pixels import ROW_FILE, extract
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest, Source, build_manifest, list_photos
 from keras_faceattr.data.vocabulary import EXPRESSIONS
@@ -67,8 +68,9 @@ def _read_csv(path: Path) -> Manifest:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     folder = cache_folder() / f"fer2013-{digest[:12]}"
-    if not (folder / ROW_FILE).is_file():
+    if not ((folder / ROW_FILE).is_file() and hold_for_good(folder)):
         extract(path, folder)
+        hold_for_good(folder)
     rows = pd.read_csv(folder / ROW_FILE, keep_default_na=False, dtype={"reason": "string"})
     bad = rows[rows["reason"] != ""]
     if len(bad) == len(rows):

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import pandas as pd
 
+from keras_faceattr.cache import hold_for_good, make_room
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
@@ -55,8 +56,10 @@ def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: i
     several = f"-{photos_per_person}each" if photos_per_person > 1 else ""
     root = cache_folder() / "synthetic" / f"v{RENDERER_VERSION}-seed{seed}-{count}x{size}{several}"
     labels = root / LABELS_FILE
-    if not labels.is_file():
+    if not (labels.is_file() and hold_for_good(root)):
         _render(root, count, size, seed, photos_per_person)
+        hold_for_good(root)
+        make_room()
     tasks: list[Task] = [
         attractiveness_task(),
         age_task(),
