@@ -11,7 +11,7 @@ import keras_faceattr
 from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, Runs, Set, listed
 from keras_faceattr.cli.benchmark_commands import benchmark_app
 from keras_faceattr.cli.data_commands import data_app
-from keras_faceattr.cli.environment import start_backend, start_counting_backend
+from keras_faceattr.cli.environment import onednn_of, start_backend, start_counting_backend
 from keras_faceattr.cli.help_pages import SETTINGS, Command, Group
 
 app = typer.Typer(
@@ -67,7 +67,10 @@ def fit(
     json: Json = False,
 ) -> None:
     """Train a model; by default TinyAttNet on drawn faces."""
-    start_backend()
+    if resume is None:
+        start_backend()
+    else:
+        start_backend(onednn_of(resume))
     from keras_faceattr.cli.fit import run_fit
 
     run_fit(config, data, set_, runs, resume, tensorboard, json)
@@ -330,7 +333,10 @@ def demo(
     ],
     host: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Address to serve on. Default: 127.0.0.1, this machine alone; with --https every network."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to serve on. Default: 127.0.0.1, this machine alone; with --https every network.",
+        ),
     ] = None,
     port: Annotated[int, typer.Option(metavar="N", help="Port to serve on; 0 chooses a free one.")] = 8080,
     https: Annotated[

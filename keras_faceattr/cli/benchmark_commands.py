@@ -150,9 +150,17 @@ def benchmark_pipeline(
     data: DataPaths = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
     steps: Steps = 150,
+    onednn: Annotated[
+        bool, typer.Option("--onednn", help="Compare training with oneDNN's kernels and without them instead.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare `fit`, the training step alone, and decoding with augmentation, in one run."""
+    if onednn:
+        from keras_faceattr.cli.benchmark_onednn import run_benchmark_onednn
+
+        run_benchmark_onednn(config, data, set_, steps, json)
+        return
     start_backend()
     from keras_faceattr.cli.benchmark import run_benchmark_pipeline
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
+from pathlib import Path
 
 from keras_faceattr.backend import silent_native_output
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""Read when TensorFlow is imported: whether it computes with oneDNN's kernels on a CPU."""
 
 UNUSED_BY_COUNTING = ("tensorflow", "torch", "sklearn", "matplotlib", "pandas", "cv2", "PIL", "IPython", "pydot")
 """Packages that Keras imports where they are installed, and that building a net does not use."""
@@ -19,12 +24,19 @@ def prepare_environment() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def start_backend() -> None:
+def start_backend(onednn: str | None = "1") -> None:
     """Imports TensorFlow and Keras and lets them find their devices, in silence.
 
     Their native start-up lines ignore every log level, because they are written before logging is set up.
+
+    Args:
+        onednn: `TF_ENABLE_ONEDNN_OPTS` where the user has not set it; TensorFlow itself turns its quicker kernels on
+            only on processors with AVX-512 VNNI. None leaves the choice to TensorFlow.
     """
     prepare_environment()
+    # Once TensorFlow is imported the variable would only tell a lie.
+    if onednn is not None and "tensorflow" not in sys.modules:
+        os.environ.setdefault(ONEDNN, onednn)
     with silent_native_output():
         import tensorflow as tf
 
@@ -56,3 +68,21 @@ def start_counting_backend() -> None:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+def onednn_of(run: Path) -> str | None:
+    """The setting with which a run began, so that it goes on with the same kernels; says so where the user's differs.
+
+    Returns:
+        `0` or `1`; None where TensorFlow chose, as in runs of earlier versions.
+    """
+    try:
+        began: str | None = json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("onednn")
+    except (OSError, ValueError, AttributeError):
+        # What is wrong with the run is said by who reads it.
+        return None
+    own = os.environ.get(ONEDNN)
+    if own is not None and own != began:
+        told = "TensorFlow's own choice" if began is None else f"{ONEDNN}={began}"
+        print(f"{ONEDNN}={own} is set, but the run began with {told}: numbers may differ slightly", file=sys.stderr)
+    return began

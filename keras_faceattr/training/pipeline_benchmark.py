@@ -65,11 +65,12 @@ LIMITS = {
 }
 
 
-def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
+def benchmark_pipeline(experiment: Experiment, steps: int, only: tuple[str, ...] = ()) -> dict[str, Any]:
     """Measures training fed from memory, from the cache, and the data alone.
 
     Args:
         steps: timed batches of each part, over all rounds.
+        only: parts to measure; empty for all of them and their ratios.
 
     Returns:
         `images_per_s` by part (median, p10, p90), `ratios` and their 95 % `intervals` over the rounds, batch and crop
@@ -89,11 +90,16 @@ def benchmark_pipeline(experiment: Experiment, steps: int) -> dict[str, Any]:
         "cached crops and augmentation": stepping(lambda epoch: endless_batches(experiment, part, data.tasks, epoch)),
         "decoding and augmentation": stepping(lambda epoch: endless_batches(experiment, decoded, data.tasks, epoch)),
     }
+    parts = {name: part for name, part in parts.items() if not only or name in only}
     seconds = {name: np.array(times) for name, times in measure_parts(parts, steps).items()}
-    paired = {
-        "fit_to_bare_step": seconds["fit on cached crops"] / seconds["bare training step"],
-        "decode_and_augment_to_step": seconds["bare training step"] / seconds["decoding and augmentation"],
-    }
+    paired = (
+        {}
+        if only
+        else {
+            "fit_to_bare_step": seconds["fit on cached crops"] / seconds["bare training step"],
+            "decode_and_augment_to_step": seconds["bare training step"] / seconds["decoding and augmentation"],
+        }
+    )
     return {
         "images_per_s": {name: _speed(batch_size, times) for name, times in seconds.items()},
         "ratios": {name: float(np.median(ratios)) for name, ratios in paired.items()},

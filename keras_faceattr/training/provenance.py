@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from importlib import metadata
@@ -14,6 +15,7 @@ import keras_faceattr
 from keras_faceattr.config import PhotoExperiment
 from keras_faceattr.data.exclusion import exclusion_hash
 from keras_faceattr.data.prepare import PreparedData
+from keras_faceattr.machine import processor
 from keras_faceattr.storage import sha256
 
 PACKAGES = (
@@ -61,6 +63,10 @@ def environment(seed: int, *packages: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **installed_versions(*packages)},
         "backend": keras.backend.backend(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor().name,
+        "instruction_sets": list(processor().instruction_sets),
+        # None: TensorFlow chose by the processor.
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "seed": seed,
     }
 
