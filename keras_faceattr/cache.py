@@ -1,4 +1,4 @@
-"""The cache of derived data: what lies in it, what is in use, and what is removed when it grows too large."""
+"""The cache of derived data: its entries, their use, and their removal when it grows too large."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def limit() -> int | None:
 
 
 def entries(kinds: Iterable[str] = (), older_than_days: float = 0.0) -> list[Entry]:
-    """What the cache holds, least recently used first.
+    """List the entries of the cache, least recently used first.
 
     Args:
         kinds: names of `KINDS`; empty for all.

@@ -37,7 +37,7 @@ _NO_LIMIT = 1 << 60
 
 @dataclass(frozen=True)
 class Processor:
-    """What kind of processor this is.
+    """Name and abilities of a processor.
 
     Attributes:
         name: as its maker calls it, or its architecture.

@@ -31,7 +31,7 @@ LINE_EVERY_S = 30.0
 
 @dataclass(frozen=True)
 class AlignOptions:
-    """What the command line asked for; None leaves a setting to the config or its default."""
+    """Options of the command; None leaves a setting to the config or its default."""
 
     source: str
     out: Path
@@ -76,7 +76,7 @@ def run_align(options: AlignOptions) -> None:
 
 
 def _check_apart(out: Path, named: Named) -> None:
-    """Crops among the photos would be photos the next time; a table beside its photos names them and minds less.
+    """Refuse an output folder among the photos, where crops would be read as photos the next time.
 
     Raises:
         ConfigError: `out` lies among the photos, or these are crops already.
@@ -123,7 +123,7 @@ def _print(options: AlignOptions, finished: Finished, already: int, sheet: Path 
 
 
 class _Bar:
-    """How many photos are done, a second and in all: a bar on a terminal, plain lines elsewhere."""
+    """Progress in photos, and photos per second: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, total: int, already: int) -> None:
         self.total, self.first, self.done = total, already, already

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def new_bar(console: Console) -> Progress:
-    """What is done, how much of it, how long it still takes, and a note; nothing where there is no terminal."""
+    """A progress bar with the count, the time left and a note; hidden where there is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

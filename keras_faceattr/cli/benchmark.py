@@ -42,7 +42,7 @@ def run_benchmark_tasks(config: str, data: list[str], overrides: list[str], step
 
 
 def print_tasks(result: dict[str, Any]) -> None:
-    """Prints a row a variant of the net, and the noise that tells which shares mean something."""
+    """Print one row per variant of the net, and the noise, below which a share means nothing."""
     console = Console()
     table = Table("training step", "ms (median)", "share of a step that it costs", "of the multiply-adds", box=None)
     for name, step_ms in result["step_ms"].items():

@@ -22,7 +22,7 @@ ANY = "android"
 
 
 def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
-    """Measures every file on the connected phone; its rows never stand beside those of a host, but of browsers."""
+    """Measure every file on the connected phone; its rows are shown with those of browsers, never with a host's."""
     if options.benchmark_binary is None:
         raise BenchmarkError(
             "a phone is measured by LiteRT's own benchmark_model: name it with --benchmark-binary PATH"
@@ -75,6 +75,6 @@ def _android_options(options: BenchmarkOptions, threads: int) -> AndroidOptions:
 
 
 def _bounds(measurement: AndroidMeasurement) -> Bounds:
-    """Of the p90 on a phone, which the binary does not print."""
+    """Bounds of the p90 on a phone, which the binary does not print."""
     p90 = measurement.p90_ms
     return (p90, p90) if p90 is not None else (measurement.median_ms, measurement.p95_ms)

@@ -1,4 +1,4 @@
-"""`keras-faceattr benchmark MODEL... --device browser`, and what browsers measured beside a host or a phone."""
+"""`keras-faceattr benchmark MODEL... --device browser`, and results of browsers next to those of a host or a phone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def import_results(options: BenchmarkOptions) -> None:
 
 
 def benchmark_browser(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
-    """What browsers measured, alone."""
+    """Show results of browsers only."""
     if options.out:
         raise BenchmarkError(f"--out: nothing is measured with --device browser; its results lie in {options.results}")
     # Nothing that measures them has refused damaged files before.
@@ -94,7 +94,7 @@ def show(
 
 
 def _print_browsers(rows: list[BrowserRow]) -> None:
-    """A table of its own: no reference net ran beside."""
+    """Print a table of its own, because no reference net ran in the same run."""
     table = Table(box=None, pad_edge=False, title="\nin browsers: p50 of the parts in ms", title_justify="left")
     table.add_column("file", no_wrap=True)
     table.add_column("browser", no_wrap=True)

@@ -1,4 +1,4 @@
-"""What `benchmark` was asked, and the verdicts that it gives and prints."""
+"""Options of `benchmark`, and the verdicts that it gives and prints."""
 
 from __future__ import annotations
 

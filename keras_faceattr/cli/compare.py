@@ -84,7 +84,7 @@ def _artifact(path: Path, name: str) -> Entry:
 
 
 def _changes(sidecar: Sidecar) -> Iterator[tuple[str, list[Difference]]]:
-    """What the export measured: by task the paired change from the float model to the file."""
+    """Paired changes from the float model to the file, by task, as the export measured them."""
     for name, task in sidecar.task_objects().items():
         groups = sidecar.parity["groups"].get(name)
         if groups and groups["all"]:

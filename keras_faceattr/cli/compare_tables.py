@@ -24,7 +24,7 @@ def run_compare_tables(runs: dict[str, Path], out: Path | None, json: bool) -> N
 
 
 def error_cells(row: dict[str, Any]) -> list[str]:
-    """Of a regressor: mean ± σ of each error, and the difference of the first one to the reference."""
+    """Cells of a regressor: mean ± σ of each error, and the difference of the first one to the reference."""
     numbers = [f"{number_text(m, row[m]['mean'])} ± {number_text(m, row[m]['sigma'])}" for m in METRICS]
     return [*numbers, difference_text("mae", row["mae"].get("difference"))]
 

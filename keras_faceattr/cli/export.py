@@ -44,7 +44,7 @@ UNPROVEN = (
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the command line asked for."""
+    """Options of the command."""
 
     run: Path | None
     recipes: list[str]

@@ -72,7 +72,7 @@ OTHER_KINDS = {
     TABLE: ("keras_faceattr.cli.fit_table", "fit_table_config"),
     "features": ("keras_faceattr.cli.fit_features", "fit_features_config"),
 }
-"""What `fit` does with a config that is not about training on photos: module and function."""
+"""Module and function for configs that are not about training on photos."""
 
 
 def _check_runs(runs: Path) -> None:

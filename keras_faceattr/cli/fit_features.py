@@ -45,7 +45,7 @@ def fit_features_config(
 
 
 def print_regressors(results: dict[str, Any]) -> None:
-    """Prints a row a regressor."""
+    """Print one row per regressor."""
     console = wide_console()
     console.print(f"{results['photos']} test photos, test-time augmentation: {results['tta']}", highlight=False)
     table = Table(title=f"{results['task']} from {results['features']['source']}", title_justify="left", box=None)

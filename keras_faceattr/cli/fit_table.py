@@ -62,7 +62,7 @@ def run_fit_table(experiment: TableExperiment | None, runs: Path, resume: Path |
 
 
 def print_comparison(results: dict[str, Any]) -> None:
-    """Prints a row a regressor: mean and σ over the splits, and the difference to MTB-DNN."""
+    """Print one row per regressor: mean and σ over the splits, and the difference to MTB-DNN."""
     console = Console()
     rows = results["rows"]
     made_up = "made-up records, " if results["reader"] == "records" else ""

@@ -23,7 +23,7 @@ from keras_faceattr.tasks import VECTORS, meaning_of
 def run_predict(
     path: Path, photos: Path, others: list[Path], out: Path | None, tta: str, face: str, json: bool
 ) -> None:
-    """Writes a row a photo, or a face; photos that cannot be read or show no face are named on stderr and left out."""
+    """Write one row per photo or face; photos that cannot be read or show no face are named on stderr and left out."""
     check_tta(tta)
     if face not in CHOICES:
         raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")

@@ -1,4 +1,4 @@
-"""What `evaluate` and `predict` measure: a run or an exported file."""
+"""Models for `evaluate` and `predict`: a run's, or an exported file."""
 
 from __future__ import annotations
 

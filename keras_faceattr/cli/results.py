@@ -18,7 +18,7 @@ from keras_faceattr.evaluation.table_writer import Row, open_table
 from keras_faceattr.tasks import Task
 
 WIDTH = 120
-"""Of tables that do not go to a terminal."""
+"""Width of tables that do not go to a terminal."""
 MAX_WIDTH = 1000
 
 
@@ -29,7 +29,7 @@ def wide_console(**options: Any) -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Rather lines that the terminal breaks than numbers that are cut off."""
+    """Print a table in full width, so that a narrow terminal breaks lines and no number is cut off."""
     Console(width=max(Console().width, Console(width=MAX_WIDTH).measure(table).maximum)).print(table)
 
 
@@ -60,7 +60,7 @@ def tell(
 
 
 def say(line: str) -> None:
-    """A line about what happens, beside the results."""
+    """Print a line about the work to stderr, apart from the results."""
     print(line, file=sys.stderr, flush=True)
 
 

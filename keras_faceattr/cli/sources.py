@@ -1,4 +1,4 @@
-"""What a user names as data: a config, a reader with its path, a CSV, or a folder."""
+"""Data as a user names it: a config, a reader with its path, a CSV, or a folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CSV_READER = "csv_file"
 
 @dataclass(frozen=True)
 class Named:
-    """What was found under a name.
+    """Data that was found under a name.
 
     Attributes:
         manifest: the photos, before any split.

@@ -1,4 +1,4 @@
-"""What holds while a net is built and no longer: the seed of its initial weights, and its precision."""
+"""Settings that hold only while a net is built: the seed of its initial weights, and its precision."""
 
 from __future__ import annotations
 
