@@ -215,15 +215,21 @@ def hold_for_good(path: Path) -> bool:
 def _locked(path: Path, exclusive: bool) -> int | None:
     """An open descriptor that locks a file or a folder; None where others hold it or it is absent."""
     try:
+        import fcntl
+    except ImportError:  # Windows opens no folder; the system itself refuses to remove open files.
+        return os.open(os.devnull, os.O_RDONLY) if path.exists() else None
+    try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return None
     try:
-        import fcntl
-    except ImportError:  # Windows: nobody is kept out, but the system itself refuses to remove open files.
-        return descriptor
-    try:
         fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except OSError as error:
+        # On a file system without locks, what is there is read, and nothing is removed.
+        if exclusive or isinstance(error, BlockingIOError):
+            os.close(descriptor)
+            return None
+    try:
         # It may have been renamed between opening and locking.
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor

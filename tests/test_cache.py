@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import re
@@ -162,6 +163,15 @@ def test_a_hold_ends_with_its_object(make: Make) -> None:
     gc.collect()
     assert not entry.in_use and remove(entry) and not path.exists()
     assert hold(path) is None and not hold_for_good(path)
+
+
+def test_without_locks_entries_are_used_and_never_removed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    path = make("synthetic/v1")
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    assert hold(path) is not None and entries()[0].in_use and not remove(entries()[0]) and path.is_dir()
 
 
 def test_a_removal_that_was_killed_leaves_no_entry_and_is_cleaned_later(
