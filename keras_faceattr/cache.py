@@ -49,7 +49,8 @@ KINDS: dict[str, Kind] = {
     "teachers": Kind(("teachers/*.npy",), "what teachers say about photos"),
     "detector": Kind(("mtcnn/*",), "nets of the face detector", evicted=False),
     "references": Kind(("references/*.tflite",), "reference nets of benchmark", evicted=False),
-    "demo": Kind(("demo/*",), "runtime, detectors and certificate of demo", evicted=False),
+    "demo": Kind(("demo/*",), "runtime and detectors of demo", evicted=False),
+    "certificate": Kind(("http/*",), "certificate of demo --https", evicted=False),
     "leftovers": Kind((".writing-*", ".removing-*", "*/.writing-*", "*/.removing-*"), "left by killed processes"),
 }
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from keras_faceattr.backend import silent_native_output
@@ -22,6 +23,8 @@ def prepare_environment() -> None:
     # A second guard behind the check of a photo's header: OpenCV refuses larger photos itself.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "178956970")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Pillow warns of odd TIFF tags; whether the pixels can be decoded decides, and says so in one line.
+    warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 
 def start_backend(onednn: str | None = "1") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 
 import cv2
@@ -22,9 +21,6 @@ from keras_faceattr.errors import PhotoError
 
 MAX_PIXELS = 178_956_970
 """Larger photos are refused before they are decoded (the limit that Pillow uses against decompression bombs)."""
-
-# Pillow warns of odd TIFF tags; whether the pixels can be decoded decides, and says so in one line.
-warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 
 def read_photo(path: Path) -> np.ndarray:
