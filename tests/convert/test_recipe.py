@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from keras_faceattr.budget.tolerance import Tolerance
 from keras_faceattr.convert.engines import engine
-from keras_faceattr.convert.recipe import ExportRecipe, Tolerance, export_recipe_names, load_recipe
+from keras_faceattr.convert.recipe import ExportRecipe, export_recipe_names, load_recipe
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask
