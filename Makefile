@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-dev
 
-.PHONY: quickstart test lint types wheel clean
+.PHONY: quickstart test test-all slowest lint types wheel smoke clean
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'keras-faceattr needs Python 3.11 or newer')"
@@ -30,10 +30,19 @@ quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it
 	echo "phone    $(BIN)/keras-faceattr demo $$run --https"
 	-@$(BIN)/python -m keras_faceattr.demo.vendor
 
-test: $(STAMP)  ## Run all tests; those in a browser where Chromium is or can be installed
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --junitxml=.pytest_cache/times.xml
+
+test: $(STAMP)  ## Run the quick tests, those of every push: all but the slow ones and those in a browser
+	$(BIN)/python -m keras_faceattr.demo.vendor
+	$(PYTEST) -m "not slow and not browser"
+
+test-all: $(STAMP)  ## Run all tests; those in a browser where Chromium is or can be installed
 	sh .ci/chromium.sh
 	$(BIN)/python -m keras_faceattr.demo.vendor
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(PYTEST)
+
+slowest:  ## List the slowest tests and files of the last `make test` or `make test-all`
+	$(BIN)/python .ci/slowest.py .pytest_cache/times.xml
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -44,6 +53,9 @@ types: $(STAMP)
 
 wheel: $(STAMP)  ## Build the wheel, install it into an empty environment, import every module
 	sh .ci/check_wheel.sh
+
+smoke:  ## Install into an empty environment without extras, import every module, train, export and predict once
+	sh .ci/smoke.sh $(PYTHON)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

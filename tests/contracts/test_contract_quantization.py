@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
+from variants import nets
 
 from keras_faceattr.artifact.cost import float_ops, layers_of
 from keras_faceattr.artifact.flatbuffer import Tensor, TFLiteFile, read_tflite
@@ -139,7 +140,7 @@ def make(model: keras.Model, tasks: Tasks, folder: Path, all_integer: bool) -> C
     return Case(model, folded, quantized, path, read_tflite(path))
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=nets())
 def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """Each registered net, in integers from end to end where its heads have an integer form."""
     tasks = architecture(request.param).tasks

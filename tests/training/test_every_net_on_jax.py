@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
-NETS = "tiny_att_net hmtnet_mobile crnet_mobile attribute_net_mobile tree_cnn_mobile identity_net_mobile"
-"""One of each builder."""
+from variants import QUICK_NETS
 
 # Weights of the first backend are the second's; prints the loss before and after a step by net.
 CODE = (
-    f"NETS = {NETS!r}"
+    f"NETS = {QUICK_NETS!r}"
     + """
 import json, sys
 from keras_faceattr.backend import start_backend
@@ -38,7 +36,7 @@ def labels(task):
 
 folder, found = Path(sys.argv[1]), {}
 pixels = np.random.default_rng(0).uniform(0, 255, (COUNT, 32, 32, 3)).astype("float32")
-for name in NETS.split():
+for name in NETS:
     entry = MODELS[name]
     options = {"branch_dropout": 0.0} if name.startswith("crnet") else {}
     network = build_network(name, entry.tasks, size=32, seed=0, **options)
