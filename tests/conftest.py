@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from once import once, shared_folder
 from small import SMALL, UNTUNED, CommandLine, Quiet
 from stand_in_phone import phone as phone
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", autouse=True)
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Derived data of the whole session; nothing lands in the home folder."""
+    """Derived data of the whole session, shared by its workers; nothing lands in the home folder."""
     before = os.environ.get("KERAS_FACEATTR_CACHE")
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared_folder(tmp_path_factory) / "cache"
+    folder.mkdir(exist_ok=True)
     os.environ["KERAS_FACEATTR_CACHE"] = str(folder)
     yield folder
     if before is None:
@@ -87,14 +89,18 @@ def command_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[s
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the quickstart, made small."""
-    from keras_faceattr.cli.options import read_experiment
-    from keras_faceattr.cli.progress import FitProgress
-    from keras_faceattr.training.fit import fit
+    """A finished run of the quickstart, made small; nobody may change it."""
 
-    experiment = read_experiment("quickstart", [], SMALL[1::2])
-    with FitProgress() as progress:
-        return fit(experiment, tmp_path_factory.mktemp("runs"), progress).folder
+    def fill(folder: Path) -> None:
+        from keras_faceattr.cli.options import read_experiment
+        from keras_faceattr.cli.progress import FitProgress
+        from keras_faceattr.training.fit import fit
+
+        with FitProgress() as progress:
+            fit(read_experiment("quickstart", [], SMALL[1::2]), folder, progress)
+
+    (run,) = once(tmp_path_factory, "runs", fill).iterdir()
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -107,12 +113,21 @@ def source(small_run: Path) -> Source:
 
 
 @pytest.fixture(scope="session")
-def exported(source: Source, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """Artifacts of the small run by recipe, fine-tuned for one epoch or not at all; nobody may change them."""
-    from keras_faceattr.convert.export import export_recipe
-    from keras_faceattr.convert.recipe import load_recipe
+    from keras_faceattr.artifact.loading import load_artifact
 
-    folder = tmp_path_factory.mktemp("export")
     tuning = ["integer.fine_tuning.epochs=1", "integer.fine_tuning.frozen_epochs=0"]
-    recipes = [load_recipe("float32"), load_recipe("int8_qat", tuning), load_recipe("int8_full", UNTUNED)]
-    return {recipe.name: export_recipe(source, recipe, folder / recipe.name, Quiet()) for recipe in recipes}
+    changes: dict[str, list[str]] = {"float32": [], "int8_qat": tuning, "int8_full": UNTUNED}
+
+    def fill(folder: Path) -> None:
+        from keras_faceattr.convert.export import export_recipe
+        from keras_faceattr.convert.recipe import load_recipe
+
+        source = request.getfixturevalue("source")
+        for name, changed in changes.items():
+            export_recipe(source, load_recipe(name, changed), folder / name, Quiet())
+
+    folder = once(tmp_path_factory, "export", fill)
+    paths = {name: next((folder / name).glob("*.tflite")) for name in changes}
+    return {name: load_artifact(path) for name, path in paths.items()}
