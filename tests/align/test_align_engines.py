@@ -83,8 +83,9 @@ def test_who_stops_early_leaves_the_rest_undone(tmp_path: Path) -> None:
     assert len(taken) <= AHEAD + 1
 
 
-@pytest.mark.parametrize(("workers", "size"), [(1, 4), (2, 3)])
-@pytest.mark.parametrize("places", [[0], [11], [5, 6, 10]], ids=["first", "last", "several"])
+@pytest.mark.parametrize(
+    ("workers", "size", "places"), [(1, 4, [0, 11]), (2, 3, [5, 6, 10])], ids=["first and last", "in three chunks"]
+)
 def test_a_photo_that_ends_its_process_is_put_aside_and_no_other(
     tmp_path: Path, workers: int, size: int, places: list[int]
 ) -> None:
