@@ -10,10 +10,10 @@ trap 'rm -rf "$work"' EXIT
 # The dependencies are those of .venv: installing TensorFlow again would prove nothing about the wheel.
 site="$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 own="$("$work/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+imports="$PWD/.ci/import_all.py"
 cd "$work"
+PYTHONPATH="$own:$site" "$work/venv/bin/python" "$imports"
 PYTHONPATH="$own:$site" "$work/venv/bin/python" - "$own" <<'PYTHON'
-import importlib
-import pkgutil
 import sys
 
 import keras_faceattr
@@ -23,11 +23,6 @@ from keras_faceattr.config_files import CONFIG_FOLDER, experiment_kind, load_sec
 from keras_faceattr.tabular.experiment import TableExperiment
 
 assert keras_faceattr.__file__.startswith(sys.argv[1]), keras_faceattr.__file__
-modules = [m.name for m in pkgutil.walk_packages(keras_faceattr.__path__, "keras_faceattr.")]
-for name in modules:
-    # The child process of the optional extra needs it.
-    if name not in ("keras_faceattr.__main__", "keras_faceattr.quantization.tfmot_child"):
-        importlib.import_module(name)
 names = config_names()
 assert "quickstart" in names, names
 kinds = {"photos": Experiment, "features": FeatureExperiment, "table": TableExperiment}
@@ -44,5 +39,5 @@ assert SCHEMA_PATH.is_file(), SCHEMA_PATH
 from keras_faceattr.demo.vendor import is_whole, web_folder
 
 assert (web_folder() / "index.html").is_file() and is_whole(web_folder() / "vendor" / "litert"), web_folder()
-print(f"wheel: {len(modules)} modules imported, {len(names)} configs resolved")
+print(f"wheel: {len(names)} configs resolved")
 PYTHON
