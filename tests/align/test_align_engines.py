@@ -156,6 +156,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         nodes.shutdown()
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_that_loses_a_node_gives_the_results_of_one_process(tmp_path: Path, cluster: Any) -> None:
     photos = [written(tmp_path / f"{i:02d}.png", scene(i)) for i in range(36)]
     (tmp_path / "05.png").write_text("no photo")
@@ -168,6 +169,7 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_results_of_one_process(tmp_pa
     assert found == results(here, photos, 36, work)
 
 
+@pytest.mark.slow
 def test_a_photo_that_ends_its_process_is_put_aside_on_ray_too(tmp_path: Path, cluster: Any) -> None:
     photos = plain_photos(tmp_path, 4)
     photos[1] = DeadlyPhoto(photos[1])

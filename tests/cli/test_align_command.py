@@ -234,6 +234,7 @@ def test_too_many_bad_photos_and_other_settings_are_one_line(cli: Cli, photos: P
     assert "choose another --out" in cli(*command, "--size", "64").error
 
 
+@pytest.mark.slow
 def test_an_alignment_that_was_killed_goes_on_where_it_was(cli: Cli, tmp_path: Path) -> None:
     scenes(tmp_path / "photos", 80)
     (tmp_path / "photos" / "05.png").write_text("no photo")
@@ -252,6 +253,7 @@ def test_an_alignment_that_was_killed_goes_on_where_it_was(cli: Cli, tmp_path: P
         assert (tmp_path / "killed" / "crops" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_on_this_machine_writes_the_same(photos: Path, tmp_path: Path, cli: Cli) -> None:
     pytest.importorskip("ray")
     assert cli("align", photos, "--out", tmp_path / "here", *FAST).code == 0

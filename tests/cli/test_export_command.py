@@ -242,6 +242,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_an_export_that_was_killed_goes_on(cli: Cli, race_run: Path, tmp_path: Path) -> None:
     options = ["export", str(race_run), "--recipe", "int8_qat", "--set", "integer.fine_tuning.epochs=4"]
     options += ["--set", "integer.calibration.observer=minmax", "--out", str(tmp_path)]

@@ -158,6 +158,7 @@ def epochs_done(history: Path) -> int:
         return len(list(csv.DictReader(stream)))
 
 
+@pytest.mark.slow
 def test_a_killed_fit_goes_on_to_the_same_result_as_one_that_was_not(cli: Cli, tmp_path: Path) -> None:
     extra = ["--set", "training.epochs=4", "--set", "training.deterministic=true"]
     whole = start_fit(tmp_path / "whole", *extra)

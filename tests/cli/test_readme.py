@@ -85,6 +85,7 @@ def test_a_command_that_needs_no_download_runs(folder: Path, cli: Cli, line: str
     assert done.code == (1 if judged else 0), done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "KERAS_BACKEND" in line])
 def test_a_command_on_another_backend_runs(folder: Path, line: str) -> None:
     setting, command = line.split(" ", 1)

@@ -271,6 +271,7 @@ np.save(folder / "jax.npy", before)
 """
 
 
+@pytest.mark.slow
 def test_jax_computes_the_same_and_trains_a_step(tmp_path: Path) -> None:
     pytest.importorskip("jax", reason="the extra [jax] is not installed")
     keras.utils.set_random_seed(5)

@@ -35,10 +35,14 @@ from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
 from keras_faceattr.training.fit import network_of
 
-needs_extra = pytest.mark.skipif(
-    any(importlib.util.find_spec(package) is None for package in tfmot.PACKAGES),
-    reason="the extra is not installed: pip install 'keras-faceattr[tfmot]'",
-)
+missing = any(importlib.util.find_spec(package) is None for package in tfmot.PACKAGES)
+
+
+def needs_extra(test: Callable[..., None]) -> Callable[..., None]:
+    """Slow too: the engine trains in a child process of its own."""
+    skip = pytest.mark.skipif(missing, reason="the extra is not installed: pip install 'keras-faceattr[tfmot]'")
+    return pytest.mark.slow(skip(test))
+
 
 LEGACY = {"tf_keras", "tensorflow_model_optimization"}
 

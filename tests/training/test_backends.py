@@ -64,6 +64,7 @@ def train_on(backend: str, weights: Path, folder: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_jax_follows_the_loss_curve_of_tensorflow(tmp_path: Path) -> None:
     pytest.importorskip("jax", reason="the extra [jax] is not installed")
     weights = tmp_path / "start.keras"

@@ -72,6 +72,7 @@ def losses_on(backend: str, folder: Path) -> dict[str, list[float]]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_each_kind_of_net_trains_alike_on_both_backends(tmp_path: Path) -> None:
     on_tensorflow, on_jax = losses_on("tensorflow", tmp_path), losses_on("jax", tmp_path)
     assert on_tensorflow.keys() == on_jax.keys()
