@@ -32,10 +32,18 @@ BUDGET = Budget.model_validate(
 
 
 @pytest.fixture(scope="module")
-def judged(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def plotted() -> dict[str, np.ndarray]:
+    """Differences in the histogram of `judged`, by task."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def judged(source: Source, plotted: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A float16 file that is too large for its budget."""
     folder = tmp_path_factory.mktemp("judged")
-    return export_recipe(source, load_recipe("float16"), folder, Quiet(), BUDGET, batch=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "plot_differences", lambda path, differences: plotted.update(differences))
+        return export_recipe(source, load_recipe("float16"), folder, Quiet(), BUDGET, batch=2)
 
 
 def test_everything_of_an_artifact_is_written(exported: dict[str, Artifact]) -> None:
@@ -95,7 +103,7 @@ def test_a_task_that_no_photo_judges_is_not_proven_and_the_file_is_written(
     assert "float32: not proven" in page and "not judged: no labelled test photos" in page
 
 
-@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("labelled", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_file_whose_outputs_are_no_numbers_fails_and_is_told_of(
     source: Source, without_ages: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled: bool
 ) -> None:
@@ -132,28 +140,32 @@ def test_int8_may_be_off_but_float32_is_not(exported: dict[str, Artifact]) -> No
         assert pairs.keys() == {"float_to_fake_quantized", "float_to_file", "fake_quantized_to_file"}
 
 
-def test_the_card_tells_only_of_heads_that_are_shipped_and_no_path(source: Source, tmp_path: Path) -> None:
-    secret = "/home/somebody/secret/model.keras"
-    model = source.experiment.model.model_copy(update={"init_from": secret})
-    experiment = source.experiment.model_copy(update={"model": model})
-    one = dataclasses.replace(source, experiment=experiment, tasks={"age": source.tasks["age"]})
+@pytest.fixture(scope="module")
+def shipped(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """One head of a run that is called like another folder and began with a model that lies in somebody's."""
+    model = source.experiment.model.model_copy(update={"init_from": "/home/somebody/secret/model.keras"})
+    experiment = source.experiment.model_copy(update={"model": model, "name": "../../evil/x"})
     outputs = {name: values for name, values in source.outputs.items() if name.startswith("age")}
-    shipped = dataclasses.replace(one, outputs=outputs, folded=_only_age(source))
-    artifact = export_recipe(shipped, load_recipe("float32"), tmp_path, Quiet())
-    assert artifact.sidecar.outputs.keys() == {"age", "age_distribution"}
-    card = artifact.model_card_path.read_text(encoding="utf-8")
+    one = dataclasses.replace(
+        source, experiment=experiment, tasks={"age": source.tasks["age"]}, outputs=outputs, folded=_only_age(source)
+    )
+    folder = tmp_path_factory.mktemp("shipped") / "a" / "b" / "float32"
+    return export_recipe(one, load_recipe("float32"), folder, Quiet())
+
+
+def test_the_card_tells_only_of_heads_that_are_shipped_and_no_path(shipped: Artifact) -> None:
+    assert shipped.sidecar.outputs.keys() == {"age", "age_distribution"}
+    card = shipped.model_card_path.read_text(encoding="utf-8")
     assert "tasks: age;" in card
-    for text in (card, artifact.path.with_suffix(".json").read_text(encoding="utf-8")):
+    for text in (card, shipped.path.with_suffix(".json").read_text(encoding="utf-8")):
         assert "/home/somebody" not in text and "model.keras" in text
 
 
-def test_a_runs_name_never_leads_out_of_the_folder_of_its_export(source: Source, tmp_path: Path) -> None:
-    named = dataclasses.replace(source, experiment=source.experiment.model_copy(update={"name": "../../evil/x"}))
-    folder = tmp_path / "a" / "b" / "float32"
-    artifact = export_recipe(named, load_recipe("float32"), folder, Quiet())
-    assert artifact.path == folder / "..-..-evil-x_float32.tflite"
-    assert {path.name for path in tmp_path.rglob("*.tflite")} == {artifact.path.name}
-    assert max(replay_golden(load_artifact(artifact.path)).values()) <= 1
+def test_a_runs_name_never_leads_out_of_the_folder_of_its_export(shipped: Artifact) -> None:
+    folder = shipped.path.parent
+    assert folder.name == "float32" and shipped.path.name == "..-..-evil-x_float32.tflite"
+    assert [path.name for path in folder.parents[1].rglob("*.tflite")] == [shipped.path.name]
+    assert max(replay_golden(load_artifact(shipped.path)).values()) <= 1
 
 
 def _only_age(source: Source):
@@ -176,13 +188,11 @@ def test_the_sidecar_is_written_last_so_that_a_killed_export_leaves_no_artifact(
 
 
 def test_the_histogram_of_differences_is_of_file_minus_float(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Source, judged: Artifact, plotted: dict[str, np.ndarray]
 ) -> None:
-    seen = {}
-    monkeypatch.setattr(export, "plot_differences", lambda path, differences: seen.update(differences))
-    artifact = export_recipe(source, load_recipe("dynamic"), tmp_path, Quiet())
     part = source.held_out
-    got = artifact.model().predict(part.crops.take(part.rows).astype("float32"))
+    got = judged.model().predict(part.crops.take(part.rows).astype("float32"))
     for task in source.tasks:
-        np.testing.assert_allclose(seen[task], got[task] - source.outputs[task], atol=1e-6)
-    json.loads(artifact.path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert np.abs(plotted[task]).max() > 1e-5
+        np.testing.assert_allclose(plotted[task], got[task] - source.outputs[task], atol=1e-6)
+    json.loads(judged.path.with_suffix(".json").read_text(encoding="utf-8"))

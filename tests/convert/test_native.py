@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +72,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return Source(run, experiment, data.tasks, model, fold_batch_norm(model), data, said)
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def cheap() -> Iterator[None]:
     """What comes behind the fine-tuning is tested elsewhere."""
-    monkeypatch.setattr(native, "convert", lambda body, **options: repr(options).encode())
-    monkeypatch.setattr(native, "_noise", lambda *_: [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "convert", lambda body, **options: repr(options).encode())
+        patch.setattr(native, "_noise", lambda *_: [])
+        yield
 
 
 def made(source: Source, recipe: ExportRecipe, folder: Path, listener: Quiet | None = None) -> tuple[Integer, Quiet]:
@@ -86,9 +91,39 @@ def same(one: Integer, other: Integer) -> bool:
     return all(np.array_equal(one.outputs[name], other.outputs[name]) for name in one.outputs)
 
 
-def test_the_fine_tuned_model_is_left_as_a_run_of_its_own(tiny: Source, tmp_path: Path) -> None:
-    integer, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS), tmp_path)
-    run = Run(tmp_path)
+@dataclass(frozen=True)
+class Made:
+    """A fine-tuning that nothing interrupted."""
+
+    folder: Path
+    integer: Integer
+    listener: Quiet
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Source, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("finished") / "qat"
+    return Made(folder, *made(tiny, load_recipe("int8_qat", TWO_EPOCHS), folder))
+
+
+@pytest.fixture
+def copied(finished: Made, tmp_path: Path) -> Path:
+    """What an earlier export left, to be changed."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "qat"))
+
+
+@pytest.fixture(scope="module")
+def broken(tiny: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an export left that was killed after its first epoch; copy it to change it."""
+    folder, killing = tmp_path_factory.mktemp("broken") / "qat", Killing()
+    with pytest.raises(KilledError):
+        made(tiny, load_recipe("int8_qat", TWO_EPOCHS), folder, killing)
+    assert killing.epochs == [1]
+    return folder
+
+
+def test_the_fine_tuned_model_is_left_as_a_run_of_its_own(tiny: Source, finished: Made) -> None:
+    integer, listener, run = finished.integer, finished.listener, Run(finished.folder)
     assert listener.epochs == [1, 2]
     assert integer.details["engine"] == "native" and integer.details["calibration_photos"] == 16
     assert run.tasks() == tiny.tasks
@@ -107,54 +142,48 @@ def test_what_is_integer_is_asked_of_the_converter_and_heads_stay_in_float(tiny:
     assert full.float_layers == frozenset()
 
 
-def test_a_fine_tuning_that_was_killed_goes_on_and_ends_as_an_unbroken_one(tiny: Source, tmp_path: Path) -> None:
-    recipe = load_recipe("int8_qat", TWO_EPOCHS)
+def test_a_fine_tuning_that_was_killed_goes_on_and_ends_as_an_unbroken_one(
+    tiny: Source, finished: Made, broken: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(broken, tmp_path / "qat")
+    again, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS), tmp_path / "qat")
+    assert listener.epochs == [2]
+    assert again.details == finished.integer.details
+    assert again.outputs is not None and finished.integer.outputs is not None
+    for name, values in finished.integer.outputs.items():
+        np.testing.assert_allclose(again.outputs[name], values, atol=1e-5)
+
+
+def test_a_finished_fine_tuning_is_used_again(tiny: Source, finished: Made, copied: Path) -> None:
+    again, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS), copied)
+    assert listener.epochs == [] and any("an earlier export left" in line for line in listener.lines)
+    assert same(finished.integer, again) and finished.integer.details == again.details
+
+
+def check_discarded(source: Source, recipe: ExportRecipe, folder: Path) -> None:
+    """It begins with the first epoch, which is enough to see."""
     killing = Killing()
     with pytest.raises(KilledError):
-        made(tiny, recipe, tmp_path / "killed", killing)
+        made(source, recipe, folder, killing)
     assert killing.epochs == [1]
-    broken, listener = made(tiny, recipe, tmp_path / "killed")
-    assert listener.epochs == [2]
-    whole, _ = made(tiny, recipe, tmp_path / "whole")
-    assert broken.details == whole.details
-    assert broken.outputs is not None and whole.outputs is not None
-    for name, values in whole.outputs.items():
-        np.testing.assert_allclose(broken.outputs[name], values, atol=1e-5)
 
 
-def test_a_finished_fine_tuning_is_used_again(tiny: Source, tmp_path: Path) -> None:
-    recipe = load_recipe("int8_qat", TWO_EPOCHS)
-    first, _ = made(tiny, recipe, tmp_path)
-    second, listener = made(tiny, recipe, tmp_path)
-    assert listener.epochs == [] and any("an earlier export left" in line for line in listener.lines)
-    assert same(first, second) and first.details == second.details
+def test_another_recipe_discards_it(tiny: Source, copied: Path) -> None:
+    check_discarded(tiny, load_recipe("int8_qat", [*TWO_EPOCHS, "integer.fine_tuning.learning_rate=1e-3"]), copied)
 
 
-def test_another_recipe_discards_it(tiny: Source, tmp_path: Path) -> None:
-    made(tiny, load_recipe("int8_qat", TWO_EPOCHS), tmp_path)
-    other = load_recipe("int8_qat", [*TWO_EPOCHS, "integer.fine_tuning.learning_rate=1e-3"])
-    _, listener = made(tiny, other, tmp_path)
-    assert listener.epochs == [1, 2]
+def test_another_recipe_discards_what_was_killed(tiny: Source, broken: Path, tmp_path: Path) -> None:
+    shutil.copytree(broken, tmp_path / "qat")
+    check_discarded(tiny, load_recipe("int8_qat", [*TWO_EPOCHS, "integer.calibration.photos=8"]), tmp_path / "qat")
 
 
-def test_another_recipe_discards_what_was_killed(tiny: Source, tmp_path: Path) -> None:
-    with pytest.raises(KilledError):
-        made(tiny, load_recipe("int8_qat", TWO_EPOCHS), tmp_path, Killing())
-    other = load_recipe("int8_qat", [*TWO_EPOCHS, "integer.calibration.photos=8"])
-    integer, listener = made(tiny, other, tmp_path)
-    assert listener.epochs == [1, 2] and integer.details["calibration_photos"] == 8
-
-
-def test_another_model_discards_it(tiny: Source, tmp_path: Path) -> None:
-    recipe = load_recipe("int8_qat", TWO_EPOCHS)
-    made(tiny, recipe, tmp_path / "qat")
+def test_another_model_discards_it(tiny: Source, copied: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.folder.mkdir()
     again = keras.models.clone_model(tiny.model)
     again.save(run.model_path)
     other = dataclasses.replace(tiny, run=run, model=again, folded=fold_batch_norm(again))
-    _, listener = made(other, recipe, tmp_path / "qat")
-    assert listener.epochs == [1, 2]
+    check_discarded(other, load_recipe("int8_qat", TWO_EPOCHS), copied)
 
 
 @pytest.mark.parametrize("name", ["finished.json", "quantization.json"])
