@@ -363,6 +363,7 @@ def fixed_files(fixed: Fixed, session_cache: Path) -> dict[str, Path]:
     return net_files(fixed)
 
 
+@pytest.mark.slow
 def test_nets_of_fixed_shapes_agree_with_those_that_resize(fixed: Fixed, fixed_files: dict[str, Path]) -> None:
     resized, layout, rng = net_files(), fixed.layout(), np.random.default_rng(0)
     inputs = {
@@ -381,6 +382,7 @@ def test_nets_of_fixed_shapes_agree_with_those_that_resize(fixed: Fixed, fixed_f
             np.testing.assert_allclose(given[channels], values, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_detector_of_fixed_shapes_finds_the_same(fixed: Fixed, fixed_files: dict[str, Path]) -> None:
     spec = DetectorSpec(min_face=fixed.min_face, factor=fixed.factor)
     detector, resizing = FixedDetector(fixed, fixed_files, spec), Detector(spec)
@@ -405,8 +407,18 @@ def test_whole_nets_are_taken_from_the_cache(copied_cache: Path, monkeypatch: py
     assert all(path.is_relative_to(copied_cache) for path in net_files().values())
 
 
-def test_damaged_and_missing_nets_are_built_again(detector: Detector, copied_cache: Path) -> None:
+def test_damaged_and_missing_nets_are_built_again(
+    detector: Detector, copied_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = net_files()
+    built = {name: path.read_bytes() for name, path in files.items()}
+
+    def build(fixed: Fixed | None, folder: Path) -> None:
+        assert fixed is None
+        for name, content in built.items():
+            (folder / f"{name}.tflite").write_bytes(content)
+
+    monkeypatch.setattr(nets, "_build_in_child", build)
     files["rnet"].unlink()
     content = bytearray(files["onet"].read_bytes())
     content[len(content) // 2] ^= 255

@@ -82,6 +82,7 @@ def test_photos_too_small_for_any_face_are_measured_too() -> None:
     assert sum(result["stages"].values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_package_finds_the_same_faces() -> None:
     pytest.importorskip("mtcnn")
     photos = [draw_scene(5, index, 96, 96)[0] for index in range(2)]
