@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,18 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["KERAS_FACEATTR_CACHE"]
     else:
         os.environ["KERAS_FACEATTR_CACHE"] = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_heap() -> Iterator[None]:
+    """What a module leaves is set apart from the garbage collector.
+
+    Keras and TensorFlow keep millions of objects of the nets that were trained, and every conversion collects garbage:
+    looking through all of them would cost each conversion seconds, more from module to module.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
