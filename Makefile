@@ -32,9 +32,9 @@ quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it
 
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --junitxml=.pytest_cache/times.xml
 
-test: $(STAMP)  ## Run the quick tests, those of every push: all but the slow ones and those in a browser
+test: $(STAMP)  ## Run the quick tests: all but the slow ones, those in a browser and those on real photos
 	$(BIN)/python -m keras_faceattr.demo.vendor
-	$(PYTEST) -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser and not realdata"
 
 test-all: $(STAMP)  ## Run all tests; those in a browser where Chromium is or can be installed
 	sh .ci/chromium.sh

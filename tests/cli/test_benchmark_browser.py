@@ -86,7 +86,8 @@ def test_a_result_is_a_row_beside_the_hosts(benchmark, posted: Posted, tmp_path:
     assert (browser["p50_ms"], browser["p90_ms"], browser["ratios"]) == (12.3, 14.5, {})
     assert result["browser"] == [browser]
     # The one about reference nets, of the host alone.
-    assert len(result["warnings"]) == 1 and host["ratios"] == {}
+    # On a busy machine a second one says so.
+    assert "no reference net ran beside" in result["warnings"][-1] and host["ratios"] == {}
     (written,) = (tmp_path / "out").glob("*_host_*_net.json")
     assert json.loads(written.read_text(encoding="utf-8")) == result
     (saved,) = (tmp_path / "results").iterdir()

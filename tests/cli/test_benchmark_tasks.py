@@ -16,6 +16,7 @@ SOURCES = (
 SMALL = ["data.crop.size=32", "training.batch_size=8", "tasks={attributes: {method: obrl}, gender: {}}"]
 
 
+@pytest.mark.slow
 def test_each_task_memory_and_data_set_has_its_share(
     command_line: CommandLine, capfd: pytest.CaptureFixture[str]
 ) -> None:

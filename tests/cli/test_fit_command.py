@@ -57,10 +57,12 @@ def test_the_model_card_names_data_licence_protocol_and_groups(small_run: Path) 
         assert word in card
 
 
-def test_a_second_fit_does_not_overwrite_the_first(cli: Cli, tmp_path: Path) -> None:
+def test_a_second_fit_does_not_overwrite_the_first(cli: Cli, small_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_run, tmp_path / "quickstart")
+    metrics = (small_run / "metrics.json").read_bytes()
     fast = [*SMALL, "--set", "training.epochs=1", "--set", "training.steps_per_epoch=1"]
-    for _ in range(2):
-        assert cli("fit", *fast, "--runs", tmp_path).code == 0
+    assert cli("fit", *fast, "--runs", tmp_path).code == 0
+    assert (tmp_path / "quickstart" / "metrics.json").read_bytes() == metrics
     assert sorted(p.name for p in tmp_path.iterdir()) == ["quickstart", "quickstart-2"]
 
 

@@ -26,6 +26,8 @@ COMMANDS = [
 ]
 NEEDS_DATA = [line for line in COMMANDS if "=PATH" in line]
 OTHERS = [line for line in COMMANDS if line not in NEEDS_DATA and "KERAS_BACKEND" not in line]
+SLOW = ("fit", "export", "benchmark", "demo")
+"""Commands that train, convert or build. What each does is tested in a file of its own."""
 
 FAST = [
     "--set", "training.epochs=1", "--set", "training.steps_per_epoch=2", "--set", "training.batch_size=8",
@@ -75,7 +77,9 @@ def test_the_readme_has_commands_of_each_kind() -> None:
     assert len(OTHERS) >= 5 and len(NEEDS_DATA) >= 5
 
 
-@pytest.mark.parametrize("line", OTHERS)
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=[pytest.mark.slow] * (shlex.split(line)[1] in SLOW)) for line in OTHERS]
+)
 def test_a_command_that_needs_no_download_runs(folder: Path, cli: Cli, line: str) -> None:
     if "csv_file=faces" in line:
         assert cli(*shlex.split(next(other for other in OTHERS if " align " in other))[1:]).code == 0
