@@ -234,5 +234,5 @@ def test_every_place_that_caches_is_a_kind() -> None:
         for place in re.findall(r'cache_folder\(\) / f?"([a-z0-9]+)', path.read_text(encoding="utf-8"))
     }
     patterns = [pattern for kind in KINDS.values() for pattern in kind.patterns]
-    assert len(places) == 7
+    assert len(places) == 8
     assert {place for place in places if not any(pattern.startswith(place) for pattern in patterns)} == set()

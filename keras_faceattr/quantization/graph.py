@@ -39,7 +39,8 @@ class Node:
         """Calls a layer, this node's or one in its place, with the same constants as this node's."""
         given = {id(old): new for old, new in zip(self.arguments.keras_tensors, tensors, strict=True)}
         args, kwargs = self.arguments.fill_in(given)
-        return layer(*args, **kwargs)
+        # Another kind of layer may not know this one's keywords, such as a batch norm's mask.
+        return layer(*args, **(kwargs if type(layer) is type(self.layer) else {}))
 
     def weights(self) -> list[Any]:
         """Values of its weights; none for an operation."""

@@ -70,7 +70,9 @@ def test_an_exported_file_is_used_without_what_trained_it(
     exported: dict[str, Artifact], photos: Path, words: list[str]
 ) -> None:
     named = {"FILE": exported["float32"].path, "PHOTOS": photos}
-    assert not imported_by(*(named.get(word, word) for word in words)) & TRAINING
+    # To split the photos as the run did, SciPy finds those that belong together.
+    needed = {"scipy"} if words[0] == "evaluate" else set()
+    assert not imported_by(*(named.get(word, word) for word in words)) & TRAINING - needed
 
 
 def test_an_exported_file_is_timed_without_what_trained_it(exported: dict[str, Artifact]) -> None:
@@ -94,4 +96,5 @@ def test_info_counts_alike_on_every_backend(backend: str | None, monkeypatch: py
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = json.loads(done.stdout)
     assert (found["trainable_parameters"], found["gmacs"]) == (927_129, 0.975)
-    assert found["parameters"] == 927_129 + 2 * (16 + 16 + 32 + 32 + 3 * 64 + 6 * 128)
+    # Moving means and variances of the batch norms, and the 41 bins with their middle.
+    assert found["parameters"] == 927_129 + 2 * (16 + 16 + 32 + 32 + 3 * 64 + 6 * 128) + 42

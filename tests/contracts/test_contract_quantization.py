@@ -304,6 +304,8 @@ def rounded_tensors(case: Case) -> dict[str, Tensor]:
     known = [layer.name for layer in case.quantized.network.inference.layers]
     found = {}
     for op in case.file.ops:
+        if op.kind == "GATHER":
+            continue  # It takes values of the layer before it in another order.
         tensor = case.file.tensors[op.outputs[0]]
         for name in layers_of(case.file, op, known):
             if name in case.quantized.plan.ranges and tensor.dtype == "int8":

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from keras_faceattr.artifact.measured_file import model_file
-from keras_faceattr.cli.benchmark_models import run_benchmark_models, split
+from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.benchmark_models import run_benchmark_models
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions
 from keras_faceattr.errors import ArtifactError, BenchmarkError, ConfigError
 from keras_faceattr.measure import benchmark
@@ -249,6 +250,6 @@ def test_the_table_and_the_json_show_the_same(
 
 
 def test_options_take_several_values_in_two_ways() -> None:
-    assert split(["resnet50,vgg16", " mobilenet_v2 "]) == ["resnet50", "vgg16", "mobilenet_v2"]
+    assert listed(["resnet50,vgg16", " mobilenet_v2 "]) == ["resnet50", "vgg16", "mobilenet_v2"]
     with pytest.raises(ConfigError, match="--threads 'two'"):
         run_benchmark_models(options([Path("x")], ["none"], ["1,two"]))

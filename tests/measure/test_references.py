@@ -50,7 +50,7 @@ def test_activations_do_not_fade_out(built: Path) -> None:
 
 
 def test_a_built_net_is_found_again_without_tensorflow_or_a_child(built: Path) -> None:
-    precision, before = built.name.split("_")[3], built.stat().st_mtime_ns
+    precision, before = built.name.split("_")[3], built.stat().st_ino
     code = (
         "import subprocess, sys; subprocess.run = None; from keras_faceattr.measure.references import reference_net;"
         f"print(reference_net('{NAME}', '{precision}', {SIDE}));"
@@ -58,7 +58,7 @@ def test_a_built_net_is_found_again_without_tensorflow_or_a_child(built: Path) -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines() == [str(built), "[]"], done.stderr
-    assert built.stat().st_mtime_ns == before
+    assert built.stat().st_ino == before
 
 
 Child = Callable[[list[str]], subprocess.CompletedProcess[str]]

@@ -30,7 +30,8 @@ def by_hand(share: int, bins: int, side: int) -> tuple[int, int, int]:
             before = channels
         side //= 2
     trainable += before * bins + bins
-    return trainable, trainable + moving, macs + before * bins
+    # The expected value is a dense layer of constants.
+    return trainable, trainable + moving + bins + 1, macs + before * bins + bins
 
 
 @pytest.mark.parametrize(
