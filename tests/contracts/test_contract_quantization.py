@@ -110,7 +110,7 @@ def net(name: str, tasks: Tasks) -> keras.Model:
             count = layer.gamma.shape
             gamma, beta = random.uniform(0.5, 1.5, count), random.normal(0, 0.3, count)
             layer.set_weights([gamma, beta, random.normal(0, 0.3, count), random.uniform(0.5, 2, count)])
-        elif isinstance(layer, layers.Dense):
+        elif isinstance(layer, layers.Dense) and layer.trainable:
             layer.bias.assign(random.normal(0, 0.3, layer.bias.shape))
     return model
 

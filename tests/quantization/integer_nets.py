@@ -40,7 +40,7 @@ def randomise(model: keras.Model, seed: int = 0) -> keras.Model:
                 layer.beta.assign(random.normal(0, 0.3, count))
         elif isinstance(layer, keras.layers.PReLU):
             layer.alpha.assign(random.uniform(0.05, 0.4, layer.alpha.shape))
-        elif getattr(layer, "bias", None) is not None:
+        elif layer.trainable and getattr(layer, "bias", None) is not None:
             layer.bias.assign(random.normal(0, 0.3, layer.bias.shape))
     return model
 
