@@ -68,8 +68,6 @@ def small(line: str) -> list[str]:
     if words[0] == "demo":
         # What it would serve, until somebody stops it.
         return [*words, "--build", "site"]
-    if words[:3] == ["benchmark", "pipeline", "quickstart"]:
-        return [*words, *SMALL, *FAST, "--steps", "8"]
     if words[0] != "fit" or "--resume" in words:
         return words
     return [*words, *(FAST_TABLE if "mtb_dnn" in words else FAST)]

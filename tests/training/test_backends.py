@@ -14,7 +14,7 @@ STEPS = 4
 # `fit`'s own loop, from the same weights; prints the running mean of the loss after each step.
 CODE = """
 import json, sys
-from keras_faceattr.backend import start_backend
+from keras_faceattr.cli.environment import start_backend
 start_backend()
 from pathlib import Path
 import keras

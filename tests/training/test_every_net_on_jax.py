@@ -14,7 +14,7 @@ CODE = (
     f"NETS = {QUICK_NETS!r}"
     + """
 import json, sys
-from keras_faceattr.backend import start_backend
+from keras_faceattr.cli.environment import start_backend
 start_backend()
 from pathlib import Path
 import keras, numpy as np
