@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +21,10 @@ from keras_faceattr.demo.vendor import (
     litert_folder,
     web_folder,
 )
-from keras_faceattr.errors import DemoError, RunError
+from keras_faceattr.errors import DemoError
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.nets import detector_version
-from keras_faceattr.storage import cache_folder, replacing, sha256, write_json
+from keras_faceattr.storage import cache_folder, replacing, replacing_folder, sha256, write_json
 
 FORMAT = 1
 """Version of the format of `data/demo.json`."""
@@ -180,16 +178,10 @@ def detector_folder(spec: DetectorSpec, use: str, say: Say = lambda line: None) 
     folder = cache_folder() / "demo" / "detectors" / hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     if not _is_whole_detector(folder):
         say(f"building the face detector for photos of {photo[1]} × {photo[0]} pixels, once")
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as temporary:
-                built = export_detector(Path(temporary) / "detector", photo, spec, windows).parent
-                shutil.rmtree(folder, ignore_errors=True)
-                os.replace(built, folder)
-        except OSError as error:
-            raise RunError(
-                f"cannot write {folder}: {error.strerror or error}; free space or set another cache"
-            ) from None
+        # One that is there is damaged.
+        shutil.rmtree(folder, ignore_errors=True)
+        with replacing_folder(folder, "detector.json", "free space or set another cache") as temporary:
+            export_detector(temporary, photo, spec, windows)
     return folder
 
 
