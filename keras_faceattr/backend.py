@@ -1,4 +1,4 @@
-"""Silence around native libraries that print whatever their log level is."""
+"""What native libraries read and print: oneDNN's variable, and silence around lines that no log level stops."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""Variable read when TensorFlow is imported: whether it computes with oneDNN's kernels on a CPU."""
 
 _ONE_AT_A_TIME = threading.RLock()
 

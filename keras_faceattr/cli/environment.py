@@ -9,10 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from keras_faceattr.backend import silent_native_output
-
-ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-"""Read when TensorFlow is imported: whether it computes with oneDNN's kernels on a CPU."""
+from keras_faceattr.backend import ONEDNN, silent_native_output
 
 UNUSED_BY_COUNTING = ("tensorflow", "torch", "sklearn", "matplotlib", "pandas", "cv2", "PIL", "IPython", "pydot")
 """Packages that Keras imports where they are installed, and that building a net does not use."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_faceattr.backend import ONEDNN, silent_native_output
 from keras_faceattr.config import Experiment
 from keras_faceattr.errors import FaceAttrError, TrainingError
 from keras_faceattr.machine import processor
 
-VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 SETTINGS = {"off": "0", "on": "1"}
 
 PART = "fit on cached crops"
@@ -96,9 +96,7 @@ class _Child:
 
 def _serve(connection: Connection, value: str) -> None:
     """Measures what it is asked to until the other end closes."""
-    os.environ[VARIABLE] = value
-    from keras_faceattr.backend import silent_native_output
-
+    os.environ[ONEDNN] = value
     with silent_native_output():
         from keras_faceattr.training.pipeline_benchmark import benchmark_pipeline
 

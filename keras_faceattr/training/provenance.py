@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 import keras_faceattr
+from keras_faceattr.backend import ONEDNN
 from keras_faceattr.config import PhotoExperiment
 from keras_faceattr.data.exclusion import exclusion_hash
 from keras_faceattr.data.prepare import PreparedData
@@ -66,7 +67,7 @@ def environment(seed: int, *packages: str) -> dict[str, Any]:
         "processor": processor().name,
         "instruction_sets": list(processor().instruction_sets),
         # None: TensorFlow chose by the processor.
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+        "onednn": os.environ.get(ONEDNN),
         "seed": seed,
     }
 
