@@ -23,7 +23,7 @@ DataPaths = Annotated[
 ]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder in which the run's folder is made.")]
 Steps = Annotated[
-    int, typer.Option(min=5, metavar="N", help="Number of timed batches per measurement, in five rounds.")
+    int, typer.Option(min=5, metavar="N", help="Number of timed batches per measurement, over all rounds.")
 ]
 OutFolder = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder to which the result is also written as JSON.")

@@ -52,8 +52,9 @@ class Limit:
 
     def line(self, ratio: float, low: float, high: float) -> str:
         """The ratio with its interval, and what the whole interval says of the limit."""
-        below, above = high <= self.value, low > self.value
-        met, missed = (below, above) if self.at_most else (low >= self.value, high < self.value)
+        met, missed = high <= self.value, low > self.value
+        if not self.at_most:
+            met, missed = low >= self.value, high < self.value
         verdict = "met" if met else "not met" if missed else "not shown"
         aim = f"aim {'≤' if self.at_most else '≥'} {self.value:g}"
         return f"{self.title}: {ratio:.3f} ({low:.3f}–{high:.3f}; {aim}: {verdict})"
@@ -77,12 +78,7 @@ def benchmark_pipeline(experiment: Experiment, steps: int, only: tuple[str, ...]
         size, device, peak memory.
     """
     data = prepare(experiment, ("train",))
-    network = network_of(experiment, data.tasks, experiment.training.precision)
-    model, part, batch_size = network.trainable, data.parts["train"], experiment.training.batch_size
-    optimizer = make_optimizer(experiment.training, steps)
-    losses = make_losses(experiment, data.tasks)
-    track(model, losses)
-    compile_model(model, optimizer, experiment, losses, first_stage=False)
+    model, part, batch_size = compiled(experiment, data), data.parts["train"], experiment.training.batch_size
     decoded = dataclasses.replace(part, crops=dataclasses.replace(part.crops, pixels=None))
     parts: dict[str, Measure] = {
         "bare training step": _keras_fit(model, experiment, data),
@@ -109,6 +105,18 @@ def benchmark_pipeline(experiment: Experiment, steps: int, only: tuple[str, ...]
         "device": f"{platform.machine()}, {usable_cores()} cores, {keras.backend.backend()}",
         "peak_memory_mb": _peak_memory_mb(),
     }
+
+
+def compiled(experiment: Experiment, data: PreparedData) -> keras.Model:
+    """The experiment's net, ready to be trained on the tasks that it names."""
+    tasks = {name: data.tasks[name] for name in experiment.tasks}
+    model, losses = (
+        network_of(experiment, tasks, experiment.training.precision).trainable,
+        make_losses(experiment, tasks),
+    )
+    track(model, losses)
+    compile_model(model, make_optimizer(experiment.training, 1000), experiment, losses, first_stage=False)
+    return model
 
 
 def paired_interval(ratios: np.ndarray) -> tuple[float, float]:

@@ -20,10 +20,14 @@ from keras_faceattr.machine import usable_cores
 from keras_faceattr.methods import DEFAULTS
 from keras_faceattr.methods.terms import TERMS
 from keras_faceattr.models.profile import profile_model
-from keras_faceattr.training.fit import network_of
-from keras_faceattr.training.loop import compile_model, make_losses, track
-from keras_faceattr.training.optimizer import make_optimizer
-from keras_faceattr.training.pipeline_benchmark import Measure, Steps, endless_batches, measure_parts, stepping
+from keras_faceattr.training.pipeline_benchmark import (
+    Measure,
+    Steps,
+    compiled,
+    endless_batches,
+    measure_parts,
+    stepping,
+)
 
 WHOLE, AGAIN = "all tasks", "all tasks again"
 
@@ -45,11 +49,11 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
     _, images, labels = next(endless_batches(experiment, data.parts["train"], data.tasks, 0))
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
     # The same net built twice takes other places in memory, which is worth a per cent or two on a CPU.
-    models = {name: _compiled(experiment, data) for name in (WHOLE, AGAIN)}
+    models = {name: compiled(experiment, data) for name in (WHOLE, AGAIN)}
     for name, variant in {**_without_tasks(experiment), **_without_memories(experiment, data)}.items():
         # A net may need a task, such as the one that it votes on.
         with suppress(ModelError):
-            models[name] = _compiled(variant, data)
+            models[name] = compiled(variant, data)
     macs = {name: profile_model(model).macs for name, model in models.items()}
     parts = {name: stepping(_bare_steps(model, images, labels)) for name, model in models.items()}
     seconds = measure_parts(parts, steps)
@@ -99,20 +103,9 @@ def _bare_steps(model: keras.Model, images: np.ndarray, labels: dict[str, np.nda
     return run
 
 
-def _compiled(experiment: Experiment, data: PreparedData) -> keras.Model:
-    tasks = {name: data.tasks[name] for name in experiment.tasks}
-    model, losses = (
-        network_of(experiment, tasks, experiment.training.precision).trainable,
-        make_losses(experiment, tasks),
-    )
-    track(model, losses)
-    compile_model(model, make_optimizer(experiment.training, 1000), experiment, losses, first_stage=False)
-    return model
-
-
 def _mixing(experiment: Experiment, data: PreparedData, steps: int) -> dict[str, Any]:
     """Training on batches of all data sets against batches of one, with the same net."""
-    model, part, names = _compiled(experiment, data), data.parts["train"], list(data.manifest.sources)
+    model, part, names = compiled(experiment, data), data.parts["train"], list(data.manifest.sources)
     unweighted = experiment.model_copy(
         update={
             "data": experiment.data.model_copy(
