@@ -5,6 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.storage import sha256
@@ -27,16 +29,17 @@ def without_excluded(manifest: Manifest, exclude: str) -> Manifest:
     Raises:
         ConfigError: no such file, a list that is no text, a pattern that no photo matches, or no photo is left.
     """
+    images = manifest.rows["image"]
     if is_pattern(exclude):
-        kept = manifest.without(lambda image: fnmatchcase(image, exclude) or fnmatchcase(_last(image), exclude))
-        if len(kept) == len(manifest):
-            raise ConfigError(f"exclude {exclude!r}: no photo matches; photos are called {manifest.rows['image'][0]!r}")
+        excluded = np.array([fnmatchcase(i, exclude) or fnmatchcase(_last(i), exclude) for i in images], bool)
+        if not excluded.any():
+            raise ConfigError(f"exclude {exclude!r}: no photo matches; photos are called {images[0]!r}")
     else:
         names = _listed(Path(exclude))
-        kept = manifest.without(lambda image: image in names or _last(image) in names)
-    if not len(kept):
+        excluded = np.array([i in names or _last(i) in names for i in images], bool)
+    if excluded.all():
         raise ConfigError(f"exclude {exclude!r}: no photo is left of {len(manifest)}")
-    return kept
+    return manifest.select(~excluded)
 
 
 def exclusion_hash(exclude: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Manifest:
         roots = {name: source.root for name, source in self.sources.items()}
         return [roots[s] / i for s, i in zip(self.rows["source"], self.rows["image"], strict=True)]
 
-    def select(self, mask: pd.Series | np.ndarray | Sequence[bool]) -> Manifest:
+    def select(self, mask: pd.Series | np.ndarray) -> Manifest:
         """The rows where `mask` holds; the quarantine is kept."""
         return replace(self, rows=self.rows[np.asarray(mask, bool)].reset_index(drop=True))
 
@@ -86,10 +86,6 @@ class Manifest:
         if not len(part):
             raise DataError(f"no {name} rows: set data.split.method to stratified or kfold, or give a split column")
         return part
-
-    def without(self, names: Callable[[str], bool]) -> Manifest:
-        """The photos whose name (below the source's root) does not satisfy a condition."""
-        return self.select([not names(image) for image in self.rows["image"]])
 
     def put_aside(self, positions: Sequence[int], reasons: Sequence[str]) -> Manifest:
         """Moves rows, by position, to the quarantine."""

@@ -125,7 +125,7 @@ class BatchFeed:
 
     def __init__(self, experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task]) -> None:
         self.plan = batch_plan(experiment, data, tasks)
-        self._data, self._augmentation = data, experiment.data.augmentation
+        self._augmentation = experiment.data.augmentation
         self._counts = {name: label_counts(task, data.labels[name]) for name, task in tasks.items()}
         self._factors = {
             name: class_factors(task, data.labels[name], experiment.tasks[name].class_weights)
@@ -140,14 +140,14 @@ class BatchFeed:
             `(images (b, side, side, 3) float32 0–255, {task: labels (b, width)}, {task: weights (b,)})`. The weights
             make Keras' mean over the batch the mean over its labels.
         """
-        steps, names = self.plan.steps, list(self._counts)
+        data, steps, names = self.plan.data, self.plan.steps, list(self._counts)
 
         def take(number: np.int64) -> list[np.ndarray]:
             begun = time.perf_counter()
             epoch, step = divmod(int(number), steps)
             places = self.plan.places(epoch, step)
-            images = _changed(self._data, places, self._augmentation, (self.plan.seed, epoch, step))
-            labels = [self._data.labels[name][places] for name in names]
+            images = _changed(data, places, self._augmentation, (self.plan.seed, epoch, step))
+            labels = [data.labels[name][places] for name in names]
             weights = [self._factors[n][places] * photo_weights(self._counts[n][places]) for n in names]
             self._made[int(number)] = (begun, time.perf_counter())
             return [images, *labels, *weights]
@@ -155,7 +155,7 @@ class BatchFeed:
         def shaped(number: Any) -> Any:
             found = tf.numpy_function(take, [number], [tf.float32] * (1 + 2 * len(names)), stateful=False)
             images, labels, weights = found[0], found[1 : 1 + len(names)], found[1 + len(names) :]
-            _set_shapes(self._data, images, dict(zip(names, labels, strict=True)))
+            _set_shapes(data, images, dict(zip(names, labels, strict=True)))
             for weight in weights:
                 weight.set_shape([None])
             return images, dict(zip(names, labels, strict=True)), dict(zip(names, weights, strict=True))
@@ -169,7 +169,7 @@ class BatchFeed:
 
     def rows(self, epoch: int, step: int) -> np.ndarray:
         """(b,) rows of the manifest that a batch shows."""
-        rows: np.ndarray = self._data.rows[self.plan.places(epoch, step)]
+        rows: np.ndarray = self.plan.data.rows[self.plan.places(epoch, step)]
         return rows
 
 
@@ -194,18 +194,16 @@ def training_batches(
         where the data is smaller than one batch.
     """
     plan = BatchPlan(data, batch_size, seed=seed, steps=steps, weights=weights, people=people)
-    return _rows_and_batches(plan, data, augmentation, epoch)
+    return _rows_and_batches(plan, augmentation, epoch)
 
 
 def epoch_batches(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task], epoch: int) -> tf.data.Dataset:
     """Batches of one epoch of an experiment, as of `training_batches`."""
-    return _rows_and_batches(batch_plan(experiment, data, tasks), data, experiment.data.augmentation, epoch)
+    return _rows_and_batches(batch_plan(experiment, data, tasks), experiment.data.augmentation, epoch)
 
 
-def _rows_and_batches(
-    plan: BatchPlan, data: LabelledCrops, augmentation: AugmentationConfig | None, epoch: int
-) -> tf.data.Dataset:
-    names = list(data.labels)
+def _rows_and_batches(plan: BatchPlan, augmentation: AugmentationConfig | None, epoch: int) -> tf.data.Dataset:
+    data, names = plan.data, list(plan.data.labels)
 
     def take(step: np.int64) -> list[np.ndarray]:
         places = plan.places(epoch, int(step))

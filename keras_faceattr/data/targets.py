@@ -47,8 +47,7 @@ def label_array(manifest: Manifest, task: Task) -> np.ndarray:
 
 def labelled(task: Task, labels: np.ndarray) -> np.ndarray:
     """(n,) which photos have a label: of several attributes, any."""
-    missing: np.ndarray = np.isnan(labels).all(axis=1) if isinstance(task, MultilabelTask) else np.isnan(labels[:, 0])
-    return ~missing
+    return np.asarray(label_counts(task, labels) > 0)
 
 
 def label_counts(task: Task, labels: np.ndarray) -> np.ndarray:

@@ -91,11 +91,10 @@ def interval_divergence(interval: Tensor, logits: Tensor, bins: Tensor) -> Tenso
     Returns:
         (batch,) in nats, at least 0.
     """
-    reach = 0.5 * (bins[1] - bins[0]) + 1e-4 * (bins[1] - bins[0])
-    low, high = interval[:, :1], interval[:, 1:]
-    tolerance = 1e-4 * (bins[1] - bins[0])
+    width, low, high = bins[1] - bins[0], interval[:, :1], interval[:, 1:]
+    tolerance = 1e-4 * width
     inside = ops.logical_and(bins[None] >= low - tolerance, bins[None] <= high + tolerance)
-    near = ops.abs(bins[None] - (low + high) / 2) <= reach
+    near = ops.abs(bins[None] - (low + high) / 2) <= 0.5 * width + tolerance
     inside = ops.where(ops.any(inside, axis=-1, keepdims=True), inside, near)
     # The log of a sum of probabilities, without leaving the logs.
     own = ops.logsumexp(ops.where(inside, logits, -1e30), axis=-1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, MultilabelTask, ScalarTask, Task
 
 Tensor = Any
 
@@ -40,7 +40,7 @@ def soft_width(task: Task) -> int:
         return len(task.bins)
     if isinstance(task, CategoricalTask):
         return len(task.classes)
-    return task.label_width if not hasattr(task, "dimension") else 0
+    return 0 if isinstance(task, VECTORS) else task.label_width
 
 
 def label_width(task: Task, forms: tuple[str, ...] = ("exact",)) -> int:

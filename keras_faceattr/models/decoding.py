@@ -94,7 +94,7 @@ def unit_vector(task: Task, raw: Tensor) -> dict[str, Tensor]:
 
 def soft_vote(task: Task, raw: Tensor, members: int) -> dict[str, Tensor]:
     """(batch, members × classes) logits → the mean of the members' probabilities."""
-    return {task.name: _mean_probabilities(task.name, raw, members, task.name)}
+    return {task.name: _mean_probabilities(task.name, raw, members)}
 
 
 def majority_vote(task: Task, raw: Tensor, members: int) -> dict[str, Tensor]:
@@ -108,8 +108,8 @@ def majority_vote(task: Task, raw: Tensor, members: int) -> dict[str, Tensor]:
     # Not `argmax`, which becomes operations that phones do not have; and of logits, because what follows a softmax the
     # converter rounds.
     steep = layers.Rescaling(STEEP, name=f"{name}_steep", dtype="float32")(raw)
-    votes = _mean_probabilities(f"{name}_votes", steep, members, f"{name}_votes")
-    mean = _mean_probabilities(f"{name}_mean", raw, members, f"{name}_mean")
+    votes = _mean_probabilities(f"{name}_votes", steep, members)
+    mean = _mean_probabilities(f"{name}_mean", raw, members)
     votes = layers.Rescaling(members / (members + 1), name=f"{name}_votes_share", dtype="float32")(votes)
     mean = layers.Rescaling(1 / (members + 1), name=f"{name}_mean_share", dtype="float32")(mean)
     return {name: layers.Add(name=name, dtype="float32")([votes, mean])}
@@ -142,9 +142,9 @@ def _number(value: Tensor, name: str) -> Tensor:
     return layers.Reshape((), name=name, dtype="float32")(value)
 
 
-def _mean_probabilities(name: str, raw: Tensor, members: int, last: str) -> Tensor:
+def _mean_probabilities(name: str, raw: Tensor, members: int) -> Tensor:
     """(batch, classes) mean over the members of the softmax of their logits."""
     classes = int(raw.shape[-1]) // members
     logits = layers.Reshape((members, classes), name=f"{name}_members", dtype="float32")(raw)
     probabilities = layers.Softmax(name=f"{name}_softmax", dtype="float32")(logits)
-    return layers.GlobalAveragePooling1D(name=last, dtype="float32")(probabilities)
+    return layers.GlobalAveragePooling1D(name=name, dtype="float32")(probabilities)
