@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_faceattr.errors import ConfigError, RunError, nearest
-from keras_faceattr.storage import cache_folder
+from keras_faceattr.storage import TEMPORARY, cache_folder
 
 LIMIT = "KERAS_FACEATTR_CACHE_LIMIT"
 """Variable with the most bytes that the cache may keep, such as 50GB, or none."""
 
 DEFAULT_LIMIT, DISK_SHARE = 20 * 10**9, 0.25
 """Without the variable: the smaller of 20 GB and this share of the disk."""
+
+REMOVING = ".removing-"
+"""What names of entries that are being removed begin with."""
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -51,7 +54,9 @@ KINDS: dict[str, Kind] = {
     "references": Kind(("references/*.tflite",), "reference nets of benchmark", evicted=False),
     "demo": Kind(("demo/*",), "runtime and detectors of demo", evicted=False),
     "certificate": Kind(("http/*",), "certificate of demo --https", evicted=False),
-    "leftovers": Kind((".writing-*", ".removing-*", "*/.writing-*", "*/.removing-*"), "left by killed processes"),
+    "leftovers": Kind(
+        tuple(f"{place}{name}*" for place in ("", "*/") for name in (TEMPORARY, REMOVING)), "left by killed processes"
+    ),
 }
 
 
@@ -136,7 +141,7 @@ def remove(entry: Entry) -> bool:
         # Without its list of bad photos, an array of crops counts as absent.
         if entry.kind == "crops":
             entry.path.with_suffix(".json").unlink(missing_ok=True)
-        doomed = entry.path.with_name(f".removing-{os.getpid()}-{entry.path.name.lstrip('.')}")
+        doomed = entry.path.with_name(f"{REMOVING}{os.getpid()}-{entry.path.name.lstrip('.')}")
         os.replace(entry.path, doomed)
         if doomed.is_dir() and not doomed.is_symlink():
             shutil.rmtree(doomed, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -119,34 +119,45 @@ def batch_plan(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Tas
 class BatchFeed:
     """Batches of several epochs, one after the other, as `fit` takes them.
 
+    Args:
+        augmentation: None for the crops as they are.
+        tasks: whose labels a batch carries.
+        class_weights: by task, as of `data.targets.class_factors`.
+
     Attributes:
         plan: which photos they hold.
     """
 
-    def __init__(self, experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task]) -> None:
-        self.plan = batch_plan(experiment, data, tasks)
-        self._augmentation = experiment.data.augmentation
-        self._counts = {name: label_counts(task, data.labels[name]) for name, task in tasks.items()}
-        self._factors = {
-            name: class_factors(task, data.labels[name], experiment.tasks[name].class_weights)
-            for name, task in tasks.items()
-        }
+    def __init__(
+        self,
+        plan: BatchPlan,
+        augmentation: AugmentationConfig | None,
+        tasks: dict[str, Task],
+        class_weights: Mapping[str, dict[str, float] | str | None] | None = None,
+    ) -> None:
+        self.plan, self._augmentation = plan, augmentation
+        labels, factors = plan.data.labels, class_weights or {}
+        self._counts = {name: label_counts(task, labels[name]) for name, task in tasks.items()}
+        self._factors = {name: class_factors(task, labels[name], factors.get(name)) for name, task in tasks.items()}
         self._made: dict[int, tuple[float, float]] = {}
 
-    def batches(self, first_epoch: int, last_epoch: int) -> tf.data.Dataset:
-        """Batches of the epochs from the first up to, but not including, the last.
+    def batches(self, first_epoch: int, last_epoch: int | None) -> tf.data.Dataset:
+        """Batches of the epochs from the first up to, but not including, the last; without end where that is None.
 
         Returns:
             `(images (b, side, side, 3) float32 0–255, {task: labels (b, width)}, {task: weights (b,)})`. The weights
             make Keras' mean over the batch the mean over its labels.
         """
         data, steps, names = self.plan.data, self.plan.steps, list(self._counts)
+        size = data.crops.spec.size
 
         def take(number: np.int64) -> list[np.ndarray]:
             begun = time.perf_counter()
             epoch, step = divmod(int(number), steps)
             places = self.plan.places(epoch, step)
-            images = _changed(data, places, self._augmentation, (self.plan.seed, epoch, step))
+            images = data.crops.take(data.rows[places])
+            key = (self.plan.seed, epoch, step)
+            images = augment(images, self._augmentation, key) if self._augmentation else images.astype("float32")
             labels = [data.labels[name][places] for name in names]
             weights = [self._factors[n][places] * photo_weights(self._counts[n][places]) for n in names]
             self._made[int(number)] = (begun, time.perf_counter())
@@ -155,12 +166,14 @@ class BatchFeed:
         def shaped(number: Any) -> Any:
             found = tf.numpy_function(take, [number], [tf.float32] * (1 + 2 * len(names)), stateful=False)
             images, labels, weights = found[0], found[1 : 1 + len(names)], found[1 + len(names) :]
-            _set_shapes(data, images, dict(zip(names, labels, strict=True)))
-            for weight in weights:
+            images.set_shape([None, size, size, 3])
+            for name, label, weight in zip(names, labels, weights, strict=True):
+                label.set_shape([None, data.labels[name].shape[1]])
                 weight.set_shape([None])
             return images, dict(zip(names, labels, strict=True)), dict(zip(names, weights, strict=True))
 
-        numbers = tf.data.Dataset.range(first_epoch * steps, last_epoch * steps)
+        end = np.iinfo("int64").max if last_epoch is None else last_epoch * steps
+        numbers = tf.data.Dataset.range(first_epoch * steps, end)
         return _prefetched(numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
     def made(self, epoch: int, step: int) -> tuple[float, float] | None:
@@ -173,52 +186,10 @@ class BatchFeed:
         return rows
 
 
-def training_batches(
-    data: LabelledCrops,
-    batch_size: int,
-    augmentation: AugmentationConfig | None,
-    *,
-    seed: int,
-    epoch: int,
-    steps: int | None = None,
-    weights: np.ndarray | None = None,
-    people: tuple[str, int] | None = None,
-) -> tf.data.Dataset:
-    """Batches of one epoch, with the rows that they show.
-
-    Args:
-        steps, weights, people: as of `BatchPlan`.
-
-    Returns:
-        Batches `(rows (b,), images (b, side, side, 3) float32 0–255, {task: labels (b, width)})`; each is full, except
-        where the data is smaller than one batch.
-    """
-    plan = BatchPlan(data, batch_size, seed=seed, steps=steps, weights=weights, people=people)
-    return _rows_and_batches(plan, augmentation, epoch)
-
-
-def epoch_batches(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task], epoch: int) -> tf.data.Dataset:
-    """Batches of one epoch of an experiment, as of `training_batches`."""
-    return _rows_and_batches(batch_plan(experiment, data, tasks), experiment.data.augmentation, epoch)
-
-
-def _rows_and_batches(plan: BatchPlan, augmentation: AugmentationConfig | None, epoch: int) -> tf.data.Dataset:
-    data, names = plan.data, list(plan.data.labels)
-
-    def take(step: np.int64) -> list[np.ndarray]:
-        places = plan.places(epoch, int(step))
-        images = _changed(data, places, augmentation, (plan.seed, epoch, int(step)))
-        return [data.rows[places], images, *(data.labels[name][places] for name in names)]
-
-    def shaped(step: Any) -> Any:
-        types = [tf.int64, tf.float32, *(tf.float32 for _ in names)]
-        rows, images, *labels = tf.numpy_function(take, [step], types, stateful=False)
-        rows.set_shape([None])
-        _set_shapes(data, images, dict(zip(names, labels, strict=True)))
-        return rows, images, dict(zip(names, labels, strict=True))
-
-    steps = tf.data.Dataset.range(plan.steps)
-    return _prefetched(steps.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+def batch_feed(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task]) -> BatchFeed:
+    """Batches of an experiment, as of `batch_plan`."""
+    weights = {name: experiment.tasks[name].class_weights for name in tasks}
+    return BatchFeed(batch_plan(experiment, data, tasks), experiment.data.augmentation, tasks, weights)
 
 
 def people_in_batches(experiment: Experiment) -> tuple[str, int] | None:
@@ -244,12 +215,6 @@ def people_in_batches(experiment: Experiment) -> tuple[str, int] | None:
     return names[0], count
 
 
-def iterate(batches: tf.data.Dataset) -> Iterator[Any]:
-    """The batches; see `readable_photos`."""
-    with readable_photos():
-        yield from batches
-
-
 @contextmanager
 def readable_photos() -> Iterator[None]:
     """Makes a photo that can no longer be read the user's error, not TensorFlow's.
@@ -264,21 +229,6 @@ def readable_photos() -> Iterator[None]:
         if match is None:
             raise
         raise DataError(f"{match[1]}; it could be read when the run started") from None
-
-
-def _changed(
-    data: LabelledCrops, places: np.ndarray, augmentation: AugmentationConfig | None, key: tuple[int, int, int]
-) -> np.ndarray:
-    """(b, side, side, 3) float32 crops at places, changed at random by (seed, epoch, step)."""
-    images = data.crops.take(data.rows[places])
-    return augment(images, augmentation, key) if augmentation else images.astype("float32")
-
-
-def _set_shapes(data: LabelledCrops, images: Any, labels: dict[str, Any]) -> None:
-    size = data.crops.spec.size
-    images.set_shape([None, size, size, 3])
-    for name, label in labels.items():
-        label.set_shape([None, data.labels[name].shape[1]])
 
 
 def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:

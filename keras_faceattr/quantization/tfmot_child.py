@@ -27,7 +27,7 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.convert.conversion import convert
 from keras_faceattr.convert.native import batches, draw
 from keras_faceattr.data.mixing import source_weights
-from keras_faceattr.data.pipeline import batch_plan, epoch_batches, iterate
+from keras_faceattr.data.pipeline import BatchFeed, batch_feed, readable_photos
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import DataError, ModelError, TrainingError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
@@ -48,8 +48,8 @@ LINE_EVERY_S = 30.0
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-model-optimization")
 
 Say = Callable[[str], None]
-Step = Callable[[int, Tensor, dict[str, Tensor]], float]
-"""(number of the step, images, labels) → loss."""
+Step = Callable[[int, Tensor, dict[str, Tensor], dict[str, Tensor]], float]
+"""(number of the step, images, labels, weights of the photos) → loss."""
 
 _POOLING = ("pool_size", "strides", "padding")
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "use_bias")
@@ -343,14 +343,16 @@ def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say
         TrainingError: the loss is not a number.
     """
     network, rows = Network(model.body, model), []
-    step = training_step(experiment, data, model)
+    feed = batch_feed(experiment, data.parts["train"], data.tasks)
+    step = training_step(experiment, data, model, feed.plan.steps)
     before: dict[str, Any] = {}
     validation_score(experiment, data, network, before)
     calibrated = model.body.get_weights()
     say(_line("calibrated", before))
     for epoch in range(experiment.training.epochs):
         started = time.perf_counter()
-        row = {"epoch": epoch + 1, "loss": _train_epoch(experiment, data, epoch, step, say)}
+        with readable_photos():
+            row = {"epoch": epoch + 1, "loss": _train_epoch(experiment, feed, epoch, step, say)}
         row["seconds"] = round(time.perf_counter() - started, 2)
         validation_score(experiment, data, network, row)
         say(_line(f"epoch {epoch + 1}/{experiment.training.epochs}: loss {row['loss']:.4f}", row))
@@ -369,15 +371,13 @@ def _line(start: str, row: dict[str, Any]) -> str:
     return " · ".join([start, *metrics])
 
 
-def _train_epoch(experiment: Experiment, data: PreparedData, epoch: int, step: Step, say: Say) -> float:
-    """Mean loss of the batches of our own loop."""
-    training, part = experiment.training, data.parts["train"]
-    steps = batch_plan(experiment, part, data.tasks).steps
-    batches = epoch_batches(experiment, part, data.tasks, epoch)
+def _train_epoch(experiment: Experiment, feed: BatchFeed, epoch: int, step: Step, say: Say) -> float:
+    """Mean loss of the batches that `fit` takes."""
+    training, steps = experiment.training, feed.plan.steps
     losses: list[float] = []
     told = time.monotonic()
-    for number, (_, images, labels) in enumerate(iterate(batches)):
-        losses.append(step(epoch * steps + number, images, labels))
+    for number, (images, labels, photo_weights) in enumerate(feed.batches(epoch, epoch + 1)):
+        losses.append(step(epoch * steps + number, images, labels, photo_weights))
         if not math.isfinite(losses[-1]):
             raise TrainingError(
                 f"engine tfmot: the loss is {losses[-1]} in epoch {epoch + 1}, step {number + 1}; "
@@ -389,26 +389,26 @@ def _train_epoch(experiment: Experiment, data: PreparedData, epoch: int, step: S
     return float(np.mean(losses))
 
 
-def training_step(experiment: Experiment, data: PreparedData, model: TfmotModel) -> Step:
+def training_step(experiment: Experiment, data: PreparedData, model: TfmotModel, steps_per_epoch: int) -> Step:
     """One batch: our losses and weights, with the optimizer and the learning rates of the experiment."""
     losses = make_losses(experiment, data.tasks)
     weights = {name: experiment.tasks[name].weight for name in losses}
-    schedule = make_schedule(experiment.training, batch_plan(experiment, data.parts["train"], data.tasks).steps)
+    schedule = make_schedule(experiment.training, steps_per_epoch)
     optimizer = _optimizer(experiment)
     variables = model.body.trainable_variables
     optimizer.build(variables)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def compute(images: Tensor, labels: dict[str, Tensor]) -> Tensor:
+    def compute(images: Tensor, labels: dict[str, Tensor], photo_weights: dict[str, Tensor]) -> Tensor:
         with tf.GradientTape() as tape:
             raw = model.raw(model.normalise(images), training=True)
-            loss = tf.add_n([weights[name] * losses[name](labels[name], raw[name]) for name in losses])
+            loss = tf.add_n([weights[n] * losses[n](labels[n], raw[n], photo_weights[n]) for n in losses])
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
-    def step(number: int, images: Tensor, labels: dict[str, Tensor]) -> float:
+    def step(number: int, images: Tensor, labels: dict[str, Tensor], photo_weights: dict[str, Tensor]) -> float:
         optimizer.learning_rate.assign(schedule(number) if callable(schedule) else schedule)
-        return float(compute(images, labels))
+        return float(compute(images, labels, photo_weights))
 
     return step
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_faceattr.config import Experiment
-from keras_faceattr.data.pipeline import BatchFeed, readable_photos
+from keras_faceattr.data.pipeline import batch_feed, readable_photos
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.models.network import Network
@@ -48,7 +48,7 @@ def train(
     training, model = experiment.training, network.trainable
     losses = losses or make_losses(experiment, data.tasks)
     track(model, losses)
-    feed = BatchFeed(experiment, data.parts["train"], data.tasks)
+    feed = batch_feed(experiment, data.parts["train"], data.tasks)
     optimizer = make_optimizer(training, feed.plan.steps)
     optimizer.build(model.trainable_variables)
     compile_model(model, optimizer, experiment, losses, first_stage=False)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
 
 from keras_faceattr.backend import ONEDNN, silent_native_output
 from keras_faceattr.config import Experiment
-from keras_faceattr.errors import FaceAttrError, TrainingError
+from keras_faceattr.errors import TrainingError
 from keras_faceattr.machine import processor
+from keras_faceattr.processes import worker_pool
 
 SETTINGS = {"off": "0", "on": "1"}
 
@@ -39,17 +39,19 @@ def benchmark_onednn(experiment: Experiment, steps: int, say: Callable[[str], No
         FaceAttrError: what the user can fix, as of `fit`.
         TrainingError: a process ended.
     """
-    children = {name: _Child(value) for name, value in SETTINGS.items()}
-    speeds: dict[str, list[float]] = {name: [] for name in children}
-    try:
+    speeds: dict[str, list[float]] = {name: [] for name in SETTINGS}
+    with worker_pool(1) as off, worker_pool(1) as on:
+        pools = {"off": off, "on": on}
         for number in range(ROUNDS):
-            for name, child in children.items():
+            for name, pool in pools.items():
                 say(f"round {number + 1} of {ROUNDS}, oneDNN {name}")
-                result = child.measure(experiment, max(1, steps // ROUNDS))
+                try:
+                    result = pool.submit(_measure, SETTINGS[name], experiment, max(1, steps // ROUNDS)).result()
+                except BrokenProcessPool:
+                    raise TrainingError(
+                        "the process that trains has ended: is memory left? choose a smaller batch"
+                    ) from None
                 speeds[name].append(result["images_per_s"][PART]["median"])
-    finally:
-        for child in children.values():
-            child.close()
     kind = processor()
     return {
         "images_per_s": {name: float(np.median(values)) for name, values in speeds.items()},
@@ -64,50 +66,10 @@ def benchmark_onednn(experiment: Experiment, steps: int, say: Callable[[str], No
     }
 
 
-class _Child:
-    """A process that trains with one setting; it waits while the other one is measured."""
-
-    def __init__(self, value: str) -> None:
-        # Spawned, because a forked copy would have imported TensorFlow already where this process has. It ends with its
-        # pipe, and is no daemon: it may draw its photos in processes of its own.
-        context = get_context("spawn")
-        self.connection, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, value))
-        self.process.start()
-        other.close()
-
-    def measure(self, experiment: Experiment, steps: int) -> dict[str, Any]:
-        try:
-            self.connection.send((experiment, steps))
-            answer = self.connection.recv()
-        except (EOFError, OSError):
-            raise TrainingError("the process that trains has ended: is memory left? choose a smaller batch") from None
-        if isinstance(answer, FaceAttrError):
-            raise answer
-        result: dict[str, Any] = answer
-        return result
-
-    def close(self) -> None:
-        self.connection.close()
-        self.process.join(timeout=5)
-        if self.process.is_alive():
-            self.process.terminate()
-
-
-def _serve(connection: Connection, value: str) -> None:
-    """Measures what it is asked to until the other end closes."""
+def _measure(value: str, experiment: Experiment, steps: int) -> dict[str, Any]:
+    """Measures in a process that has not imported TensorFlow before its first call."""
     os.environ[ONEDNN] = value
     with silent_native_output():
         from keras_faceattr.training.pipeline_benchmark import benchmark_pipeline
 
-    while True:
-        try:
-            experiment, steps = connection.recv()
-        except EOFError:
-            return
-        try:
-            with silent_native_output():
-                answer: Any = benchmark_pipeline(experiment, steps, (PART,))
-        except FaceAttrError as error:
-            answer = error
-        connection.send(answer)
+        return benchmark_pipeline(experiment, steps, (PART,))

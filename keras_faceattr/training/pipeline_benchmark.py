@@ -20,7 +20,7 @@ from scipy import stats
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crop_cache import LabelledCrops
-from keras_faceattr.data.pipeline import BatchFeed, epoch_batches
+from keras_faceattr.data.pipeline import batch_feed
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.machine import usable_cores
 from keras_faceattr.tasks import Task
@@ -161,8 +161,7 @@ class _Nobody:
 
 def _keras_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -> Measure:
     """Keras' own `fit` on one batch in memory, without anything of ours around it."""
-    feed = BatchFeed(experiment, data.parts["train"], data.tasks)
-    batch = next(iter(feed.batches(0, 1)))
+    batch = next(endless_batches(experiment, data.parts["train"], data.tasks, 0))
 
     def measure(_: int, warmup: int, steps: int) -> float:
         clock = _StepClock(warmup, warmup + steps)
@@ -178,7 +177,7 @@ def _our_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -> 
 
     def measure(number: int, warmup: int, steps: int) -> float:
         total = warmup + steps
-        feed = BatchFeed(experiment, data.parts["train"], data.tasks)
+        feed = batch_feed(experiment, data.parts["train"], data.tasks)
         # Epochs of the data go on as in training: a short one is no reason to begin the feed anew.
         batches = feed.batches(number, number + 1 + -(-total // feed.plan.steps))
         clock = _StepClock(warmup, total)
@@ -192,10 +191,8 @@ def _our_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -> 
 def endless_batches(
     experiment: Experiment, part: LabelledCrops, tasks: dict[str, Task], epoch: int
 ) -> Generator[Any, None, None]:
-    """Batches from this epoch on and without end, as `fit` makes them."""
-    while True:
-        yield from epoch_batches(experiment, part, tasks, epoch)
-        epoch += 1
+    """Batches from this epoch on and without end, as `fit` takes them."""
+    yield from batch_feed(experiment, part, tasks).batches(epoch, None)
 
 
 def stepping(begin: Callable[[int], Steps]) -> Measure:

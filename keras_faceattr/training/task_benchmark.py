@@ -46,7 +46,7 @@ def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
         mixed one to the mean of the others.
     """
     data = prepare(experiment, ("train",))
-    _, images, labels = next(endless_batches(experiment, data.parts["train"], data.tasks, 0))
+    images, labels, _ = next(endless_batches(experiment, data.parts["train"], data.tasks, 0))
     images, labels = np.asarray(images), {name: np.asarray(value) for name, value in labels.items()}
     # The same net built twice takes other places in memory, which is worth a per cent or two on a CPU.
     models = {name: compiled(experiment, data) for name in (WHOLE, AGAIN)}
@@ -115,7 +115,7 @@ def _mixing(experiment: Experiment, data: PreparedData, steps: int) -> dict[str,
     )
 
     def train(experiment: Experiment, part: LabelledCrops, epoch: int) -> Steps:
-        for _, images, labels in endless_batches(experiment, part, data.tasks, epoch):
+        for images, labels, _ in endless_batches(experiment, part, data.tasks, epoch):
             yield model.train_on_batch(np.asarray(images), {name: np.asarray(value) for name, value in labels.items()})
 
     feeds: dict[str, Measure] = {"mixed": stepping(partial(train, experiment, part))}

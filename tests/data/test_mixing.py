@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batches import training_batches, with_rows
 
 from keras_faceattr.config import SourceConfig
 from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.crop_cache import Crops, LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, source_weights
-from keras_faceattr.data.pipeline import epoch_batches, training_batches
+from keras_faceattr.data.pipeline import batch_feed
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
@@ -158,5 +159,5 @@ def test_an_experiments_weights_are_those_of_its_epochs(weight: int, expected: l
     plain = {"name": "mine", "data": {"sources": sources, "augmentation": None}, "tasks": {"age": {}}}
     experiment = parse_experiment({**plain, "training": {"batch_size": 8, "steps_per_epoch": 5}}, "test")
     source = source_of(20, 20)
-    batches = [rows for rows, _, _ in epoch_batches(experiment, labelled(source), {}, 0).as_numpy_iterator()]
+    batches = [rows for rows, _, _ in with_rows(batch_feed(experiment, labelled(source), {}), 0).as_numpy_iterator()]
     assert [np.bincount(source[rows]).tolist() for rows in batches] == [expected] * 5

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from batches import training_batches
 
 from keras_faceattr.config import AugmentationConfig
 from keras_faceattr.data.crop_cache import Crops, LabelledCrops
-from keras_faceattr.data.pipeline import epoch_order, training_batches
+from keras_faceattr.data.pipeline import epoch_order
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
 

@@ -154,7 +154,7 @@ def test_all_convolutions_are_integer(thin_vgg: Done) -> None:
 def test_only_the_heads_compute_in_floats(case: str, request: pytest.FixtureRequest) -> None:
     done: Done = request.getfixturevalue(case)
     names = [layer.name for layer in done.case.folded.layers]
-    decoding = {f"{task}{end}" for task in done.case.tasks for end in ("", "_raw", "_distribution")}
+    decoding = {f"{task}{end}" for task in done.case.tasks for end in ("", "_raw", "_distribution", "_expectation")}
     head = decoding | {"features", "dropout"}
     found = {name for op in float_ops(done.file) for name in layers_of(done.file, op, names)}
     assert found

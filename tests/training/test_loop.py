@@ -14,7 +14,7 @@ import pytest
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.config_files import load_experiment
-from keras_faceattr.data.pipeline import BatchPlan, epoch_batches
+from keras_faceattr.data.pipeline import BatchPlan, batch_feed
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import TrainingError
 from keras_faceattr.methods import METHODS
@@ -230,7 +230,7 @@ def test_a_plain_loop_over_the_same_batches_learns_the_same(tmp_path: Path, data
     optimizer = keras.optimizers.Adam(config.training.optimizer.learning_rate, epsilon=1e-8)
     compile_model(model, optimizer, config, losses, first_stage=False)
     sums = []
-    for _, images, labels in epoch_batches(config, data.parts["train"], data.tasks, 0):
+    for images, labels, _ in batch_feed(config, data.parts["train"], data.tasks).batches(0, 1):
         sums.append(float(model.train_on_batch(np.asarray(images), {n: np.asarray(v) for n, v in labels.items()})[0]))
     expected = np.cumsum(sums) / np.arange(1, len(sums) + 1)
     # Adam's first steps move every weight alike, so rounding grows fast from step to step.
