@@ -93,12 +93,14 @@ def branching_net(task: Task) -> keras.Model:
     return keras.Model(image, HEADS["distribution"].decode(task, raw), name="branching")
 
 
-def make_case(folder: Path, tasks: list[str], net: Callable[[Task], keras.Model] | None = None) -> Case:
+def make_case(
+    folder: Path, tasks: list[str], net: Callable[[Task], keras.Model] | None = None, **settings: Any
+) -> Case:
     """40 drawn faces of 32 pixels and an untrained net."""
     given = {
         "name": "tiny",
         "data": {"sources": [{"reader": "synthetic", "options": {"count": 40, "size": 40}}], "crop": {"size": 32}},
-        "tasks": {name: {} for name in tasks},
+        "tasks": {name: settings for name in tasks},
         "training": {"batch_size": 8},
     }
     experiment = parse_experiment(given, "test")
@@ -213,6 +215,12 @@ def test_epochs_versions_and_lines_are_reported(thin_vgg: Done) -> None:
     assert [line for line in thin_vgg.lines if line.startswith("epoch 1/1: loss ")]
     # Whatever the libraries print is not the user's.
     assert len(thin_vgg.lines) == 6
+
+
+@needs_extra
+def test_photos_count_by_their_class_weights(tmp_path: Path) -> None:
+    case = make_case(tmp_path / "run", ["gender"], class_weights={"female": 0.0, "male": 0.0})
+    assert finish(case, tmp_path).result.epochs[0]["loss"] == 0.0
 
 
 @needs_extra
