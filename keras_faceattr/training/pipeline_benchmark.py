@@ -81,8 +81,8 @@ def benchmark_pipeline(experiment: Experiment, steps: int, only: tuple[str, ...]
     model, part, batch_size = compiled(experiment, data), data.parts["train"], experiment.training.batch_size
     decoded = dataclasses.replace(part, crops=dataclasses.replace(part.crops, pixels=None))
     parts: dict[str, Measure] = {
-        "bare training step": _keras_fit(model, experiment, data),
-        "fit on cached crops": _our_fit(model, experiment, data),
+        "bare training step": keras_fit(model, experiment, data),
+        "fit on cached crops": our_fit(model, experiment, data),
         "cached crops and augmentation": stepping(lambda epoch: endless_batches(experiment, part, data.tasks, epoch)),
         "decoding and augmentation": stepping(lambda epoch: endless_batches(experiment, decoded, data.tasks, epoch)),
     }
@@ -159,7 +159,7 @@ class _Nobody:
         """Nothing."""
 
 
-def _keras_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -> Measure:
+def keras_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -> Measure:
     """Keras' own `fit` on one batch in memory, without anything of ours around it."""
     batch = next(endless_batches(experiment, data.parts["train"], data.tasks, 0))
 
@@ -172,7 +172,7 @@ def _keras_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -
     return measure
 
 
-def _our_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -> Measure:
+def our_fit(model: keras.Model, experiment: Experiment, data: PreparedData) -> Measure:
     """`fit` as a training runs it, but for the end of an epoch."""
 
     def measure(number: int, warmup: int, steps: int) -> float:

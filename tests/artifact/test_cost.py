@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from converters import converter_of
 
 from keras_faceattr.artifact.cost import (
     cost_of,
@@ -61,16 +61,7 @@ def convert(model: keras.Model, path: Path, recipe: str = "float") -> TFLiteFile
         for _ in range(4):
             yield [rng.uniform(0, 255, model.input_shape).astype(np.float32)]
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if recipe != "float":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if recipe == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if recipe == "int8":
-        converter.representative_dataset = photos
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-    path.write_bytes(converter.convert())
+    path.write_bytes(converter_of(model, recipe, photos).convert())
     return read_tflite(path)
 
 

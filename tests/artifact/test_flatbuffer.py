@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from converters import converter_of
 from small import frameworks_after
 
 from keras_faceattr.artifact.cost import cost_of, custom_ops, float_ops, layers_of, op_table
@@ -65,17 +66,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     model = branching_net()
     paths = {}
     for recipe in ("float", "float16", "int8"):
-        converter = tf.lite.TFLiteConverter.from_keras_model(model)
-        if recipe != "float":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if recipe == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if recipe == "int8":
-            converter.representative_dataset = photos
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.uint8
         paths[recipe] = folder / f"{recipe}.tflite"
-        paths[recipe].write_bytes(converter.convert())
+        paths[recipe].write_bytes(converter_of(model, recipe, photos).convert())
     return paths
 
 

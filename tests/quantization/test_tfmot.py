@@ -100,7 +100,7 @@ def make_case(
     given = {
         "name": "tiny",
         "data": {"sources": [{"reader": "synthetic", "options": {"count": 40, "size": 40}}], "crop": {"size": 32}},
-        "tasks": {name: settings for name in tasks},
+        "tasks": dict.fromkeys(tasks, settings),
         "training": {"batch_size": 8},
     }
     experiment = parse_experiment(given, "test")

@@ -79,10 +79,10 @@ def test_fit_is_slower_than_the_bare_step_by_as_much_as_it_waits(
         return (clock.pass_by(STEP) for _ in clock.batches(part, pace))
 
     monkeypatch.setattr(pipeline_benchmark, "endless_batches", batches)
-    monkeypatch.setattr(pipeline_benchmark, "_keras_fit", lambda *_: pipeline_benchmark.stepping(bare))
+    monkeypatch.setattr(pipeline_benchmark, "keras_fit", lambda *_: pipeline_benchmark.stepping(bare))
     monkeypatch.setattr(
         pipeline_benchmark,
-        "_our_fit",
+        "our_fit",
         lambda model, experiment, data: pipeline_benchmark.stepping(partial(fit, data.parts["train"])),
     )
     result = pipeline_benchmark.benchmark_pipeline(read_experiment("quickstart", [], [*SMALL, SOURCES]), steps)
