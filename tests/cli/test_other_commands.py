@@ -199,6 +199,7 @@ def test_the_readers_and_configs_are_listed(cli: Cli) -> None:
     assert "utkface" in listed["readers"] and "quickstart" in listed["configs"]
 
 
+@pytest.mark.slow
 def test_benchmark_pipeline_gives_the_ratios(cli: Cli) -> None:
     small = SMALL[: SMALL.index("evaluation.bootstrap_samples=20") - 1]
     result = cli("benchmark", "pipeline", "quickstart", *small, "--steps", "5", "--json").json()

@@ -107,7 +107,7 @@ def test_a_command_on_a_public_data_set_runs(folder: Path, cli: Cli, line: str) 
         pytest.skip("KERAS_FACEATTR_DATA is not set: no real photos here")
     words = small(re.sub(r"(\w+)=PATH", lambda found: f"{found[1]}={Path(base) / READERS[found[1]].folder}", line))
     more = [*FAST, "--steps", "5"] if words[0] == "benchmark" else []
-    if "all_in_one" in words:
+    if {"all_in_one", "tree_cnn"} & {*words}:
         # Looking for the faces of 22,000 photos is another test's business.
         more = ["--set", "data.crop.method=centre_square", "--set", "data.crop.fallback=null"]
     done = cli(*words, *more)

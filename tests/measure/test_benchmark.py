@@ -89,6 +89,7 @@ def test_a_sidecar_gives_the_first_metric_of_each_task(nets: Path, tmp_path: Pat
         assert model_file(path, "x").metrics is None
 
 
+@pytest.mark.slow
 def test_models_and_real_reference_nets_run_together(nets: Path, tmp_path: Path) -> None:
     models = [nets / "float32.tflite", nets / "int8.tflite"]
     said: list[str] = []

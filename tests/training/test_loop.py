@@ -154,6 +154,7 @@ def test_mixed_precision_trains_and_saves_a_float32_model(tmp_path: Path, data: 
         np.testing.assert_allclose(value, np.asarray(network.inference(images)[name], "float32"), rtol=0.1, atol=0.1)
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same_loss(tmp_path: Path, data: PreparedData) -> None:
     short = ["training.epochs=1", "training.steps_per_epoch=2"]
     _, plain, _ = trained(tmp_path / "a", data, *short)
@@ -161,6 +162,7 @@ def test_xla_gives_the_same_loss(tmp_path: Path, data: PreparedData) -> None:
     np.testing.assert_allclose(plain.losses, compiled.losses, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_dropout_net_in_bfloat16_saves_its_model_and_goes_on(tmp_path: Path, data: PreparedData) -> None:
     from keras_faceattr.training.fit import save_model
 

@@ -49,6 +49,7 @@ def resumed(run: Path, own: str | None) -> tuple[list[Any], str]:
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_setting_and_the_users_own_is_told(small_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     provenance = json.loads((run / "provenance.json").read_text())
@@ -85,6 +86,7 @@ def test_the_command_line_turns_onednn_on_unless_the_user_has_set_it() -> None:
         assert done.stdout.strip() == expected, done.stderr
 
 
+@pytest.mark.slow
 def test_off_and_on_are_measured_in_turn(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn_benchmark, "ROUNDS", 2)
     small = SMALL[: SMALL.index("evaluation.bootstrap_samples=20") - 1]
