@@ -19,7 +19,7 @@ from keras_faceattr.measure.references import REFERENCE_NETS, reference_net, ref
 NAME, SIDE = "mobilenet_v3_small", 32
 
 
-@pytest.fixture(scope="module", params=["float32", "int8"])
+@pytest.fixture(scope="module", params=[pytest.param("float32", marks=pytest.mark.slow), "int8"])
 def built(request: pytest.FixtureRequest) -> Path:
     """A real net in the session's cache."""
     return reference_net(NAME, request.param, SIDE)

@@ -172,7 +172,7 @@ def test_a_task_of_which_no_train_photo_is_labelled_is_refused(tmp_path: Path, t
     assert "\n" not in str(raised.value) and not (tmp_path / "runs").exists()
 
 
-def test_batches_without_a_label_of_a_task_are_masked(tmp_path: Path, tiny_csv: TinyCsv) -> None:
+def test_batches_without_a_label_of_a_task_are_masked(tmp_path: Path, tiny_csv: TinyCsv, small_net: str) -> None:
     # An epoch visits 32 photos once, in four batches: three hold no label of the mask, and just one holds the label.
     csv = tiny_csv(
         tmp_path / "photos", 40,
@@ -184,7 +184,7 @@ def test_batches_without_a_label_of_a_task_are_masked(tmp_path: Path, tiny_csv: 
     for weights in ("fixed", "learned"):
         listener = Listening()
         training = {"epochs": 1, "batch_size": 8, "loss_weights": weights}
-        run = fit(own(csv, tasks, training=training), tmp_path / weights, listener)
+        run = fit(own(csv, tasks, model={"name": small_net}, training=training), tmp_path / weights, listener)
         assert len(listener.losses) == 4 and all(map(math.isfinite, listener.losses))
         start = network_of(run.experiment(), run.tasks()).trainable
         for name in ("score_raw", "mask_raw"):
@@ -264,7 +264,7 @@ def test_photos_of_one_person_cannot_be_split(tmp_path: Path, tiny_csv: TinyCsv)
     assert "\n" not in str(raised.value) and not (tmp_path / "runs").exists()
 
 
-def test_learned_loss_weights_go_on_where_they_stopped(tmp_path: Path) -> None:
+def test_learned_loss_weights_go_on_where_they_stopped(tmp_path: Path, small_net: str) -> None:
     sources = [{"reader": "synthetic", "options": {"count": 40, "size": 40}}]
     optimizer = {"name": "adamw", "learning_rate": 1e-2, "epsilon": 1e-7}
     training = {
@@ -276,6 +276,7 @@ def test_learned_loss_weights_go_on_where_they_stopped(tmp_path: Path) -> None:
             "name": "learned",
             "data": {"sources": sources, "split": {"method": "given"}, "crop": {"size": 32}},
             "tasks": {"attractiveness": {"method": "dldl_v2"}, "age": {"method": "l1"}, "gender": {}},
+            "model": {"name": small_net},
             "training": training,
         },
         "test",
