@@ -106,7 +106,8 @@ def compare(
     ] = [],  # noqa: B006
     task: Annotated[list[str], typer.Option(metavar="NAME", help="Task to compare; repeatable.  [default: all]")] = [],  # noqa: B006
     by: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Add one row per group: gender, race or source.")
+        str | None,
+        typer.Option(metavar="NAME", help="Add one row per group: gender, race, age, source, or a task's classes."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -34,6 +34,9 @@ NOTE = (
 
 DIFFERENCE_COLUMNS = {"difference": "value", "difference_low": "low", "difference_high": "high"}
 
+READINGS = {"true": "groups", "predicted": "predicted_groups"}
+"""By which group a row of photos is given: that of their labels, or that which the model says."""
+
 OWN_FLOAT_MODEL = "its float model"
 
 
@@ -95,26 +98,29 @@ def _changes(sidecar: Sidecar) -> Iterator[tuple[str, list[Difference]]]:
 
 
 def _check_group(by: str, entries: list[Entry]) -> None:
-    known = {column for entry in entries for task in entry.results.tasks.values() for column in task.groups}
+    results = [task for entry in entries for task in entry.results.tasks.values()]
+    known = {column for task in results for column in (*task.groups, *task.predicted_groups)}
     if by not in known:
         hint = nearest(by, known) if known else "none of them has results by group"
         raise ConfigError(f"unknown --by {by!r}; {hint}")
 
 
 def _flat(compared: dict[str, Any], by: str | None) -> Iterator[Row]:
-    """A row for each run, task and metric; with `by` also for each group, which has no interval."""
+    """A row for each run, task and metric; with `by` also for each group, and for each that the model predicts."""
     for task, side_by_side in compared["tasks"].items():
         for row in side_by_side["rows"]:
             differences = {d["metric"]: d for d in row["differences"] if d["against"] == side_by_side["against"]}
             for metric, numbers in row["metrics"].items():
                 found = differences.get(metric, {})
-                group = {"group": ""} if by else {}
+                group = {"group": "", "given": ""} if by else {}
                 difference = {key: found.get(name) for key, name in DIFFERENCE_COLUMNS.items()}
                 yield {"run": row["run"], "task": task, **group, "metric": metric, **numbers, **difference}
-            for value, measured in row["groups"].get(by, {}).items():
-                for metric, number in measured["metrics"].items():
-                    numbers = {"value": number, "low": None, "high": None, **dict.fromkeys(DIFFERENCE_COLUMNS)}
-                    yield {"run": row["run"], "task": task, "group": value, "metric": metric, **numbers}
+            for given, key in READINGS.items():
+                for value, measured in row[key].get(by, {}).items():
+                    group = {"group": value, "given": given}
+                    for metric, numbers in measured["metrics"].items():
+                        nothing = dict.fromkeys(DIFFERENCE_COLUMNS)
+                        yield {"run": row["run"], "task": task, **group, "metric": metric, **numbers, **nothing}
 
 
 def _print(compared: dict[str, Any], by: str | None) -> None:
@@ -132,7 +138,7 @@ def _print(compared: dict[str, Any], by: str | None) -> None:
 
 
 def _values(task: str, found: dict[str, Any], runs: dict[str, Any], by: str | None) -> Table:
-    metrics = found["metrics"]
+    metrics, shown = found["metrics"], list(enumerate(found["metrics"]))
     sized = any(runs[row["run"]]["parameters"] for row in found["rows"])
     table = Table(title=task, title_justify="left", box=None)
     table.add_column("run", overflow="fold", max_width=LONGEST_NAME)
@@ -145,10 +151,11 @@ def _values(task: str, found: dict[str, Any], runs: dict[str, Any], by: str | No
         run, cells = runs[row["run"]], [_cell(metric, i, row) for i, metric in enumerate(metrics)]
         size = [f"{run['parameters']:,}" if run["parameters"] else ""] if sized else []
         table.add_row(row["run"], str(row["labelled"]), run["tta"], *size, *cells)
-        for value, group in row["groups"].get(by, {}).items():
-            measured = group["metrics"]
-            cells = [number_text(m, measured.get(m)) if measured else "too few" for m in metrics]
-            table.add_row(f"  {value}", str(group["labelled"]), "", *([""] if sized else []), *cells)
+        for given, key in READINGS.items():
+            for value, group in row[key].get(by, {}).items():
+                cells = [_cell(m, i, group | {"best": []}) if group["metrics"] else "too few" for i, m in shown]
+                title = f"  {value}" if given == "true" else f"  {given} {value}"
+                table.add_row(title, str(group["labelled"]), "", *([""] if sized else []), *cells)
     return table
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.data.crop_cache import Progress
-from keras_faceattr.evaluation.formatting import group_table, metric_text, metric_title, number_text
+from keras_faceattr.evaluation.formatting import group_tables, metric_text, metric_title, number_text
 from keras_faceattr.evaluation.table_writer import Row, open_table
 from keras_faceattr.tasks import Task
 
@@ -76,8 +76,8 @@ def print_results(results: dict[str, Any]) -> None:
         for metric, numbers in task["metrics"].items():
             table.add_row(metric_title(metric, task["unit"]), metric_text(metric, numbers))
         console.print(table)
-        for column, groups in task["groups"].items():
-            console.print(_groups(column, groups, task))
+        for _, header, rows in group_tables(task):
+            print_table(_table(header, rows))
 
 
 def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:
@@ -117,8 +117,7 @@ def line_progress(verb: str) -> Progress:
     return report
 
 
-def _groups(column: str, groups: dict[str, Any], task: dict[str, Any]) -> Table:
-    header, rows = group_table(column, groups, task)
+def _table(header: list[str], rows: list[list[str]]) -> Table:
     table = Table(*header, box=None)
     for row in rows:
         table.add_row(*row)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_faceattr.data.manifest import Manifest, group_members
+from keras_faceattr.data.groups import group_members
+from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array, labelled
-from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, evaluate, primary_metric
+from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
+from keras_faceattr.evaluation.groups import SMALLEST_GROUP, true_groups
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
@@ -87,10 +89,8 @@ def _group_changes(
         return {"photos": len(rows), "change": difference(*own), "low": low, "high": high}
 
     result: dict[str, Any] = {"metric": name, "all": measured(np.flatnonzero(known)), "by": {}}
-    for column in manifest.groups:
-        if column == task.name:
-            continue
-        members = group_members(manifest.rows[column][known])
+    for column, groups in true_groups(manifest, task).items():
+        members = group_members(groups[known])
         if members:
             result["by"][column] = {value: measured(np.flatnonzero(known)[own]) for value, own in members.items()}
     return result

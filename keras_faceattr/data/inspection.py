@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.data.crop_cache import load_crops
+from keras_faceattr.data.groups import group_columns, group_members
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.splits import photo_hashes
 from keras_faceattr.faces.crop_spec import CropSpec
@@ -35,7 +36,10 @@ def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str,
         "photos": len(rows),
         "splits": {str(k): int(v) for k, v in rows["split"].fillna("none").value_counts().items()},
         "identities": int(rows["identity"].nunique()) if "identity" in rows else None,
-        "groups": {c: {str(k): int(v) for k, v in rows[c].value_counts().items()} for c in manifest.groups},
+        "groups": {
+            column: {group: int(own.sum()) for group, own in group_members(groups).items()}
+            for column, groups in group_columns(manifest).items()
+        },
         "duplicates": {"photos_with_a_twin": int(counts[counts > 1].sum()), "sets": int((counts > 1).sum())},
         "put_aside": [
             {key: (int(value) if key == "row" else str(value)) for key, value in row.items()}

@@ -20,6 +20,7 @@ SPLITS = ("train", "val", "test")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
 QUARANTINE_COLUMNS = ["source", "image", "row", "reason"]
 GROUP_COLUMNS = ("gender", "race")
+"""Columns that name a photo's group; bands of age are made from `age`, see `data.groups`."""
 
 
 @dataclass(frozen=True)
@@ -184,12 +185,6 @@ def concatenate(manifests: Sequence[Manifest]) -> Manifest:
     aside = [m.quarantine for m in manifests if len(m.quarantine)]
     quarantine = pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=QUARANTINE_COLUMNS)
     return Manifest(rows, tasks, sources, quarantine)
-
-
-def group_members(column: pd.Series) -> dict[str, np.ndarray]:
-    """By each value that stands in a group column: (rows,) whether a row has it."""
-    values = sorted(column.dropna().unique())
-    return {str(value): (column == value).to_numpy(bool, na_value=False) for value in values}
 
 
 def list_photos(root: Path) -> list[str]:

@@ -31,8 +31,9 @@ def compare(entries: Sequence[Entry], chosen: Sequence[str] = (), samples: int =
 
     Returns:
         `runs`, and `tasks`: by name its `unit`, its `metrics`, the run `against` which the others stand, and `rows`:
-        `run`, `labelled`, `metrics`, `groups`, the metrics of which it has the `best` value among those on the same
-        photos, `differences`, and `apart`: why its numbers must not be compared with those of `against`.
+        `run`, `labelled`, `metrics`, `groups`, `predicted_groups`, the metrics of which it has the `best` value among
+        those on the same photos, `differences`, and `apart`: why its numbers must not be compared with those of
+        `against`.
 
     Raises:
         ConfigError: an unknown task, or no task that two of them have.

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import RunError
@@ -37,20 +37,26 @@ class Number(Part):
     high: float | None
 
 
+def _without_interval(number: Any) -> Any:
+    """A bare number, as older results have it for a group, as one whose interval was not measured."""
+    return {"value": number, "low": None, "high": None} if number is None or isinstance(number, float | int) else number
+
+
 class Group(Part):
     """A group of photos; without metrics where it has too few."""
 
     labelled: int
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, Annotated[Number, BeforeValidator(_without_interval)]] = {}
 
 
 class TaskResults(Part):
-    """Metrics of a task, overall and by group column and value."""
+    """Metrics of a task: overall, and by column and group, of the true groups and of those that the model says."""
 
     unit: str
     labelled: int
     metrics: dict[str, Number]
     groups: dict[str, dict[str, Group]]
+    predicted_groups: dict[str, dict[str, Group]] = {}
 
 
 class Results(Part):

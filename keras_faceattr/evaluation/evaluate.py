@@ -6,17 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_faceattr.data.manifest import Manifest, group_members
+from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.errors import ModelError
+from keras_faceattr.evaluation.groups import by_group, measured, predicted_groups, true_groups
 from keras_faceattr.metrics import metrics_of
-from keras_faceattr.metrics.bootstrap import bootstrap_interval
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, Task
-
-SMALLEST_GROUP = 10
-"""Groups with fewer labelled photos are counted but not measured."""
 
 
 def primary_metric(task: Task) -> str:
@@ -45,15 +42,15 @@ def evaluate(
 
     Returns:
         By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high), `confusion` or `attributes` where
-        they apply, and `groups`: by column and value, `labelled` and metric values.
+        they apply; `groups`: by column and true group, `labelled` photos and `metrics` as above; and
+        `predicted_groups`: the same of the photos that the model puts in a group, where it predicts the group.
     """
-    return {
-        name: _evaluate_task(
-            manifest, task, labels[name] if labels else label_array(manifest, task), outputs[name], samples, seed
-        )
-        for name, task in tasks.items()
-        if set(task.columns) <= set(manifest.rows.columns)
-    }
+    found = {}
+    for name, task in tasks.items():
+        if set(task.columns) <= set(manifest.rows.columns):
+            own = labels[name] if labels else label_array(manifest, task)
+            found[name] = _evaluate_task(manifest, tasks, task, own, outputs, samples, seed)
+    return found
 
 
 def check_finite(tasks: dict[str, Task], outputs: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
@@ -78,7 +75,13 @@ def check_finite(tasks: dict[str, Task], outputs: dict[str, np.ndarray], labels:
 
 
 def _evaluate_task(
-    manifest: Manifest, task: Task, labels: np.ndarray, predictions: np.ndarray, samples: int, seed: int
+    manifest: Manifest,
+    tasks: dict[str, Task],
+    task: Task,
+    labels: np.ndarray,
+    outputs: dict[str, np.ndarray],
+    samples: int,
+    seed: int,
 ) -> dict[str, Any]:
     known = labelled(task, labels)
     result: dict[str, Any] = {
@@ -87,10 +90,11 @@ def _evaluate_task(
         "labelled": int(known.sum()),
         "metrics": {},
         "groups": {},
+        "predicted_groups": {},
     }
     if not known.any():
         return result
-    rows, labels, predictions = manifest.rows[known], labels[known], predictions[known]
+    rows, labels, predictions = manifest.rows[known], labels[known], outputs[task.name][known]
     if isinstance(task, IdentityTask) and not can_pair(labels):
         return result
     people = None
@@ -101,30 +105,20 @@ def _evaluate_task(
     std = f"{task.name}_std"
     has_std = std in rows and bool(rows[std].notna().all())
     metrics = {n: m for n, m in metrics_of(task).items() if has_std or not m.needs_std}
-    for name, metric in metrics.items():
-        low, high = bootstrap_interval(metric.function, labels, predictions, samples, seed, people=people)
-        value = metric.function(labels, predictions)
-        result["metrics"][name] = {"value": value, "low": low, "high": high}
+    result["metrics"] = measured(metrics, labels, predictions, samples, seed, people)
     if isinstance(task, CategoricalTask):
         result["classes"] = list(task.classes)
         result["confusion"] = confusion(labels, predictions).tolist()
     if isinstance(task, MultilabelTask):
         shares = attribute_accuracies(labels, predictions)
         result["attributes"] = dict(zip(task.attributes, map(float, shares), strict=True))
-    for column in manifest.groups:
-        if column == task.name or isinstance(task, IdentityTask):
-            continue
-        members = group_members(rows[column])
-        # Of several data sets, some may not know the column.
-        if members:
-            result["groups"][column] = {
-                value: _group(labels[own], predictions[own], metrics) for value, own in members.items()
-            }
+    if not isinstance(task, IdentityTask):
+        readings = {
+            "groups": true_groups(manifest, task),
+            "predicted_groups": predicted_groups(tasks, outputs, task),
+        }
+        for reading, columns in readings.items():
+            # Of several data sets, some may not know the column.
+            own = {name: groups[known] for name, groups in columns.items()}
+            result[reading] = by_group(own, task, metrics, labels, predictions, samples, seed)
     return result
-
-
-def _group(labels: np.ndarray, predictions: np.ndarray, metrics: dict[str, Any]) -> dict[str, Any]:
-    group: dict[str, Any] = {"labelled": len(labels)}
-    if len(labels) >= SMALLEST_GROUP:
-        group["metrics"] = {name: metric.function(labels, predictions) for name, metric in metrics.items()}
-    return group

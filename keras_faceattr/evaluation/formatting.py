@@ -8,6 +8,9 @@ from typing import Any
 FOUR_PLACES = ("pc", "epsilon_error", "cosine", "auc")
 ERRORS = ("mae", "rmse")
 
+PREDICTED = "predicted"
+"""What stands before a column of groups whose photos the model itself put there."""
+
 
 def metric_text(name: str, numbers: dict[str, Any]) -> str:
     """`0.2412 (0.2330–0.2500)`: the value and its interval, where there is one."""
@@ -42,13 +45,25 @@ def difference_text(name: str, numbers: dict[str, Any] | None) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def group_table(column: str, groups: dict[str, Any], task: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a task's metrics by the values of a group column."""
-    metrics = list(task["metrics"])
-    header = [column, "photos", *(metric_title(metric, task["unit"]) for metric in metrics)]
+def group_tables(task: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and rows for each column of groups: first by the true group, then by the predicted one."""
+    readings = (("", task["groups"]), (f"{PREDICTED} ", task.get("predicted_groups", {})))
+    columns = dict.fromkeys(column for _, groups in readings for column in groups)
+    return [
+        (f"{said}{column}", *_group_table(f"{said}{column}", groups[column], task))
+        for column in columns
+        for said, groups in readings
+        if column in groups
+    ]
+
+
+def _group_table(title: str, groups: dict[str, Any], task: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    known = {metric for group in groups.values() for metric in group.get("metrics", {})}
+    metrics = [metric for metric in task["metrics"] if metric in known] or list(task["metrics"])
+    header = [title, "photos", *(metric_title(metric, task["unit"]) for metric in metrics)]
     rows = []
     for value, group in groups.items():
-        cells = [number_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in metrics]
+        cells = [metric_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in metrics]
         rows.append([value, str(group["labelled"]), *cells])
     return header, rows
 
@@ -60,7 +75,8 @@ def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
         "labelled": task["labelled"],
         "resampled": "people" if task["kind"] == "identity" else "photos",
         "metrics": [(metric_title(m, task["unit"]), metric_text(m, numbers)) for m, numbers in task["metrics"].items()],
-        "groups": [(column, *group_table(column, groups, task)) for column, groups in task["groups"].items()],
+        "groups": group_tables(task),
+        "predicts_groups": bool(task.get("predicted_groups")),
     }
 
 

@@ -60,6 +60,6 @@ def metrics_of(task: Task) -> dict[str, Metric]:
             "rmse": Metric(scalar.root_mean_squared_error, False),
             "pc": Metric(scalar.pearson_correlation, True),
             "epsilon_error": Metric(scalar.epsilon_error, False, needs_std=True),
-            **{f"cs@{k:g}": Metric(partial(scalar.cumulative_score, k=k), True) for k in task.tolerances},
+            **{f"cs@{k:g}": Metric(scalar.cumulative_score(k), True) for k in task.tolerances},
         }
     return _BY_KIND[task.kind]

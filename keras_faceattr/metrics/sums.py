@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -22,7 +22,7 @@ class SumMetric:
     """A metric that is a function of sums over the photos.
 
     Attributes:
-        terms: (labels, predictions) → (n, k) booleans, what each photo adds to the sums.
+        terms: (labels, predictions) → (n, k) booleans or float64, what each photo adds to the sums.
         combine: (…, k) sums → (…) values.
     """
 
@@ -38,12 +38,33 @@ class SumMetric:
         Args:
             draws: (m,) indices each, of at most as many photos as there are.
         """
-        count, draws = len(labels), iter(draws)
-        exact = np.dtype("float32" if count < EXACT_IN_FLOAT32 else "float64")
-        terms = self.terms(labels, predictions).astype(exact)
-        size = max(1, CHUNK_BYTES // (count * exact.itemsize))
-        values = [self.combine((counts @ terms).astype("float64")) for counts in _counts(draws, size, count, exact)]
-        return np.concatenate(values) if values else np.empty(0)
+        return values_of_draws([self], labels, predictions, draws)[0]
+
+
+def values_of_draws(
+    metrics: Sequence[SumMetric], labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np.ndarray]
+) -> list[np.ndarray]:
+    """As `SumMetric.of_draws` for several metrics, whose sums are those of the same draws, counted once."""
+    parts, count = [metric.terms(labels, predictions) for metric in metrics], len(labels)
+    terms = np.concatenate(parts, axis=1)
+    exact = np.dtype("float32" if terms.dtype == bool and count < EXACT_IN_FLOAT32 else "float64")
+    terms = terms.astype(exact)
+    size = max(1, CHUNK_BYTES // (count * exact.itemsize))
+    sums = [(counts @ terms).astype("float64") for counts in _counts(iter(draws), size, count, exact)]
+    whole = np.concatenate(sums) if sums else np.empty((0, terms.shape[1]))
+    ends = np.cumsum([part.shape[1] for part in parts])
+    return [metric.combine(own) for metric, own in zip(metrics, np.split(whole, ends[:-1], axis=1), strict=True)]
+
+
+def counted(values: np.ndarray) -> np.ndarray:
+    """(n, 2) what each photo adds to the mean of (n,) values: its own, and that it is one."""
+    return np.stack([values, np.ones_like(values)], axis=1)
+
+
+def mean_of_sums(sums: np.ndarray) -> np.ndarray:
+    """(…) means of (…, 2) sums of `counted`; NaN of no photo."""
+    total, count = sums[..., 0], sums[..., 1]
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def change(metric: Metric) -> Metric:

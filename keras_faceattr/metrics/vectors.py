@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from keras_faceattr.metrics import verification
+from keras_faceattr.metrics.sums import SumMetric, counted, mean_of_sums
 
 PAIRS, SEED, FOLDS = 6000, 0, 10
 """As many pairs as LFW's protocol has, half of them of one person; always the same ones."""
@@ -66,10 +67,14 @@ def pair_tar_at_far(labels: np.ndarray, predictions: np.ndarray, far: float) -> 
     return float(verification.tar_at_far(predictions[:, 0], labels[:, 0] == 1, far))
 
 
-def mean_cosine(targets: np.ndarray, vectors: np.ndarray) -> float:
-    """Mean cosine of (n, d) vectors to the teacher's."""
+def _cosines(targets: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    targets, vectors = targets.astype("float64"), vectors.astype("float64")
     lengths = np.linalg.norm(targets, axis=1) * np.linalg.norm(vectors, axis=1)
-    return float(((targets * vectors).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
+    return counted((targets * vectors).sum(axis=1) / np.maximum(lengths, 1e-12))
+
+
+mean_cosine = SumMetric(_cosines, mean_of_sums)
+"""Mean cosine of (n, d) vectors to the teacher's."""
 
 
 def _comparable(labels: np.ndarray, predictions: np.ndarray) -> bool:

@@ -89,10 +89,34 @@ def test_the_flat_table_has_a_row_a_run_task_and_metric(
     assert not [path for path in out.parent.iterdir() if path != out]
 
 
-def test_groups_are_rows_of_their_own(cli: Cli, small_run: Path, better: Path, tmp_path: Path) -> None:
+def test_groups_are_rows_of_their_own_in_both_readings(cli: Cli, small_run: Path, better: Path, tmp_path: Path) -> None:
+    mae = {"value": 3.25, "low": 3.0, "high": 3.5}
+    results = metrics_of(better)
+    results["tasks"]["age"] |= {
+        "groups": {"gender": {"women": {"labelled": 11, "metrics": {"mae": mae}}, "men": {"labelled": 1}}},
+        "predicted_groups": {"gender": {"women": {"labelled": 10, "metrics": {"mae": mae | {"value": 3.125}}}}},
+    }
+    (better / "metrics.json").write_text(json.dumps(results), encoding="utf-8")
+    out = tmp_path / "compared.csv"
+    done = cli("compare", small_run, better, "--by", "gender", "--task", "age", "--out", out)
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert any(line.startswith("women 11 3.250 not measured") for line in lines)
+    assert any(line.startswith("predicted women 10 3.125 not measured") for line in lines)
+    assert sum("3.000 – 3.500" in line for line in lines) == 2
+    table = pd.read_csv(out)
+    table = table[(table["run"] == "better") & (table["group"] == "women")]
+    assert table[["given", "value", "low", "high"]].values.tolist() == [
+        ["true", 3.25, 3.0, 3.5], ["predicted", 3.125, 3.0, 3.5],
+    ]  # fmt: skip
+
+
+def test_groups_of_older_results_are_read_without_intervals(
+    cli: Cli, small_run: Path, better: Path, tmp_path: Path
+) -> None:
     groups = {"women": {"labelled": 11, "metrics": {"mae": 3.25}}, "men": {"labelled": 1}}
     results = metrics_of(better)
     results["tasks"]["age"]["groups"] = {"gender": groups}
+    del results["tasks"]["age"]["predicted_groups"]
     (better / "metrics.json").write_text(json.dumps(results), encoding="utf-8")
     out = tmp_path / "compared.csv"
     done = cli("compare", small_run, better, "--by", "gender", "--task", "age", "--out", out)
@@ -123,7 +147,7 @@ def test_an_unknown_group_names_the_known_ones(cli: Cli, small_run: Path, better
 def test_groups_where_nobody_has_any_are_refused(cli: Cli, better: Path, tmp_path: Path) -> None:
     results = metrics_of(better)
     for task in results["tasks"].values():
-        task["groups"] = {}
+        task["groups"] = task["predicted_groups"] = {}
     (better / "metrics.json").write_text(json.dumps(results), encoding="utf-8")
     done = cli("compare", better, copied(better, tmp_path / "twin"), "--by", "gender")
     assert done.code == 2 and "none of them has results by group" in done.error

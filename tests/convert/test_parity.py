@@ -138,13 +138,21 @@ def test_changes_by_group_are_of_the_first_metric_and_small_groups_are_left_out(
     assert found["all"]["low"] < found["all"]["change"] < found["all"]["high"]
 
 
-def test_a_group_column_is_not_split_by_itself() -> None:
+def test_each_class_has_a_change_of_its_own_and_groups_of_other_columns() -> None:
     task = CategoricalTask("gender", ("female", "male"))
     right = np.eye(2)[[0, 1] * 10]
     photos = manifest(task, {"gender": ["female", "male"] * 10}, race=["x"] * 10 + ["y"] * 10)
     found = compare(photos, task, right, right)["groups"]["gender"]
-    assert found["by"].keys() == {"race"}
+    assert found["by"].keys() == {"gender", "race"}
     assert {name: group["change"] for name, group in found["by"]["race"].items()} == {"x": 0.0, "y": 0.0}
+
+
+def test_bands_of_age_have_changes_of_their_own() -> None:
+    age = ScalarTask("age", 0.0, 100.0, 1.0, "years")
+    labels = np.repeat([1.0, 25.0], 10)
+    after = labels + np.repeat([3.0, 1.0], 10)
+    found = compare(manifest(age, {"age": labels}), age, labels + 1, after)["groups"]["age"]["by"]["age"]
+    assert {band: group["change"] for band, group in found.items()} == {"0–2": pytest.approx(2.0), "20–29": 0.0}
 
 
 def test_a_task_without_labels_here_has_no_metrics_drop_or_groups() -> None:

@@ -53,7 +53,7 @@ def test_counts_of_photos_splits_people_groups_and_copies(manifest: Manifest) ->
     assert findings["photos"] == len(readable) == 5
     assert findings["splits"] == {"train": 3, "test": 1, "val": 1}
     assert findings["identities"] == 3
-    assert findings["groups"] == {"gender": {"f": 4, "m": 1}}
+    assert findings["groups"] == {"gender": {"f": 4, "m": 1}, "age": {"3–9": 1, "10–19": 2, "70+": 1}}
     assert findings["duplicates"] == {"photos_with_a_twin": 2, "sets": 1}
     assert findings["sources"]["mine"]["licence"] == "CC0"
     aside = {entry["image"]: (entry["row"], entry["reason"]) for entry in findings["put_aside"]}

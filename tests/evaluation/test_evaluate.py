@@ -9,7 +9,8 @@ import pytest
 from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.manifest import Manifest, Source
 from keras_faceattr.errors import ModelError
-from keras_faceattr.evaluation.evaluate import SMALLEST_GROUP, check_finite, evaluate, primary_metric
+from keras_faceattr.evaluation.evaluate import check_finite, evaluate, primary_metric
+from keras_faceattr.evaluation.groups import SMALLEST_GROUP
 from keras_faceattr.evaluation.protocol import measure
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask
 
@@ -48,22 +49,93 @@ def test_groups_are_measured_apart_and_small_ones_only_counted() -> None:
     labels = manifest(age=[30.0] * (women + men), gender=["female"] * women + ["male"] * men)
     predictions = np.array([32.0] * women + [40.0] * men)
     groups = evaluate(labels, {"age": AGE}, {"age": predictions}, samples=0)["age"]["groups"]["gender"]
-    assert groups["female"]["metrics"]["mae"] == pytest.approx(2.0)
+    assert groups["female"]["metrics"]["mae"]["value"] == pytest.approx(2.0)
     assert groups["male"] == {"labelled": men}
+
+
+def test_a_groups_metrics_have_the_interval_of_its_own_photos() -> None:
+    rng = np.random.default_rng(0)
+    true, gender = rng.uniform(30, 39, 60), np.array(["female", "male"])[np.arange(60) % 2]
+    predictions = true + np.where(gender == "male", 6, 1) * rng.normal(size=60)
+    labels = manifest(age=true, gender=gender)
+    result = evaluate(labels, {"age": AGE}, {"age": predictions}, samples=200, seed=3)["age"]
+    for name in ("female", "male"):
+        group = result["groups"]["gender"][name]
+        errors = np.abs(predictions - true)[gender == name]
+        draws = np.random.default_rng(3)
+        means = [errors[draws.integers(0, 30, 30)].mean() for _ in range(200)]
+        low, high = np.quantile(means, [0.025, 0.975])
+        assert group["labelled"] == 30 and group["metrics"].keys() == result["metrics"].keys()
+        expected = {"value": errors.mean(), "low": low, "high": high}
+        assert group["metrics"]["mae"] == pytest.approx(expected, rel=1e-5)
+
+
+GENDER = CategoricalTask("gender", ("female", "male"))
+
+
+def test_results_are_given_the_true_group_and_given_the_group_that_the_model_says() -> None:
+    # 20 women, of whom 12 are taken for women; 20 men, of whom all are taken for men.
+    gender, said = ["female"] * 20 + ["male"] * 20, np.eye(2)[[0] * 12 + [1] * 28]
+    ages = np.array([32.0] * 12 + [38.0] * 8 + [31.0] * 20)
+    labels = manifest(age=[30.0] * 40, gender=gender)
+    tasks = {"age": AGE, "gender": GENDER}
+    age = evaluate(labels, tasks, {"age": ages, "gender": said}, samples=5)["age"]
+    true, predicted = (age[reading]["gender"] for reading in ("groups", "predicted_groups"))
+    assert {name: group["labelled"] for name, group in true.items()} == {"female": 20, "male": 20}
+    assert {name: group["labelled"] for name, group in predicted.items()} == {"female": 12, "male": 28}
+    assert true["female"]["metrics"]["mae"]["value"] == pytest.approx((12 * 2 + 8 * 8) / 20)
+    assert true["male"]["metrics"]["mae"]["value"] == pytest.approx(1.0)
+    assert predicted["female"]["metrics"]["mae"]["value"] == pytest.approx(2.0)
+    assert predicted["male"]["metrics"]["mae"]["value"] == pytest.approx((8 * 8 + 20 * 1) / 28)
+
+
+def test_a_group_that_the_model_does_not_predict_has_one_reading() -> None:
+    labels = manifest(age=[30.0] * 20, gender=["female", "male"] * 10)
+    result = evaluate(labels, {"age": AGE}, {"age": np.full(20, 33.0)}, samples=0)["age"]
+    assert list(result["groups"]) == ["gender"] and result["predicted_groups"] == {}
+
+
+def test_ages_are_grouped_in_bands_of_true_and_of_predicted_years() -> None:
+    # Ten children of 2 taken for 3, ten of 9 taken for 9.9, and ten of 70 taken for 65.
+    true, said = np.repeat([2.0, 9.0, 70.0], 10), np.repeat([3.0, 9.9, 65.0], 10)
+    result = evaluate(manifest(age=true), {"age": AGE}, {"age": said}, samples=0)["age"]
+    mae = {
+        reading: {band: (group["labelled"], group["metrics"]["mae"]["value"]) for band, group in found["age"].items()}
+        for reading, found in result.items()
+        if reading in ("groups", "predicted_groups")
+    }
+    assert mae["groups"] == {"0–2": (10, 1.0), "3–9": (10, pytest.approx(0.9)), "70+": (10, 5.0)}
+    assert mae["predicted_groups"] == {"3–9": (20, pytest.approx(0.95)), "60–69": (10, 5.0)}
+    # Within a band ages hardly differ: their correlation says nothing of the model.
+    assert result["groups"]["age"]["70+"]["metrics"].keys() == {"mae", "rmse", "cs@5"}
+
+
+def test_bands_of_age_group_what_a_model_of_something_else_says() -> None:
+    labels = manifest(age=np.repeat([5.0, 45.0], 10), gender=["female", "male"] * 10)
+    said = np.eye(2)[[0, 1] * 5 + [1] * 10]
+    groups = evaluate(labels, {"gender": GENDER}, {"gender": said}, samples=0)["gender"]["groups"]["age"]
+    assert {band: group["metrics"]["accuracy"]["value"] for band, group in groups.items()} == {"3–9": 1.0, "40–49": 0.5}
 
 
 def test_a_group_column_that_no_labelled_photo_has_is_left_out() -> None:
     """Of several data sets, one may know the age alone and another the gender alone."""
-    labels = manifest(age=[30.0, 40.0, np.nan], gender=[None, None, "male"])
-    result = evaluate(labels, {"age": AGE}, {"age": np.array([30.0, 40.0, 50.0])}, samples=0)["age"]
+    labels = manifest(age=[30.0, 35.0, np.nan], gender=[None, None, "male"])
+    result = evaluate(labels, {"age": AGE}, {"age": np.array([30.0, 35.0, 36.0])}, samples=0)["age"]
     assert result["labelled"] == 2 and result["groups"] == {}
 
 
-def test_a_task_is_not_grouped_by_itself() -> None:
-    gender = CategoricalTask("gender", ("female", "male"))
-    labels = manifest(gender=["female", "male"])
-    result = evaluate(labels, {"gender": gender}, {"gender": np.eye(2)}, samples=0)["gender"]
-    assert result["groups"] == {} and result["metrics"]["accuracy"]["value"] == 1.0
+def test_each_class_has_its_recall_and_its_precision() -> None:
+    # Of 30 happy faces 24 are recognised; of 20 sad ones 10.
+    labels = manifest(mood=["happy"] * 30 + ["sad"] * 20)
+    said = np.eye(2)[[0] * 24 + [1] * 6 + [1] * 10 + [0] * 10]
+    result = evaluate(labels, {"mood": MOOD}, {"mood": said}, samples=50)["mood"]
+    recall, precision = (result[reading]["mood"] for reading in ("groups", "predicted_groups"))
+    assert recall["happy"]["metrics"]["accuracy"]["value"] == pytest.approx(24 / 30)
+    assert recall["sad"]["metrics"]["accuracy"]["value"] == pytest.approx(10 / 20)
+    assert precision["happy"]["metrics"]["accuracy"]["value"] == pytest.approx(24 / 34)
+    assert precision["sad"]["metrics"]["accuracy"]["value"] == pytest.approx(10 / 16)
+    assert recall["sad"]["metrics"].keys() == {"accuracy"} and precision["sad"]["labelled"] == 16
+    assert recall["sad"]["metrics"]["accuracy"]["low"] < 0.5 < recall["sad"]["metrics"]["accuracy"]["high"]
 
 
 def test_the_confusion_has_true_classes_as_rows() -> None:

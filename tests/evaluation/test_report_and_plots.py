@@ -20,7 +20,15 @@ RESULTS = {
         "age": {
             "kind": "scalar", "unit": "years", "labelled": 5,
             "metrics": {"mae": {"value": 3.14159, "low": 3.0, "high": 3.3}},
-            "groups": {"gender": {"<b>x": {"labelled": 2}, "male": {"labelled": 30, "metrics": {"mae": 2.0}}}},
+            "groups": {
+                "gender": {
+                    "<b>x": {"labelled": 2},
+                    "male": {"labelled": 30, "metrics": {"mae": {"value": 2.0, "low": 1.5, "high": 2.5}}},
+                }
+            },
+            "predicted_groups": {
+                "gender": {"male": {"labelled": 40, "metrics": {"mae": {"value": 2.25, "low": 2.0, "high": 2.75}}}},
+            },
         }
     },
 }  # fmt: skip
@@ -57,8 +65,23 @@ def test_the_page_escapes_what_comes_from_data(tmp_path: Path) -> None:
 
 def test_the_card_names_terms_protocol_and_small_groups() -> None:
     card = model_card(load_experiment("quickstart"), RESULTS, PROVENANCE)
-    for words in ("research only", "7 train", "seed 3", "| <b>x | 2 | too few |", "| male | 30 | 2.000 |"):
+    for words in (
+        "research only",
+        "7 train",
+        "seed 3",
+        "| <b>x | 2 | too few |",
+        "| male | 30 | 2.000 (1.500–2.500) |",
+    ):
         assert words in card
+
+
+def test_card_and_page_show_both_readings_of_a_group_with_intervals() -> None:
+    experiment = load_experiment("quickstart")
+    card = model_card(experiment, RESULTS, PROVENANCE)
+    page = html_report(experiment, RESULTS, PROVENANCE, [], quarantined=0)
+    assert card.index("By gender:") < card.index("By predicted gender:")
+    assert "| male | 40 | 2.250 (2.000–2.750) |" in card and "the model itself puts there" in card
+    assert "By predicted gender" in page and "2.250 (2.000–2.750)" in page
 
 
 def shows_something(path: Path) -> bool:

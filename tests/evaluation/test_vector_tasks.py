@@ -124,7 +124,7 @@ def test_an_embedding_is_measured_by_its_cosine_to_the_teachers_overall_and_by_g
     for name in ("female", "male"):
         group = result["groups"]["gender"][name]
         assert group["labelled"] == 11
-        assert group["metrics"]["cosine"] == pytest.approx(np.nanmean(cosines[gender == name]))
+        assert group["metrics"]["cosine"]["value"] == pytest.approx(np.nanmean(cosines[gender == name]))
 
 
 def test_an_embedding_without_the_teachers_vectors_measures_nothing() -> None:

@@ -92,23 +92,23 @@ def test_epsilon_error_with_a_std_of_zero_is_0_for_a_hit_and_1_for_a_miss() -> N
 
 def test_cumulative_score_counts_the_boundary() -> None:
     labels, predictions = labelled([50.0, 50.0, 50.0, 50.0]), np.array([55.0, 45.0, 55.1, 44.9])
-    assert cumulative_score(labels, predictions, k=5.0) == 0.5
+    assert cumulative_score(5.0)(labels, predictions) == 0.5
 
 
 def test_cumulative_score_counts_a_boundary_of_decimals_in_both_directions() -> None:
     labels, predictions = labelled([3.3, 3.3, 3.3]), np.array([3.05, 3.55, 3.56])
-    assert cumulative_score(labels, predictions, k=0.25) == pytest.approx(2 / 3)
+    assert cumulative_score(0.25)(labels, predictions) == pytest.approx(2 / 3)
 
 
 def test_cumulative_score_rises_with_k() -> None:
-    scores = [cumulative_score(LABELS, PREDICTIONS, k) for k in (0.0, 0.5, 1.0, 2.0)]
+    scores = [cumulative_score(k)(LABELS, PREDICTIONS) for k in (0.0, 0.5, 1.0, 2.0)]
     assert scores == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_cumulative_score_counts_the_boundary_of_float32_ages() -> None:
     ages = np.array([67.8, 68.8, 34.9, 36.9], "float32")
     predictions = np.array([62.8, 63.8, 29.9, 31.9], "float32")
-    assert cumulative_score(np.stack([ages, ages], 1), predictions, k=5.0) == 1.0
+    assert cumulative_score(5.0)(np.stack([ages, ages], 1), predictions) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from keras_faceattr.metrics import classification, metrics_of, scalar, sums
-from keras_faceattr.metrics.bootstrap import bootstrap_interval
+from keras_faceattr.metrics.bootstrap import bootstrap_interval, bootstrap_intervals
 from keras_faceattr.metrics.sums import SumMetric, change
-from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, Task
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, Task, age_task
 
 TASKS: list[Task] = [
     BinaryTask("glasses"), CategoricalTask("mood", ("a", "b", "c")), MultilabelTask("hats", ("x", "y", "z")),
@@ -59,6 +60,35 @@ def test_the_interval_is_the_one_of_a_loop_over_the_draws(task: Task, name: str)
     found = bootstrap_interval(metric, labels, predictions, samples=200, seed=3)
     assert found == bootstrap_interval(looped, labels, predictions, samples=200, seed=3)
     assert found[0] < metric(labels, predictions) < found[1]
+
+
+@pytest.mark.parametrize("count", [2, 5, 400])
+def test_the_intervals_of_a_scalar_are_those_of_a_loop_over_the_draws(count: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.stack([rng.uniform(0, 90, count), rng.uniform(1, 5, count)], axis=1).astype("float32")
+    predictions = (labels[:, 0] + rng.normal(0, 4, count)).astype("float32")
+    labels[: count // 2, 0] = labels[0, 0]
+    errors = predictions.astype("float64") - labels[:, 0]
+
+    def pc(draw: np.ndarray) -> float:
+        alike = np.ptp(labels[draw, 0]) == 0 or np.ptp(predictions[draw]) == 0
+        return np.nan if alike else float(scipy.stats.pearsonr(labels[draw, 0].astype("float64"), predictions[draw])[0])
+
+    by_hand = {
+        "mae": lambda draw: np.abs(errors[draw]).mean(),
+        "rmse": lambda draw: np.sqrt((errors[draw] ** 2).mean()),
+        "pc": pc,
+        "epsilon_error": lambda draw: np.mean(1 - np.exp(-((errors / labels[:, 1])[draw] ** 2) / 2)),
+        "cs@5": lambda draw: np.mean(np.abs(errors[draw]) <= 5),
+    }
+    draws = np.random.default_rng(7)
+    drawn = [draws.integers(0, count, count) for _ in range(100)]
+    functions = {name: metrics_of(age_task())[name].function for name in by_hand}
+    found = bootstrap_intervals(functions, labels, predictions, samples=100, seed=7)
+    for name, metric in by_hand.items():
+        values = np.array([metric(draw) for draw in drawn])
+        low, high = np.quantile(values[~np.isnan(values)], [0.025, 0.975])
+        assert found[name] == pytest.approx((low, high), rel=1e-6, abs=1e-6), name
 
 
 @pytest.mark.parametrize("metric", [classification.binary_balanced_accuracy, scalar.mean_absolute_error])

@@ -1,0 +1,44 @@
+"""Groups of photos by which results are reported apart: gender, race, bands of age, and where photos come from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.tasks import ScalarTask, Task
+
+AGE = "age"
+AGE_STARTS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
+AGE_BANDS = ("0–2", "3–9", "10–19", "20–29", "30–39", "40–49", "50–59", "60–69", "70+")
+"""Bands of completed years, so that 9.6 lies in 3–9. Their bounds are those of FairFace."""
+
+
+def is_age(task: Task | None) -> bool:
+    """Whether a task is an age in years."""
+    return isinstance(task, ScalarTask) and task.name == AGE and task.unit in ("", "years")
+
+
+def age_bands(ages: pd.Series) -> pd.Series:
+    """(n,) band of each age in years; text that is no number, such as the band of a data set, stays as it is."""
+    years = pd.to_numeric(ages, errors="coerce").astype("float64")
+    bands = ages.astype("string").where(years.isna())
+    known = (years >= 0).to_numpy()
+    bands[known] = np.array(AGE_BANDS, object)[np.searchsorted(AGE_STARTS, years[known], side="right") - 1]
+    return bands
+
+
+def group_columns(manifest: Manifest) -> dict[str, pd.Series]:
+    """By name, the group of each photo; missing where nobody knows. What has one group only is left out."""
+    columns = {name: manifest.rows[name].astype("string") for name in manifest.groups}
+    task = manifest.tasks.get(AGE)
+    if AGE in manifest.rows and (is_age(task) or not isinstance(task, ScalarTask)):
+        columns[AGE] = age_bands(manifest.rows[AGE])
+    return {name: groups for name, groups in columns.items() if groups.nunique() > 1}
+
+
+def group_members(groups: pd.Series) -> dict[str, np.ndarray]:
+    """By each group that occurs, bands by age and others by name: (n,) whether a photo is in it."""
+    places = {band: place for place, band in enumerate(AGE_BANDS)}
+    found = sorted(groups.dropna().unique(), key=lambda group: (places.get(group, -1), group))
+    return {str(group): (groups == group).to_numpy(bool, na_value=False) for group in found}
