@@ -8,7 +8,7 @@ import pandas as pd
 
 from keras_faceattr.data.datasets.label_tables import read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.tasks import age_task
 
 CITATION = "Escalera et al.: ChaLearn Looking at People and Faces of the World: Face Analysis Workshop, CVPRW 2016"
@@ -20,6 +20,8 @@ LABELS = {
     "test": ("test_gt.csv", "gt_avg_test.csv"),
 }
 REFERENCE = "reference.csv"
+VALID = ("auto", "train", "val", "test")
+"""What the photos of `valid/` may be for."""
 COLUMNS = {
     "image": "image", "file_name": "image", "filename": "image",
     "mean": "age", "apparent_age_avg": "age",
@@ -27,27 +29,38 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, *, valid: str = "auto") -> Manifest:
     """Reads the label file of each split, with or without header, separated by `;` or `,`.
 
-    `row` is the line in the split's own label file.
+    `row` is the line in the split's own label file. The papers on the set of 2015 test on its validation photos, as the
+    labels of its test photos came later; those on the set of 2016 train on its train and validation photos.
 
     Args:
         root: holds `train_gt.csv, valid_gt.csv, test_gt.csv` (2016; columns image, mean, σ) or `gt_avg_train.csv, …`
             (APPA-REAL), and folders `train/, valid/, test/` with the photos at any depth. A label file may lie in
             the split's folder, where it may be `Reference.csv` (2015); in `root`, that is the training part.
+        valid: what the validation photos are for: `val`; `train`; `test`, which leaves the test photos out; `auto`:
+            test where the test photos have no labels, else val.
 
     Raises:
+        ConfigError: another `valid`.
         DataError: there is no label file, or one lacks a column.
     """
+    if valid not in VALID:
+        raise ConfigError(f"chalearn: unknown option valid {valid!r}; {nearest(valid, VALID)}")
     if not root.is_dir():
         raise DataError(f"chalearn: no such folder: {root}")
-    parts = []
-    for split in LABELS:
-        folder = _named(root, FOLDERS[split], folder=True)
-        labels = _find_labels(root, folder, split)
-        if labels is not None:
-            parts.append(_read_split(root, folder, labels).assign(split=split))
+    places = {split: _named(root, FOLDERS[split], folder=True) for split in LABELS}
+    found = {split: _find_labels(root, folder, split) for split, folder in places.items()}
+    if valid == "auto":
+        valid = "val" if found["test"] else "test"
+    if valid == "test":
+        found["test"] = None
+    parts = [
+        _read_split(root, places[split], labels).assign(split=valid if split == "val" else split)
+        for split, labels in found.items()
+        if labels
+    ]
     if not parts:
         names = ", ".join(files[0] for files in LABELS.values())
         raise DataError(f"chalearn: no label file in {root} (looked for {names}); unpack the ground truth there")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.data.datasets import chalearn
-from keras_faceattr.errors import DataError
+from keras_faceattr.data.splits import split_manifest
+from keras_faceattr.errors import ConfigError, DataError
 
 
 def test_2016_with_nested_photos(tmp_path: Path, write_photos) -> None:
@@ -26,6 +27,46 @@ def test_2016_with_nested_photos(tmp_path: Path, write_photos) -> None:
     ]
 
 
+def write_parts(root: Path, write_photos, *splits: str) -> None:
+    """Two photos a split, aged by its first letter, with labels as of 2016."""
+    for split in splits:
+        write_photos(root / split, f"{split}_1.jpg", f"{split}_2.jpg")
+        rows = "".join(f"{split}_{n}.jpg,{30 + n},3\n" for n in (1, 2))
+        (root / f"{split}_gt.csv").write_text("image,mean,stdv\n" + rows)
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "expected"),
+    [
+        (("train", "valid", "test"), {}, {"train": "train", "valid": "val", "test": "test"}),
+        (("train", "valid"), {}, {"train": "train", "valid": "test"}),
+        (("train", "valid", "test"), {"valid": "train"}, {"train": "train", "valid": "train", "test": "test"}),
+        (("train", "valid", "test"), {"valid": "test"}, {"train": "train", "valid": "test"}),
+        (("train", "valid"), {"valid": "val"}, {"train": "train", "valid": "val"}),
+        (("train",), {}, {"train": "train"}),
+    ],
+    ids=["2016", "2015", "2016 as papers train", "2015 with later test labels", "held out", "train alone"],
+)
+def test_the_validation_photos_are_what_the_protocol_makes_of_them(
+    tmp_path: Path, write_photos, parts: tuple[str, ...], options: dict[str, str], expected: dict[str, str]
+) -> None:
+    write_parts(tmp_path, write_photos, *parts)
+    rows = chalearn.read(tmp_path, **options).rows
+    splits = dict(zip(rows["image"].str.split("/").str[0], rows["split"], strict=True))
+    assert splits == expected and len(rows) == 2 * len(expected)
+
+
+def test_2015_is_split_into_train_and_test_as_it_gives_them(tmp_path: Path, write_photos) -> None:
+    write_parts(tmp_path, write_photos, "train", "valid")
+    manifest = split_manifest(chalearn.read(tmp_path), "given", stratify="age", validation=0.0)
+    assert manifest.rows["split"].value_counts().to_dict() == {"train": 2, "test": 2}
+
+
+def test_an_unknown_use_of_the_validation_photos_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown option valid 'tests'; did you mean 'test'"):
+        chalearn.read(tmp_path, valid="tests")
+
+
 def test_2015_reference_files_without_header(tmp_path: Path, write_photos) -> None:
     write_photos(tmp_path, "Train/image_1.jpg", "Validation/image_2.jpg")
     (tmp_path / "Train" / "Reference.csv").write_text("image_1.jpg;31;2.5\n")
@@ -33,7 +74,7 @@ def test_2015_reference_files_without_header(tmp_path: Path, write_photos) -> No
     rows = chalearn.read(tmp_path).rows
     assert rows[["image", "age", "split"]].values.tolist() == [
         ["Train/image_1.jpg", 31.0, "train"],
-        ["Validation/image_2.jpg", 70.0, "val"],
+        ["Validation/image_2.jpg", 70.0, "test"],
     ]
 
 
