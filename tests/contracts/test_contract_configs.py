@@ -67,3 +67,28 @@ def test_a_config_holds_no_path_of_someones_machine(name: str) -> None:
     experiment = load_experiment(name)
     assert [source.path for source in experiment.data.sources if source.path] == []
     assert experiment.model.init_from is None
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_that_takes_whole_photos_says_that_it_is_for_reproduction(name: str) -> None:
+    """A net that has learned from whole photos knows faces in the framing of its set alone."""
+    experiment = load_experiment(name)
+    text = (CONFIG_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    head = " ".join(line.removeprefix("#") for line in text.splitlines() if line.startswith("#"))
+    drawn = {source.reader for source in experiment.data.sources} == {"synthetic"}
+    if experiment.data.crop.method != "five_points" and not drawn:
+        assert "reproduc" in head
+        ways = [other for other in CONFIGS if other in head.split() or f"{other}." in head.split()]
+        assert "five_points" in head or any(load_experiment(w).data.crop.method == "five_points" for w in ways)
+
+
+def test_the_papers_config_is_that_of_dldl_v2() -> None:
+    """Section 4.1 of the paper."""
+    experiment = load_experiment("chalearn15_paper")
+    training, optimizer = experiment.training, experiment.training.optimizer
+    assert (training.epochs, training.batch_size, optimizer.name) == (60, 128, "adam")
+    assert (optimizer.learning_rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (1e-3, 0.9, 0.999, 1e-8)
+    assert (training.schedule.name, training.schedule.step_epochs, training.schedule.step_factor) == ("step", 30, 0.1)
+    assert (experiment.data.crop.size, experiment.data.crop.method) == (224, "five_points")
+    assert (experiment.data.split.method, experiment.data.split.validation) == ("given", 0.0)
+    assert (experiment.model.name, experiment.evaluation.tta) == ("thin_age_net", "flip")
