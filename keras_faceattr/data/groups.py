@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -12,6 +14,8 @@ AGE = "age"
 AGE_STARTS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 AGE_BANDS = ("0–2", "3–9", "10–19", "20–29", "30–39", "40–49", "50–59", "60–69", "70+")
 """Bands of completed years, so that 9.6 lies in 3–9. Their bounds are those of FairFace."""
+
+BAND = re.compile(r"(\d+)(?:[–-]\d+|\+)$")
 
 
 def is_age(task: Task | None) -> bool:
@@ -39,6 +43,6 @@ def group_columns(manifest: Manifest) -> dict[str, pd.Series]:
 
 def group_members(groups: pd.Series) -> dict[str, np.ndarray]:
     """By each group that occurs, bands by age and others by name: (n,) whether a photo is in it."""
-    places = {band: place for place, band in enumerate(AGE_BANDS)}
-    found = sorted(groups.dropna().unique(), key=lambda group: (places.get(group, -1), group))
+    starts = {group: BAND.match(group) for group in groups.dropna().unique()}
+    found = sorted(starts, key=lambda group: (int(start[1]) if (start := starts[group]) else -1, group))
     return {str(group): (groups == group).to_numpy(bool, na_value=False) for group in found}

@@ -19,7 +19,7 @@ from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, Scalar
 SPLITS = ("train", "val", "test")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
 QUARANTINE_COLUMNS = ["source", "image", "row", "reason"]
-GROUP_COLUMNS = ("gender", "race")
+GROUP_COLUMNS = ("gender", "race", "age_group")
 """Columns that name a photo's group; bands of age are made from `age`, see `data.groups`."""
 
 

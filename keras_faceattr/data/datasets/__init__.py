@@ -42,6 +42,7 @@ READERS: dict[str, Reader] = {
     "cfd": Reader("Chicago Face Database", "cfd"),
     "chalearn": Reader("ChaLearn LAP 2015/2016 apparent age", "chalearn"),
     "morph": Reader("MORPH", "morph"),
+    "imdb_wiki": Reader("IMDB-WIKI", "imdb-wiki"),
     "utkface": Reader("UTKFace", "utkface"),
     "celeba": Reader("CelebA", "celeba"),
     "lfwa": Reader("LFWA", "lfwa"),

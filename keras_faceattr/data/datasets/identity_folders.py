@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import ConfigError, DataError
 
 CITATION = (
     "Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild: A Database for Studying Face Recognition in "
@@ -16,18 +16,31 @@ CITATION = (
 LICENCE = "research only"
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, *, min_photos: int = 1) -> Manifest:
     """Reads `<Person>/<photo>`; identity is the photo's folder below `root`.
 
     A photo that lies in `root` itself belongs to nobody and is put aside.
 
+    Args:
+        min_photos: people with fewer photos are left out, as in DLDL-v2, section 4.1.
+
     Raises:
-        DataError: the folder is missing, or no photo lies in a folder of its own.
+        ConfigError: a minimum below 1.
+        DataError: the folder is missing, no photo lies in a folder of its own, or nobody has enough photos.
     """
+    if min_photos < 1:
+        raise ConfigError(f"identity_folders: option min_photos {min_photos} is below 1")
     rows = pd.DataFrame({"image": pd.array(list_photos(root), dtype="string")})
     rows["identity"] = rows["image"].str.rpartition("/")[0].replace("", pd.NA)
-    nobody = rows["identity"].isna().to_numpy(bool).nonzero()[0]
-    if len(nobody) == len(rows):
+    counts = rows["identity"].map(rows["identity"].value_counts())
+    if counts.isna().all():
         raise DataError(f"identity_folders: all photos lie in {root} itself; put each person's photos in a folder")
+    if counts.max() < min_photos:
+        raise DataError(
+            f"identity_folders: nobody in {root} has {min_photos} photos, the most are {int(counts.max())}: lower the "
+            "option min_photos"
+        )
+    rows = rows[(counts.isna() | (counts >= min_photos)).to_numpy(bool)].reset_index(drop=True)
+    nobody = rows["identity"].isna().to_numpy(bool).nonzero()[0]
     manifest = build_manifest(Source("identity_folders", root, CITATION, LICENCE), rows, [])
     return manifest.put_aside(list(nobody), ["lies in no person's folder"] * len(nobody))

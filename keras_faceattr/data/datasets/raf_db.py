@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from keras_faceattr.data.datasets.label_tables import read_lines
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.manifest import GROUP_COLUMNS, Manifest, Source, build_manifest
 from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
+from keras_faceattr.faces.found import POINTS as FIVE_POINTS
 from keras_faceattr.tasks import CategoricalTask
 
 CITATION = (
@@ -22,14 +24,18 @@ ATTRIBUTES = "Annotation/manual"
 CLASSES = {
     "1": "surprise", "2": "fear", "3": "disgust", "4": "happy", "5": "sad", "6": "angry", "7": "neutral",
 }  # fmt: skip
-GENDERS = {"0": "male", "1": "female", "2": None}
-RACES = {"0": "Caucasian", "1": "African-American", "2": "Asian"}
+GENDERS: dict[str, str | None] = {"0": "male", "1": "female", "2": None}
+RACES: dict[str, str | None] = {"0": "Caucasian", "1": "African-American", "2": "Asian"}
+AGES: dict[str, str | None] = {"0": "0–3", "1": "4–19", "2": "20–39", "3": "40–69", "4": "70+"}
+POINTS = [f"original_{point}_{axis}" for point in FIVE_POINTS for axis in "xy"]
+"""Columns of the five landmarks, which are those of the original photo, not of the aligned one."""
 
 
 def read(root: Path) -> Manifest:
     """Reads the aligned photos with the official train and test parts.
 
-    Gender (missing where the release says unsure) and race come from `Annotation/manual/` where that exists.
+    Gender (missing where the release says unsure), race and age group come from `Annotation/manual/` where that exists,
+    and so do the five landmarks, x and y in pixels of the original photo: columns `original_left_eye_x` and so on.
 
     Args:
         root: holds `EmoLabel/`, `Image/aligned/` and, optionally, `Annotation/manual/`, or `basic/` with these.
@@ -49,20 +55,27 @@ def read(root: Path) -> Manifest:
     attributes = root / base / ATTRIBUTES
     if attributes.is_dir():
         people = pd.DataFrame([_read_person(attributes / f"{name}_manu_attri.txt") for name in stem])
-        rows["gender"], rows["race"] = people[0].astype("string"), people[1].astype("string")
+        people = people.reindex(columns=[*GROUP_COLUMNS, *POINTS])
+        rows = rows.join(people.astype(dict.fromkeys(GROUP_COLUMNS, "string") | dict.fromkeys(POINTS, "float64")))
     task = CategoricalTask("expression", EXPRESSIONS)
     source = Source("raf_db", root, CITATION, LICENCE)
     return build_manifest(source, rows.drop(columns=["name", "code"]), [task])
 
 
-def _read_person(path: Path) -> tuple[str | None, str | None]:
-    """Gender and race of a photo: the sixth and seventh line, after five landmarks."""
+def _read_person(path: Path) -> dict[str, Any]:
+    """What the release says of a photo: five lines of landmarks, then gender, race and age group."""
     if not path.is_file():
-        return None, None
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    codes = [line.strip() for line in lines[5:7]]
-    if len(codes) < 2 or codes[0] not in GENDERS or codes[1] not in RACES:
+        return {}
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").split("\n")]
+    tables: dict[str, dict[str, str | None]] = {"gender": GENDERS, "race": RACES, "age_group": AGES}
+    codes = dict(zip(tables, lines[5:8], strict=False))
+    if len(codes) < len(tables) or any(codes[name] not in table for name, table in tables.items()):
         raise DataError(
-            f"{path}: lines 6 and 7 are {codes}, not gender 0 to 2 and race 0 to 2; mend or remove the file"
+            f"{path}: lines 6 to 8 are {lines[5:8]}, not gender 0 to 2, race 0 to 2 and age group 0 to 4; mend or "
+            "remove the file"
         )
-    return GENDERS[codes[0]], RACES[codes[1]]
+    try:
+        points = dict(zip(POINTS, map(float, " ".join(lines[:5]).split()), strict=True))
+    except ValueError:
+        raise DataError(f"{path}: lines 1 to 5 are not x and y of five landmarks; mend or remove the file") from None
+    return {name: table[codes[name]] for name, table in tables.items()} | points

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_faceattr.data.datasets.label_tables import find_tables, read_table, rename_columns
+from keras_faceattr.data.datasets.ratings import rated
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import attractiveness_task
@@ -61,18 +62,5 @@ def _read_named(path: Path, optional: list[str]) -> pd.DataFrame:
 def _read_ratings(path: Path) -> pd.DataFrame:
     """`number`, mean and σ of each photo's ratings, and the first `row` that it stands in."""
     table = _read_named(path, optional=["attractiveness", "attractiveness_std"])
-    title = next((c for c in table.columns if c.lower() == "rating"), None)
-    raters = [title] if title else [c for c in table.columns if c not in ("number", "row")]
-    long = table.melt(["number", "row"], raters, value_name="rating").dropna(subset=["rating"])
-    long["rating"] = pd.to_numeric(long["rating"], errors="coerce")
-    if long["rating"].isna().any():
-        row = long.loc[long["rating"].isna(), "row"].iloc[0]
-        raise DataError(f"{path}, line {row}: a rating is not a number; mend the cell or leave it empty")
-    photos = long.groupby("number", sort=False)
-    return pd.DataFrame(
-        {
-            "attractiveness": photos["rating"].mean(),
-            "attractiveness_std": photos["rating"].std(ddof=0),
-            "row": photos["row"].min(),
-        }
-    ).reset_index()
+    names = {"mean": "attractiveness", "std": "attractiveness_std"}
+    return rated(table, "number", path).rename(columns=names)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.data.datasets import identity_folders
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import ConfigError, DataError
 
 
 def test_the_folder_is_the_person(tmp_path: Path, write_photos) -> None:
@@ -29,6 +29,18 @@ def test_photos_without_folders_are_refused(tmp_path: Path, write_photos) -> Non
         identity_folders.read(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         identity_folders.read(tmp_path / "nowhere")
+
+
+def test_people_with_fewer_photos_than_asked_for_are_left_out(tmp_path: Path, write_photos) -> None:
+    write_photos(tmp_path, *(f"ann/{n}.jpg" for n in range(3)), "bob/0.jpg", "bob/1.jpg", "carl/0.jpg", "x.jpg")
+    manifest = identity_folders.read(tmp_path, min_photos=2)
+    assert manifest.rows["identity"].value_counts().to_dict() == {"ann": 3, "bob": 2}
+    assert manifest.quarantine["image"].tolist() == ["x.jpg"]
+    assert len(identity_folders.read(tmp_path)) == 6
+    with pytest.raises(DataError, match="nobody in .* has 4 photos, the most are 3: lower the option min_photos"):
+        identity_folders.read(tmp_path, min_photos=4)
+    with pytest.raises(ConfigError, match="min_photos 0 is below 1"):
+        identity_folders.read(tmp_path, min_photos=0)
 
 
 @pytest.mark.realdata

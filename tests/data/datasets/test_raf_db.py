@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.data.datasets import raf_db
+from keras_faceattr.data.groups import group_members
 from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
 
@@ -39,18 +40,36 @@ def test_groups_of_the_manual_annotations(tmp_path: Path, write_photos) -> None:
     write_release(tmp_path, write_photos)
     folder = tmp_path / "Annotation" / "manual"
     folder.mkdir(parents=True)
-    codes = [("0", "0"), ("1", "1"), ("2", "2"), ("1", "0"), ("0", "2"), ("1", "1")]
-    for name, (gender, race) in zip(NAMES, codes, strict=False):
-        (folder / f"{name}_manu_attri.txt").write_text(f"{LANDMARKS}{gender}\n{race}\n2\n")
+    codes = [("0", "0", "0"), ("1", "1", "1"), ("2", "2", "2"), ("1", "0", "3"), ("0", "2", "4"), ("1", "1", "2")]
+    for name, attributes in zip(NAMES, codes, strict=False):
+        (folder / f"{name}_manu_attri.txt").write_text(LANDMARKS + "".join(f"{code}\n" for code in attributes))
     manifest = raf_db.read(tmp_path)
     assert manifest.rows["gender"].fillna("-").tolist() == ["male", "female", "-", "female", "male", "female", "-"]
     assert manifest.rows["race"].fillna("-").tolist() == [
         "Caucasian", "African-American", "Asian", "Caucasian", "Asian", "African-American", "-",
     ]  # fmt: skip
-    assert manifest.groups == ("gender", "race")
+    # Ranges as the release's readme names them.
+    assert manifest.rows["age_group"].fillna("-").tolist() == ["0–3", "4–19", "20–39", "40–69", "70+", "20–39", "-"]
+    assert manifest.groups == ("gender", "race", "age_group")
+    assert list(group_members(manifest.rows["age_group"])) == ["0–3", "4–19", "20–39", "40–69", "70+"]
     assert list(manifest.tasks) == ["expression"]
     (folder / f"{NAMES[0]}_manu_attri.txt").write_text(f"{LANDMARKS}male\n0\n2\n")
-    with pytest.raises(DataError, match=r"train_00001_manu_attri\.txt: lines 6 and 7"):
+    with pytest.raises(DataError, match=r"train_00001_manu_attri\.txt: lines 6 to 8 are \['male', '0', '2'\]"):
+        raf_db.read(tmp_path)
+
+
+def test_landmarks_of_the_original_photo_are_columns(tmp_path: Path, write_photos) -> None:
+    write_release(tmp_path, write_photos)
+    path = tmp_path / "Annotation" / "manual" / f"{NAMES[1]}_manu_attri.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("101\t52\n150.5\t50\n127\t80\n105\t110\n148\t111\n1\n0\n2\n")
+    rows = raf_db.read(tmp_path).rows
+    points = [column for column in rows if column.startswith("original_")]
+    assert points[:3] == ["original_left_eye_x", "original_left_eye_y", "original_right_eye_x"]
+    assert rows.loc[1, points].tolist() == [101, 52, 150.5, 50, 127, 80, 105, 110, 148, 111]
+    assert rows.loc[0, points].isna().all()
+    path.write_text("101\t52\n150.5\n127\t80\n105\t110\n148\t111\n1\n0\n2\n")
+    with pytest.raises(DataError, match="lines 1 to 5 are not x and y of five landmarks"):
         raf_db.read(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from keras_faceattr.data.datasets import scut_fbp5500
@@ -40,6 +41,48 @@ def test_official_release(release: Path) -> None:
     assert rows["race"].tolist() == ["Asian", "Asian", "Caucasian", "Caucasian", "Asian"]
     assert rows["gender"].tolist() == ["female", "male", "female", "male", "female"]
     assert rows["row"].tolist() == [1, 2, 3, 4, 5]
+
+
+RATINGS = """Rater,Filename,Rating,original Rating
+1,AF1.jpg,3,
+2,AF1.jpg,5,4
+1,AM2.jpg,2,
+2,AM2.jpg,2,
+1,CF3.jpg,1,
+2,CF3.jpg,4,
+3,CF3.jpg,4,
+"""
+
+
+def write_xlsx(path: Path) -> None:
+    rows = [line.split(",") for line in RATINGS.splitlines()]
+    numbers = [[int(cell) if cell.isdigit() else cell or None for cell in row] for row in rows]
+    book = openpyxl.Workbook()
+    book.active.title = "Asian_Female"
+    book.active.append(rows[0])
+    book.active.append([1, "AF1.jpg", 1])
+    for row in numbers:
+        sheet = book["ALL"] if "ALL" in book.sheetnames else book.create_sheet("ALL")
+        sheet.append(row)
+    book.save(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_sigma_is_that_of_the_raters_where_their_table_is_there(release: Path, kind: str) -> None:
+    path = release / f"All_Ratings.{kind}"
+    write_xlsx(path) if kind == "xlsx" else path.write_text(RATINGS)
+    rows = scut_fbp5500.read(release).rows
+    # 3 and 5; 2 and 2; 1, 4 and 4: squared distances 4, 1, 1 from the mean 3.
+    assert rows["attractiveness_std"].tolist()[:3] == pytest.approx([1.0, 0.0, 2**0.5])
+    assert rows["attractiveness_std"].isna().tolist()[3:] == [True, True]
+    assert rows["attractiveness"].tolist() == [3.5, 2.0, 4.25, 1.0, 2.5]
+    assert "attractiveness_std" not in scut_fbp5500.read(release, ratings=False).rows
+
+
+def test_a_rating_that_is_no_number_names_its_line(release: Path) -> None:
+    (release / "All_Ratings.csv").write_text(RATINGS.replace("2,AM2.jpg,2", "2,AM2.jpg,two"))
+    with pytest.raises(DataError, match=r"All_Ratings\.csv, line 5: a rating is not a number"):
+        scut_fbp5500.read(release)
 
 
 def test_a_score_out_of_range_is_put_aside(release: Path) -> None:
