@@ -14,7 +14,8 @@ from keras_faceattr.data.aligned_folder import CROP_FILE
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.datasets.csv_file import only_csv
 from keras_faceattr.data.datasets.label_tables import read_table
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.photo_folders import check_any, find_photos
 from keras_faceattr.data.prepare import read_sources, source_path
 from keras_faceattr.errors import ConfigError
 
@@ -64,8 +65,10 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
     if folder.suffix.lower() == ".csv" or (folder.is_dir() and _described(folder)):
         return _with_table(CSV_READER, folder)
     if folder.is_dir() and plain_folder:
-        rows = pd.DataFrame({"image": pd.array(list_photos(folder), dtype="string")})
-        return Named(build_manifest(Source("photos", folder), rows, []))
+        found = find_photos(folder)
+        check_any(found)
+        rows = pd.DataFrame({"image": pd.array(found.photos, dtype="string")})
+        return Named(build_manifest(Source("photos", folder), rows, [], found.skipped))
     if folder.is_dir():
         raise ConfigError(f"which data set is {source}? write READER={source}, with one of {', '.join(READERS)}")
     check_photos(source)

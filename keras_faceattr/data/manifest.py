@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_faceattr.data.photo_folders import list_photos as list_photos
+from keras_faceattr.data.photo_folders import name_fault, printable
 from keras_faceattr.errors import DataError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task, task_to_dict
 
 SPLITS = ("train", "val", "test")
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".jfif", ".ppm", ".pgm")
 QUARANTINE_COLUMNS = ["source", "image", "row", "reason"]
 GROUP_COLUMNS = ("gender", "race", "age_group")
 """Columns that name a photo's group; bands of age are made from `age`, see `data.groups`."""
@@ -98,6 +99,15 @@ class Manifest:
         quarantine = pd.concat([self.quarantine, aside], ignore_index=True) if len(self.quarantine) else aside
         return replace(self.select(keep), quarantine=quarantine.reset_index(drop=True))
 
+    def quarantined(self, skipped: Sequence[tuple[str, str]]) -> Manifest:
+        """Adds path and reason of what never became a row to the quarantine; of a manifest of one source."""
+        if not skipped:
+            return self
+        (name,) = self.sources
+        aside = pd.DataFrame(skipped, columns=pd.Index(["image", "reason"])).assign(source=name, row=-1)
+        quarantine = pd.concat([self.quarantine, aside]) if len(self.quarantine) else aside
+        return replace(self, quarantine=quarantine[QUARANTINE_COLUMNS].reset_index(drop=True))
+
     def split_hash(self) -> str:
         """SHA-256 over which photo is in which split: two results compare only where it is the same."""
         lines = sorted(self.rows["source"] + "/" + self.rows["image"] + " " + self.rows["split"].fillna("-"))
@@ -115,7 +125,9 @@ class Manifest:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def build_manifest(source: Source, rows: pd.DataFrame, tasks: Sequence[Task]) -> Manifest:
+def build_manifest(
+    source: Source, rows: pd.DataFrame, tasks: Sequence[Task], skipped: Sequence[tuple[str, str]] = ()
+) -> Manifest:
     """Checks a reader's raw rows and makes a manifest of the good ones.
 
     Args:
@@ -124,6 +136,7 @@ def build_manifest(source: Source, rows: pd.DataFrame, tasks: Sequence[Task]) ->
             `identity` and group columns exist; labels may still be text. `row` says where a row stands in the
             label file, for messages.
         tasks: what the label columns mean; every task's columns must be in `rows`.
+        skipped: path and reason of what a walk through the folder had to leave out, for the quarantine.
 
     Raises:
         DataError: a needed column is missing, or there is no row at all.
@@ -147,8 +160,10 @@ def build_manifest(source: Source, rows: pd.DataFrame, tasks: Sequence[Task]) ->
         _parse_labels(rows, task, reasons)
     _check_rows(rows, source, tasks, reasons)
     bad = np.flatnonzero(reasons != "")
+    # In the quarantine, too, a name must not end the line.
+    rows["image"] = rows["image"].map(printable, na_action="ignore")
     manifest = Manifest(rows, {t.name: t for t in tasks}, {source.name: source})
-    manifest = manifest.put_aside(list(bad), list(reasons.iloc[bad]))
+    manifest = manifest.put_aside(list(bad), list(reasons.iloc[bad])).quarantined(skipped)
     if not len(manifest):
         raise DataError(f"{where}: none of {len(rows)} rows can be used; the first: {reasons.iloc[bad[0]]}")
     return manifest
@@ -185,27 +200,6 @@ def concatenate(manifests: Sequence[Manifest]) -> Manifest:
     aside = [m.quarantine for m in manifests if len(m.quarantine)]
     quarantine = pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=QUARANTINE_COLUMNS)
     return Manifest(rows, tasks, sources, quarantine)
-
-
-def list_photos(root: Path) -> list[str]:
-    """Paths of all photos below `root`, relative, sorted, `/` between folders.
-
-    Raises:
-        DataError: the folder is missing or holds no photo.
-    """
-    if not root.is_dir():
-        raise DataError(f"no such folder: {root}")
-    found = sorted(
-        p.relative_to(root).as_posix()
-        for p in root.rglob("*")
-        if p.suffix.lower() in PHOTO_SUFFIXES and not any(part.startswith(".") for part in p.relative_to(root).parts)
-    )
-    for name in found:
-        if any("\ud800" <= sign <= "\udfff" for sign in name):
-            raise DataError(f"{root}: the file name {name!r} is not UTF-8; rename it")
-    if not found:
-        raise DataError(f"no photos below {root} (looked for {', '.join(PHOTO_SUFFIXES)})")
-    return found
 
 
 def _united(first: Task, second: Task) -> Task:
@@ -264,6 +258,8 @@ def _check_rows(rows: pd.DataFrame, source: Source, tasks: Sequence[Task], reaso
     _note(reasons, bad_split, lambda i: f"unknown split {split[i]!r}; valid: {', '.join(SPLITS)}")
     root = source.root.resolve()
     paths = rows["image"].fillna("")
+    faults = paths.map(name_fault)
+    _note(reasons, faults.notna(), lambda i: str(faults[i]))
     outside = paths.map(lambda p: os.path.isabs(p) or ".." in p.split("/"))
     _note(reasons, outside, lambda i: "lies outside the data folder")
     absent = ~outside & paths.map(lambda p: not os.path.isfile(f"{root}/{p}"))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.data.crop_cache import each
-from keras_faceattr.data.manifest import list_photos
+from keras_faceattr.data.photo_folders import list_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, value_names
 from keras_faceattr.faces.crop_spec import CropSpec

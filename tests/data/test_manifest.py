@@ -76,6 +76,12 @@ def test_a_photo_that_is_missing_or_outside_the_folder_is_put_aside(folder: Path
     assert aside(manifest) == {image: reason}
 
 
+def test_a_name_with_a_line_break_is_put_aside_in_one_line(folder: Path) -> None:
+    (folder / "a\rb.png").touch()
+    manifest = build(folder, [AGE], image=["0.png", "a\rb.png"], age=[1, 2])
+    assert aside(manifest) == {r"a\rb.png": "the file name holds a line break or another control character; rename it"}
+
+
 def test_a_name_with_two_dots_inside_is_no_way_out(folder: Path) -> None:
     (folder / "a..b.png").write_bytes((folder / "0.png").read_bytes())
     assert len(build(folder, [AGE], image=["a..b.png"], age=[1])) == 1

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from keras_faceattr.data.datasets.label_tables import find_tables, read_table, rename_columns
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.photo_folders import list_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, attractiveness_task
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from keras_faceattr.cache import hold_for_good
 from keras_faceattr.data.datasets.fer2013_pixels import ROW_FILE, extract
-from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest, Source, build_manifest
+from keras_faceattr.data.photo_folders import check_any, find_photos
 from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
 from keras_faceattr.storage import cache_folder
@@ -55,13 +56,16 @@ def _named(root: Path, names: tuple[str, ...]) -> str | None:
 
 
 def _read_folders(root: Path, parts: dict[str, str]) -> Manifest:
-    frames = []
+    frames, skipped = [], []
     for split, folder in parts.items():
-        images = pd.Series(list_photos(root / folder), dtype="string")
+        found = find_photos(root / folder)
+        check_any(found)
+        skipped += [(f"{folder}/{path}", reason) for path, reason in found.skipped]
+        images = pd.Series(found.photos, dtype="string")
         label = images.str.extract(r"([^/]+)/[^/]+$", expand=False).str.lower()
         frames.append(pd.DataFrame({"image": f"{folder}/" + images, "expression": label, "split": split}))
     rows = pd.concat(frames, ignore_index=True)
-    return build_manifest(Source("fer2013", root, CITATION, LICENCE), rows, [_task()])
+    return build_manifest(Source("fer2013", root, CITATION, LICENCE), rows, [_task()], skipped)
 
 
 def _read_csv(path: Path) -> Manifest:

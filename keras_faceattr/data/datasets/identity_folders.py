@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.photo_folders import check_any, find_photos
 from keras_faceattr.errors import ConfigError, DataError
 
 CITATION = (
@@ -30,7 +31,9 @@ def read(root: Path, *, min_photos: int = 1) -> Manifest:
     """
     if min_photos < 1:
         raise ConfigError(f"identity_folders: option min_photos {min_photos} is below 1")
-    rows = pd.DataFrame({"image": pd.array(list_photos(root), dtype="string")})
+    found = find_photos(root)
+    check_any(found)
+    rows = pd.DataFrame({"image": pd.array(found.photos, dtype="string")})
     rows["identity"] = rows["image"].str.rpartition("/")[0].replace("", pd.NA)
     counts = rows["identity"].map(rows["identity"].value_counts())
     if counts.isna().all():
@@ -42,5 +45,5 @@ def read(root: Path, *, min_photos: int = 1) -> Manifest:
         )
     rows = rows[(counts.isna() | (counts >= min_photos)).to_numpy(bool)].reset_index(drop=True)
     nobody = rows["identity"].isna().to_numpy(bool).nonzero()[0]
-    manifest = build_manifest(Source("identity_folders", root, CITATION, LICENCE), rows, [])
+    manifest = build_manifest(Source("identity_folders", root, CITATION, LICENCE), rows, [], found.skipped)
     return manifest.put_aside(list(nobody), ["lies in no person's folder"] * len(nobody))
