@@ -42,8 +42,8 @@ class SplitConfig(Section):
     """How train, val and test are made; see `data.splits.split_manifest`.
 
     Attributes:
-        plan: version of the rules by which photos are drawn; published results name theirs, so that they can be
-            repeated when the rules change.
+        plan: version of the rules by which photos are drawn, of `data.drawing.PLANS`; published results name theirs,
+            so that they can be repeated when the rules change.
     """
 
     method: Literal["given", "stratified", "kfold", "train"] = "given"
@@ -52,7 +52,7 @@ class SplitConfig(Section):
     fold: Annotated[int, Field(ge=1)] = 1
     folds: Annotated[int, Field(ge=2)] = 5
     seed: Seed = 0
-    plan: Literal[1] = 1
+    plan: Literal[1, 2] = 2
 
 
 class SourceConfig(Section):

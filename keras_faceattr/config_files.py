@@ -82,6 +82,26 @@ def parse_section(kind: type[AnySection], data: Any, where: str) -> AnySection:
         raise ConfigError(f"{where}: {_first_line(error, kind)}") from None
 
 
+def with_first_plan(data: dict[str, Any]) -> dict[str, Any]:
+    """Plain data of a resolved config; its splits that name no plan were drawn by plan 1, before there were others."""
+    section = data.get("data")
+    if not isinstance(section, dict):
+        return data
+    section = dict(section, split=_planned(section.get("split") or {}))
+    if isinstance(section.get("sources"), list):
+        section["sources"] = [
+            dict(source, split=_planned(source["split"]))
+            if isinstance(source, dict) and source.get("split")
+            else source
+            for source in section["sources"]
+        ]
+    return dict(data, data=section)
+
+
+def _planned(split: Any) -> Any:
+    return {"plan": 1, **split} if isinstance(split, dict) else split
+
+
 def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     """The experiment with its sources' paths replaced, by name or reader (and `teacher`), and every path made absolute.
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from keras_faceattr.config import Experiment, Section
-from keras_faceattr.config_files import parse_experiment
+from keras_faceattr.config_files import parse_experiment, with_first_plan
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.storage import jsonable, write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
@@ -173,8 +173,7 @@ class Run:
         Raises:
             RunError: this folder is no run.
         """
-        plain: dict[str, Any] = self._read(self.config_path)
-        return plain
+        return with_first_plan(self._read(self.config_path))
 
     def tasks(self) -> dict[str, Task]:
         """The tasks by name, in the order of the model's heads.

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from small import photo_configs
 
-from keras_faceattr.config_files import load_experiment
+from keras_faceattr.config_files import load_experiment, parse_experiment
 from keras_faceattr.errors import RunError
 from keras_faceattr.run import Run, new_run
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
@@ -96,3 +97,17 @@ def test_a_parent_that_leads_nowhere_is_said_instead_of_counting_on(
     monkeypatch.setattr(Path, "mkdir", counted)
     with pytest.raises(RunError, match="cannot make a run folder"):
         new_run(tmp_path / "runs", "age")
+
+
+def test_a_run_from_before_there_were_plans_is_split_by_the_first(tmp_path: Path) -> None:
+    sources = [{"reader": "utkface", "split": {"method": "kfold"}}, {"reader": "csv_file"}]
+    config = {"name": "old", "data": {"sources": sources}, "tasks": {"age": {}}}
+    run = Run(tmp_path)
+    run.config_path.write_text(yaml.safe_dump(config))
+    data = run.experiment().data
+    assert (data.split.plan, data.sources[0].split.plan, data.sources[1].split) == (1, 1, None)
+    # A config that is written today is split by the newest.
+    assert parse_experiment(config, "new").data.split.plan == 2
+    config["data"]["split"] = {"plan": 2}
+    run.config_path.write_text(yaml.safe_dump(config))
+    assert run.experiment().data.split.plan == 2

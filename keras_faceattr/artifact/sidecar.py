@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from keras_faceattr.config import Experiment, Section
+from keras_faceattr.config_files import with_first_plan
 from keras_faceattr.errors import ArtifactError, FaceAttrError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import Task, task_from_dict
@@ -133,7 +134,7 @@ class Sidecar(Section):
 
     def experiment_object(self) -> Experiment:
         """The experiment; where its data lies has to be said anew."""
-        return Experiment.model_validate(self.experiment)
+        return Experiment.model_validate(with_first_plan(self.experiment))
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -124,7 +124,6 @@ def _split(source: SourceConfig, experiment: PhotoExperiment, needed: tuple[str,
     manifest, data = _read(source, experiment), experiment.data
     plan = (source.split or data.split).model_dump()
     method = plan.pop("method")
-    plan.pop("plan")  # There is one so far.
     # One of several may do without val, and be for training or for tests alone where its own split says so.
     whole = len(data.sources) == 1 or method not in ONE_SIDED
     needed = tuple(split for split in needed if split != "val" and whole)

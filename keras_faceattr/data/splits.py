@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_faceattr.data.drawing import PLANS, Plan
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError, nearest
 from keras_faceattr.tasks import ScalarTask
@@ -64,12 +65,13 @@ def split_manifest(
     fold: int = 1,
     folds: int = 5,
     seed: int = 0,
+    plan: int = max(PLANS),
     needed: tuple[str, ...] = ("train", "test"),
 ) -> Manifest:
     """Fills the columns `split`, and `sha1` of each photo's bytes.
 
-    Which photo is in which split depends on the photos, on `stratify` and on the seed alone: whoever reads the same
-    data set by the same plan gets the same split, whatever is to be learned from it.
+    Which photo is in which split depends on the photos, on `stratify`, the plan and the seed alone: whoever reads the
+    same data set gets the same split, whatever is to be learned from it.
 
     Args:
         method: `given` keeps the data set's own train and test; `stratified` draws a test share; `kfold` takes
@@ -79,6 +81,7 @@ def split_manifest(
         test: share of all photos drawn as test, whole groups, for `stratified`.
         validation: share of train held out as val, where the data set gives no val; 0 for none. Of `train` none is.
         fold: from 1 to `folds`.
+        plan: number of the rules by which photos are drawn, of `PLANS`.
         needed: splits that must not be empty.
 
     Returns:
@@ -94,15 +97,21 @@ def split_manifest(
         raise DataError(
             f"split: test {test} and validation {validation} must be shares below 1, fold {fold} in 1 to {folds}"
         )
-    manifest = replace(manifest, rows=manifest.rows.assign(sha1=photo_hashes(manifest)))
-    groups = _groups(manifest)
+    if plan not in PLANS:
+        raise DataError(f"split: unknown plan {plan}; valid: {', '.join(map(str, PLANS))}")
+    rules, manifest = PLANS[plan], replace(manifest, rows=manifest.rows.assign(sha1=photo_hashes(manifest)))
+    order = np.arange(len(manifest))
+    if rules.in_order_of_names:
+        order = manifest.rows.reset_index(drop=True).sort_values(["source", "image"]).index.to_numpy()
+    drawn = replace(manifest, rows=manifest.rows.iloc[order].reset_index(drop=True))
+    groups, strata = _groups(drawn), _strata(drawn, stratify)
     rng = np.random.default_rng(seed)
-    strata = _strata(manifest, stratify)
-    split = METHODS[method](manifest, groups, strata, rng, test, fold, folds)
+    split = METHODS[method](drawn, groups, strata, rng, rules, test, fold, folds)
     if validation > 0 and method in HOLDING_OUT and not (split == "val").any():
         train = np.flatnonzero(split == "train")
-        held_out = _draw(groups[train], strata[train], validation, rng)
+        held_out = rules.draw(groups[train], strata[train], validation, rng)
         split[train[held_out]] = "val"
+    split[order] = split.copy()
     for name in needed:
         if not (split == name).any():
             raise DataError(
@@ -146,11 +155,15 @@ def _given(manifest: Manifest, *_: object) -> np.ndarray:
 
 
 def _stratified(
-    manifest: Manifest, groups: np.ndarray, strata: np.ndarray, rng: np.random.Generator, test: float, *_: object
+    manifest: Manifest,
+    groups: np.ndarray,
+    strata: np.ndarray,
+    rng: np.random.Generator,
+    rules: Plan,
+    test: float,
+    *_: object,
 ) -> np.ndarray:
-    split = np.full(len(manifest), "train", dtype=object)
-    split[_draw(groups, strata, test, rng)] = "test"
-    return split
+    return np.where(rules.draw(groups, strata, test, rng), "test", "train").astype(object)
 
 
 def _kfold(
@@ -158,6 +171,7 @@ def _kfold(
     groups: np.ndarray,
     strata: np.ndarray,
     rng: np.random.Generator,
+    rules: Plan,
     test: float,
     fold: int,
     folds: int,
@@ -169,9 +183,7 @@ def _kfold(
         if fold > given.max():
             raise DataError(f"the data set has {given.max()} folds, not {fold}")
         return np.where(given == fold, "test", "train").astype(object)
-    order = _stratified_order(groups, strata, rng)
-    number = pd.Index(order).get_indexer(groups) % folds + 1
-    return np.where(number == fold, "test", "train").astype(object)
+    return np.where(rules.draw_folds(groups, strata, folds, rng) == fold, "test", "train").astype(object)
 
 
 def _train(manifest: Manifest, *_: object) -> np.ndarray:
@@ -200,21 +212,3 @@ def _strata(manifest: Manifest, task_name: str) -> np.ndarray:
         ranks = labels.rank(method="first", pct=True)
         return np.where(labels.isna(), -1, np.ceil(ranks.fillna(0) * STRATA)).astype(int)
     return pd.factorize(labels)[0]
-
-
-def _stratified_order(groups: np.ndarray, strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The groups in an order in which any stretch holds the strata in proportion."""
-    first = pd.DataFrame({"group": groups, "stratum": strata}).drop_duplicates("group")
-    first = first.iloc[rng.permutation(len(first))]
-    size = first.groupby("stratum")["group"].transform("size")
-    place = (first.groupby("stratum").cumcount() + rng.random(len(first))) / size
-    return first.assign(place=place).sort_values("place", kind="stable")["group"].to_numpy()
-
-
-def _draw(groups: np.ndarray, strata: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Positions of about `share` of the rows, whole groups, strata in proportion; at least one group."""
-    order = _stratified_order(groups, strata, rng)
-    sizes = pd.Series(groups).value_counts()
-    total = sizes.loc[order].cumsum().to_numpy()
-    count = max(1, int(np.searchsorted(total, share * len(groups), side="right")))
-    return np.flatnonzero(np.isin(groups, order[:count]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_faceattr.data.drawing import balanced_parts
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.splits import linked_groups, photo_hashes, split_manifest, without_straddling
 from keras_faceattr.errors import DataError
@@ -101,6 +103,86 @@ def test_every_row_is_test_in_exactly_one_drawn_fold(tmp_path: Path) -> None:
         # 27 people in 5 folds: 5 or 6 each.
         assert 9 <= len(split["test"]) <= 12
     assert sorted(tested) == sorted(f"{i}.png" for i in range(53))
+
+
+def test_a_person_with_most_of_the_photos_does_not_become_the_test(tmp_path: Path) -> None:
+    # 12 photos, 8 of one person: a fifth is 2.4, to which two single photos come nearest.
+    manifest = build(tmp_path, 12, age=range(12), identity=["a"] * 8 + list("bcde"))
+    for seed in range(20):
+        rows = split_manifest(manifest, "stratified", stratify="age", validation=0.0, seed=seed).rows
+        assert (rows["split"] == "test").sum() == 2
+        assert (rows["split"][:8] == "train").all()
+
+
+def test_folds_are_as_equal_as_people_allow(tmp_path: Path) -> None:
+    # 30 photos in 3 folds of 10: people of 8, 6, 5, 4, 3, 2, 1, 1 photos fill them exactly (8+2, 6+4, 5+3+1+1).
+    sizes = [1, 8, 3, 6, 1, 5, 2, 4]
+    people = [f"p{person}" for person, size in enumerate(sizes) for _ in range(size)]
+    manifest = build(tmp_path, 30, age=[50] * 30, identity=people)
+    for seed in range(5):
+        for fold in (1, 2, 3):
+            rows = split_manifest(manifest, "kfold", stratify="", fold=fold, folds=3, validation=0, seed=seed).rows
+            assert (rows["split"] == "test").sum() == 10
+
+
+def test_parts_are_no_worse_than_those_of_scikit_learn() -> None:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    rng, ours, theirs = np.random.default_rng(0), [], []
+    for seed in range(8):
+        groups = np.repeat(np.arange(60), rng.integers(1, 30, 60))
+        strata = rng.integers(0, 5, len(groups))
+        fold_of = np.empty(len(groups), int)
+        folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(groups, strata, groups)
+        for fold, (_, rows) in enumerate(folds):
+            fold_of[rows] = fold
+        parts = balanced_parts(groups, strata, [0.2] * 5, np.random.default_rng(seed))
+        assert (pd.Series(parts).groupby(groups).nunique() == 1).all()
+        for found, part_of in ((ours, parts), (theirs, fold_of)):
+            table = np.array([np.bincount(part_of[strata == stratum], minlength=5) for stratum in range(5)])
+            found.append([np.ptp(table.sum(axis=0)), np.abs(table - table.mean(axis=1, keepdims=True)).max()])
+    # Difference of the largest and smallest part, and the largest distance of a stratum from its fifth, in rows.
+    assert (np.mean(ours, axis=0) <= np.mean(theirs, axis=0)).all()
+
+
+def test_every_part_has_a_group_while_there_are_enough() -> None:
+    # Two groups of six rows: a fifth is 2.4, and yet one of them is the test.
+    drawn = balanced_parts(np.repeat([0, 1], 6), np.zeros(12), [0.2, 0.8], np.random.default_rng(0))
+    assert sorted(np.bincount(drawn)) == [6, 6]
+    assert len(balanced_parts(np.array([]), np.array([]), [0.2, 0.8], np.random.default_rng(0))) == 0
+
+
+@pytest.mark.parametrize("method", ["stratified", "kfold", "given"])
+def test_the_order_of_rows_does_not_matter(tmp_path: Path, method: str) -> None:
+    rng = np.random.default_rng(5)
+    columns = {"age": rng.integers(0, 20, 60), "identity": [f"p{i}" for i in rng.integers(0, 25, 60)]}
+    given = ["train"] * 45 + ["test"] * 15
+    manifest = build(tmp_path, 60, **columns, **({"split": given} if method == "given" else {}))
+    first = split_manifest(manifest, method, stratify="age", validation=0.2)
+    assert (first.rows["split"] == "val").any()
+    for order in (np.arange(60)[::-1], rng.permutation(60)):
+        shuffled = replace(manifest, rows=manifest.rows.iloc[order].reset_index(drop=True))
+        assert split_manifest(shuffled, method, stratify="age", validation=0.2).split_hash() == first.split_hash()
+
+
+def test_plan_1_draws_as_it_did_for_published_results(tmp_path: Path) -> None:
+    # Not derived: what plan 1 gave before there was another.
+    people = [f"p{i % 16}" for i in range(24)]
+    manifest = build(tmp_path, 24, age=[i * 37 % 100 for i in range(24)], identity=people)
+    for method, options, val, test in (
+        ("stratified", {"test": 0.25}, [6, 13, 22], [1, 5, 11, 15, 17, 21]),
+        ("kfold", {"fold": 2, "folds": 4}, [2, 13, 18], [5, 7, 12, 14, 21, 23]),
+    ):
+        split = split_manifest(manifest, method, stratify="age", validation=0.2, seed=3, plan=1, **options).rows[
+            "split"
+        ]
+        assert np.flatnonzero(split == "val").tolist() == val
+        assert np.flatnonzero(split == "test").tolist() == test
+
+
+def test_an_unknown_plan_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="unknown plan 3; valid: 1, 2"):
+        split_manifest(build(tmp_path, 3, age=range(3)), "stratified", stratify="age", plan=3)
 
 
 def test_official_folds_are_taken_as_they_are(tmp_path: Path) -> None:
