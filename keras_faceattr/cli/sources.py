@@ -13,7 +13,7 @@ from keras_faceattr.config_files import config_names, load_experiment
 from keras_faceattr.data.aligned_folder import CROP_FILE
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.datasets.csv_file import only_csv
-from keras_faceattr.data.datasets.label_tables import read_table
+from keras_faceattr.data.datasets.label_tables import find_csv, read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.photo_folders import check_any, find_photos
 from keras_faceattr.data.prepare import read_sources, source_path
@@ -77,7 +77,7 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
 
 
 def _described(folder: Path) -> bool:
-    return (folder / CROP_FILE).is_file() or any(path.suffix.lower() == ".csv" for path in folder.iterdir())
+    return (folder / CROP_FILE).is_file() or bool(find_csv(folder))
 
 
 def _with_table(reader: str, path: Path) -> Named:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_faceattr.data.manifest import Source
-from keras_faceattr.errors import DataError, FaceAttrError
+from keras_faceattr.errors import DataError, FaceAttrError, nearest
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.found import POINTS
 from keras_faceattr.storage import write_json
@@ -32,8 +32,17 @@ class AlignedSet:
     tasks: list[Task]
     sources: list[Source]
 
-    def source(self, root: Path) -> Source:
-        """One source that stands for all, with every citation and licence."""
+    def source(self, root: Path, name: str = "") -> Source:
+        """The source of this name, or without one a source that stands for all, with every citation and licence.
+
+        Raises:
+            DataError: no source has this name.
+        """
+        if name:
+            named = {s.name: s for s in self.sources}
+            if name not in named:
+                raise DataError(f"{root}: no crops of source {name!r}; {nearest(name, named)}")
+            return replace(named[name], root=root, crop=self.crop)
         joined = {
             key: "; ".join(dict.fromkeys(text for text in (getattr(s, key) for s in self.sources) if text))
             for key in ("citation", "licence")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.data.photo_folders import list_photos as list_photos
-from keras_faceattr.data.photo_folders import name_fault, printable
+from keras_faceattr.data.photo_folders import printable
+from keras_faceattr.data.photo_paths import PhotoPaths
+from keras_faceattr.data.row_checks import SPLITS as SPLITS
+from keras_faceattr.data.row_checks import check_repeated, check_rows, parse_labels
 from keras_faceattr.errors import DataError
 from keras_faceattr.faces.crop_spec import CropSpec
-from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task, task_to_dict
+from keras_faceattr.tasks import CategoricalTask, Task, task_to_dict
 
-SPLITS = ("train", "val", "test")
 QUARANTINE_COLUMNS = ["source", "image", "row", "reason"]
 GROUP_COLUMNS = ("gender", "race", "age_group")
 """Columns that name a photo's group; bands of age are made from `age`, see `data.groups`."""
@@ -126,17 +126,22 @@ class Manifest:
 
 
 def build_manifest(
-    source: Source, rows: pd.DataFrame, tasks: Sequence[Task], skipped: Sequence[tuple[str, str]] = ()
+    source: Source,
+    rows: pd.DataFrame,
+    tasks: Sequence[Task],
+    skipped: Sequence[tuple[str, str]] = (),
+    carried: pd.DataFrame | None = None,
 ) -> Manifest:
     """Checks a reader's raw rows and makes a manifest of the good ones.
 
     Args:
         source: where the rows come from.
-        rows: with `image` (path below `source.root`, `/` between folders) and whatever labels, `split`, `fold`,
-            `identity` and group columns exist; labels may still be text. `row` says where a row stands in the
+        rows: with `image` (path below `source.root`, or absolute; `/` between folders) and whatever labels, `split`,
+            `fold`, `identity` and group columns exist; labels may still be text. `row` says where a row stands in the
             label file, for messages.
         tasks: what the label columns mean; every task's columns must be in `rows`.
         skipped: path and reason of what a walk through the folder had to leave out, for the quarantine.
+        carried: further columns, row by row, that may hold labels: rows of one photo must agree in them, too.
 
     Raises:
         DataError: a needed column is missing, or there is no row at all.
@@ -149,7 +154,8 @@ def build_manifest(
         raise DataError(f"{where}: no photos found")
     rows = rows.reset_index(drop=True).copy()
     rows.insert(0, "source", source.name)
-    rows["image"] = rows["image"].astype("string").map(_plain_path, na_action="ignore")
+    paths = PhotoPaths(source.root)
+    rows["image"] = rows["image"].astype("string").map(paths.relative, na_action="ignore")
     rows["row"] = rows["row"].astype("int64") if "row" in rows else -1
     rows["split"] = rows["split"].astype("string").str.strip() if "split" in rows else pd.NA
     rows["split"] = rows["split"].astype("string")
@@ -157,15 +163,18 @@ def build_manifest(
         rows["identity"] = rows["identity"].astype("string")
     reasons = pd.Series("", index=rows.index, dtype="object")
     for task in tasks:
-        _parse_labels(rows, task, reasons)
-    _check_rows(rows, source, tasks, reasons)
+        parse_labels(rows, task, reasons)
+    check_rows(rows, paths, tasks, reasons)
+    check_repeated(rows, tasks, carried, reasons)
     bad = np.flatnonzero(reasons != "")
     # In the quarantine, too, a name must not end the line.
     rows["image"] = rows["image"].map(printable, na_action="ignore")
     manifest = Manifest(rows, {t.name: t for t in tasks}, {source.name: source})
     manifest = manifest.put_aside(list(bad), list(reasons.iloc[bad])).quarantined(skipped)
     if not len(manifest):
-        raise DataError(f"{where}: none of {len(rows)} rows can be used; the first: {reasons.iloc[bad[0]]}")
+        first, row = rows.iloc[bad[0]], rows["row"].iloc[bad[0]]
+        place = f"{first['image']}" + (f", row {row}" if row >= 0 else "")
+        raise DataError(f"{where}: none of {len(rows)} rows can be used; the first: {place}: {reasons.iloc[bad[0]]}")
     return manifest
 
 
@@ -174,7 +183,7 @@ def without_unfit(manifest: Manifest, tasks: Sequence[Task]) -> Manifest:
     rows = manifest.rows.copy()
     reasons = pd.Series("", index=rows.index, dtype="object")
     for task in tasks:
-        _parse_labels(rows, task, reasons)
+        parse_labels(rows, task, reasons)
     bad = np.flatnonzero(reasons != "")
     return manifest.put_aside(list(bad), list(reasons.iloc[bad]))
 
@@ -214,79 +223,3 @@ def _differences(first: Task, second: Task) -> str:
     """By field, as both have it."""
     one, two = task_to_dict(first), task_to_dict(second)
     return "; ".join(f"{key} {one.get(key)} and {two.get(key)}" for key in one | two if one.get(key) != two.get(key))
-
-
-def _parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
-    """Turns the task's columns into numbers (class names for categorical) and notes why a row is bad."""
-    if isinstance(task, VECTORS):
-        return
-    if isinstance(task, CategoricalTask):
-        names = rows[task.name].astype("string").str.strip()
-        unknown = names.notna() & ~names.isin(task.classes)
-        _note(reasons, unknown, lambda i: f"{task.name} {names[i]!r} is none of {', '.join(task.classes)}")
-        rows[task.name] = names
-        return
-    low, high = (task.minimum, task.maximum) if isinstance(task, ScalarTask) else (0.0, 1.0)
-    for column in task.columns:
-        raw = rows[column]
-        values = pd.to_numeric(raw, errors="coerce").astype("float64")
-        _note(reasons, raw.notna() & values.isna(), lambda i, raw=raw, c=column: f"{c} {raw[i]!r} is not a number")
-        if isinstance(task, ScalarTask):
-            bad = values.notna() & ~values.between(low, high)
-            _note(reasons, bad, lambda i, v=values, c=column: f"{c} {v[i]:g} is not in {low:g} to {high:g}")
-        else:
-            bad = values.notna() & ~values.isin([0.0, 1.0])
-            _note(reasons, bad, lambda i, v=values, c=column: f"{c} {v[i]:g} is neither 0 nor 1")
-        rows[column] = values
-    std = f"{task.name}_std"
-    if isinstance(task, ScalarTask) and std in rows:
-        raw = rows[std]
-        values = pd.to_numeric(raw, errors="coerce").astype("float64")
-        bad = (raw.notna() & values.isna()) | (values.notna() & ~(values >= 0)) | np.isinf(values)
-        _note(reasons, bad, lambda i: f"{std} {_shown(raw[i])} is not a standard deviation")
-        rows[std] = values
-
-
-def _check_rows(rows: pd.DataFrame, source: Source, tasks: Sequence[Task], reasons: pd.Series) -> None:
-    """Notes rows without a label, with an unknown split, outside the root, missing on disk, or contradicting."""
-    columns = [c for task in tasks for c in task.columns]
-    # A teacher labels every photo.
-    if columns and not any(isinstance(task, EmbeddingTask) for task in tasks):
-        _note(reasons, rows[columns].isna().all(axis=1), lambda i: "has no label")
-    split = rows["split"]
-    bad_split = split.notna() & ~split.isin(SPLITS)
-    _note(reasons, bad_split, lambda i: f"unknown split {split[i]!r}; valid: {', '.join(SPLITS)}")
-    root = source.root.resolve()
-    paths = rows["image"].fillna("")
-    faults = paths.map(name_fault)
-    _note(reasons, faults.notna(), lambda i: str(faults[i]))
-    outside = paths.map(lambda p: os.path.isabs(p) or ".." in p.split("/"))
-    _note(reasons, outside, lambda i: "lies outside the data folder")
-    absent = ~outside & paths.map(lambda p: not os.path.isfile(f"{root}/{p}"))
-    _note(reasons, absent, lambda i: "no such photo")
-    again = rows["image"].notna() & rows.duplicated("image", keep=False)
-    if again.any():
-        if columns:
-            labels = rows.loc[again, ["image", *columns]]
-            differs = labels.groupby("image")[columns].transform(lambda c: c.nunique(dropna=False) > 1).any(axis=1)
-            differs = differs.reindex(rows.index, fill_value=False)
-            _note(reasons, differs, lambda i: "two rows give this photo different labels")
-        good = reasons == ""
-        extra = good & rows.where(good).duplicated("image", keep="first")
-        _note(reasons, extra, lambda i: "second row for one photo")
-
-
-def _plain_path(path: str) -> str:
-    """`./a//b.jpg` as `a/b.jpg`; a path that climbs stays as it is, for the message that refuses it."""
-    return path if not path or ".." in path.split("/") else posixpath.normpath(path)
-
-
-def _shown(label: object) -> str:
-    """A label as it stands in the file."""
-    return repr(label) if isinstance(label, str) else f"{label:g}"
-
-
-def _note(reasons: pd.Series, bad: pd.Series, text) -> None:  # type: ignore[no-untyped-def]
-    """Writes a reason on each bad row that has none yet."""
-    for i in bad.index[bad.to_numpy(bool) & (reasons == "").to_numpy()]:
-        reasons[i] = text(i)

@@ -65,8 +65,9 @@ def test_a_row_with_a_wrong_value_is_put_aside_with_the_reason(
     [
         ("9.png", "no such photo"),
         ("", "no such photo"),
-        ("../photos/1.png", "lies outside the data folder"),
-        ("sub/../../photos/1.png", "lies outside the data folder"),
+        ("../other/1.png", "lies outside the data folder"),
+        ("sub/../../1.png", "lies outside the data folder"),
+        ("..", "lies outside the data folder"),
         ("/etc/hostname", "lies outside the data folder"),
     ],
 )
@@ -80,6 +81,42 @@ def test_a_name_with_a_line_break_is_put_aside_in_one_line(folder: Path) -> None
     (folder / "a\rb.png").touch()
     manifest = build(folder, [AGE], image=["0.png", "a\rb.png"], age=[1, 2])
     assert aside(manifest) == {r"a\rb.png": "the file name holds a line break or another control character; rename it"}
+
+
+@pytest.mark.parametrize("image", ["{root}/1.png", "{root}/sub/../1.png", "../photos/1.png", "./sub/..//1.png"])
+def test_a_path_that_leads_into_the_folder_is_taken_however_it_is_written(folder: Path, image: str) -> None:
+    manifest = build(folder, [AGE], image=["0.png", image.format(root=folder)], age=[1, 2])
+    assert manifest.rows["image"].tolist() == ["0.png", "1.png"]
+    # Also where the folder is named by a link, and the rows name what it leads to.
+    (folder.parent / "link").symlink_to(folder)
+    assert len(build(folder.parent / "link", [AGE], image=["0.png", image.format(root=folder)], age=[1, 2])) == 2
+
+
+def test_a_photo_that_is_there_under_nearly_the_same_name_is_named(folder: Path) -> None:
+    for name in ("Sub/A.JPG", "caf\u00e9.png", "u\u0308.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    images = ["0.png", "sub/a.jpg", "cafe\u0301.png", "\u00fc.png", "sub/b.jpg"]
+    reasons = aside(build(folder, [AGE], image=images, age=range(5)))
+    assert (
+        reasons["sub/a.jpg"] == "no such photo; there is 'Sub/A.JPG', in other upper and lower case: rename one of them"
+    )
+    assert all("in another Unicode form (NFC or NFD)" in reasons[name] for name in images[2:4])
+    assert reasons["sub/b.jpg"] == "no such photo"
+
+
+def test_data_of_which_no_photo_is_there_names_the_first(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"none of 2 rows can be used; the first: x\.png, row 7: no such photo"):
+        build(folder, [AGE], image=["x.png", "y.png"], age=[1, 2], row=[7, 8])
+
+
+@pytest.mark.parametrize("column", ["split", "identity", "gender", "age_std"])
+def test_two_rows_that_contradict_each_other_are_both_put_aside(folder: Path, column: str) -> None:
+    values = {"split": ["train", "test"], "identity": "ab", "gender": "fm", "age_std": [1, 2]}[column]
+    columns = {"image": ["0.png", "1.png", "1.png"], "age": [5, 6, 6], column: [values[0], *values]}
+    manifest = build(folder, [AGE], **columns)
+    assert manifest.rows["image"].tolist() == ["0.png"]
+    assert manifest.quarantine["reason"].tolist() == [f"two rows of this photo differ in {column}"] * 2
 
 
 def test_a_name_with_two_dots_inside_is_no_way_out(folder: Path) -> None:
@@ -134,7 +171,7 @@ def test_a_missing_column_is_refused_in_one_line_with_the_columns_that_exist(fol
 
 
 def test_data_without_a_usable_row_is_refused_in_one_line_with_the_first_reason(folder: Path) -> None:
-    with pytest.raises(DataError, match="none of 2 rows can be used; the first: age 300 is not in 0 to 100") as error:
+    with pytest.raises(DataError, match="none of 2 rows can be used; the first: 0.png: age 300 is not in 0") as error:
         build(folder, [AGE], image=["0.png", "1.png"], age=[300, 400])
     assert "\n" not in str(error.value)
     with pytest.raises(DataError, match="no photos found"):

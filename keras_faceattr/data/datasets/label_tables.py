@@ -18,9 +18,22 @@ DELIMITERS = ",;\t"
 
 
 def find_tables(folder: Path, pattern: str) -> list[Path]:
-    """Csv and xlsx files in `folder` that match `pattern`; only the csv files where there are any."""
-    found = sorted(p for p in folder.glob(pattern) if p.suffix.lower() in TABLE_SUFFIXES and p.is_file())
-    return [p for p in found if p.suffix.lower() == ".csv"] or found
+    """Csv and xlsx files in `folder` that match `pattern`; only the csv files where there are any.
+
+    Names with a dot in front, such as macOS's `._labels.csv` or what a killed command left, are no labels.
+    """
+    found = [p for p in folder.glob(pattern) if not _is_hidden(p.relative_to(folder))]
+    tables = sorted(p for p in found if p.suffix.lower() in TABLE_SUFFIXES and p.is_file())
+    return [p for p in tables if p.suffix.lower() == ".csv"] or tables
+
+
+def find_csv(folder: Path) -> list[Path]:
+    """Csv files in `folder`, as of `find_tables`."""
+    return [path for path in find_tables(folder, "*") if path.suffix.lower() == ".csv"]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def read_table(path: Path, header_with: Sequence[str] = (), names: Sequence[str] = (), sheet: str = "") -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_faceattr.data.datasets.label_tables import read_table, rename_columns
+from keras_faceattr.data.datasets.label_tables import find_csv, read_table, rename_columns
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, age_task
@@ -48,7 +48,7 @@ def read(root: Path, *, label_file: str | None = None) -> Manifest:
 
 
 def _find_labels(root: Path) -> Path:
-    tables = [path for path in sorted(root.glob("*.csv")) if NO_LABELS not in path.name.upper()]
+    tables = [path for path in find_csv(root) if NO_LABELS not in path.name.upper()]
     official = [path for path in tables if path.name.upper().startswith("MORPH_ALBUM2")]
     found = official or tables
     if len(found) != 1:

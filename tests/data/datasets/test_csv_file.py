@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from keras_faceattr.cli.sources import read_named
 from keras_faceattr.data.datasets import csv_file
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
@@ -73,7 +74,7 @@ def test_a_missing_column_is_named_with_those_that_exist(folder: Path) -> None:
     path = write(folder, "image,ages\na.jpg,3\n")
     with pytest.raises(DataError, match=r"photos\.csv: no column 'age'; it has image, ages$"):
         csv_file.read(path, tasks=[AGE])
-    with pytest.raises(DataError, match="no column 'photo'; it has image, ages$"):
+    with pytest.raises(DataError, match="no column 'photo'; 'image' names photos"):
         csv_file.read(path, tasks=[AGE], image_column="photo")
     with pytest.raises(DataError, match="no column 'hat'; it has image, ages$"):
         csv_file.read(path, tasks=[TASKS[3]])
@@ -106,3 +107,57 @@ def test_an_unreadable_csv_is_a_one_line_error(folder: Path, content: bytes, mes
     with pytest.raises(DataError, match=message) as caught:
         csv_file.read(folder, tasks=[AGE])
     assert "\n" not in str(caught.value)
+
+
+def test_photos_may_lie_elsewhere_than_the_labels(folder: Path) -> None:
+    (folder / "labels").mkdir()
+    path = write(folder / "labels", "image,age\na.jpg,30\nb/c.jpg,40\n")
+    for photo_root in ("..", str(folder), "../../" + folder.name):
+        manifest = csv_file.read(path, tasks=[AGE], photo_root=photo_root)
+        assert manifest.paths() == [folder / "labels" / photo_root / name for name in ("a.jpg", "b/c.jpg")]
+        assert not len(manifest.quarantine)
+    with pytest.raises(DataError, match="photo_root '../none': no such folder"):
+        csv_file.read(path, tasks=[AGE], photo_root="../none")
+
+
+@pytest.mark.parametrize("column", ["filename", "Photo of"])
+def test_a_column_that_names_photos_is_pointed_out(folder: Path, column: str) -> None:
+    path = write(folder, f"age,{column}\n3,a.jpg\n4,b/c.JPG\n5,\n")
+    with pytest.raises(DataError, match=rf"no column 'image'; '{column}' names photos: rename it, or .*image_column"):
+        csv_file.read(path, tasks=[AGE])
+
+
+def test_hidden_tables_are_no_labels(folder: Path) -> None:
+    write(folder, "image,age\na.jpg,30\n", "labels.CSV")
+    for name in (".writing-12-host-x.csv", "._labels.csv", ".hidden.xlsx"):
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    assert len(csv_file.read(folder, tasks=[AGE])) == 1
+    assert len(read_named(str(folder), [], []).manifest) == 1
+
+
+def test_a_backslash_parts_folders_unless_a_photo_is_called_so(folder: Path, write_photos) -> None:
+    write_photos(folder, r"b\d.jpg")
+    manifest = csv_file.read(write(folder, "image,age\nb\\c.jpg,1\nb\\d.jpg,2\n"), tasks=[AGE])
+    assert manifest.rows["image"].tolist() == ["b/c.jpg", r"b\d.jpg"]
+
+
+def test_rows_of_a_photo_that_differ_in_any_column_contradict_where_nothing_says_what_is_a_label(folder: Path) -> None:
+    text = "image,age,note\na.jpg,30,x\na.jpg,31,x\nb/c.jpg,5,y\nb/c.jpg,5.0,y\nd.jpg,7,z\n"
+    path = write(folder, text)
+    unknown, known = csv_file.read(path, tasks=[]), csv_file.read(path, tasks=[AGE])
+    for manifest in (unknown, known):
+        assert manifest.rows["image"].tolist() == ["b/c.jpg", "d.jpg"]
+        assert dict(zip(manifest.quarantine["row"], manifest.quarantine["reason"], strict=True)) == {
+            2: "two rows give this photo different labels",
+            3: "two rows give this photo different labels",
+            5: "second row for one photo",
+        }
+
+
+def test_rows_of_one_source_are_read_alone(folder: Path) -> None:
+    path = write(folder, "image,source,age,smile\na.jpg,one,30,1\nb/c.jpg,two,40,0\nd.jpg,one,50,1\n")
+    manifest = csv_file.read(path, tasks=[AGE], source="one")
+    assert manifest.rows["image"].tolist() == ["a.jpg", "d.jpg"]
+    assert list(manifest.sources) == ["one"]
+    with pytest.raises(DataError, match="no row of source 'tow'; did you mean 'two'"):
+        csv_file.read(path, tasks=[AGE], source="tow")
