@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from keras_faceattr.crop_fields import CutFields, DetectorFields
 
+SourceName = Annotated[str, Field(pattern=r"^[^./\\=\x00-\x1f][^/\\=\x00-\x1f]*$", max_length=100)]
+"""Also a folder's name, and what stands before `=` in `--data`."""
+
 RunName = Annotated[str, Field(pattern=r"\w")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -70,7 +73,7 @@ class SourceConfig(Section):
     reader: str
     path: str | None = None
     options: dict[str, Any] = {}
-    name: Annotated[str, Field(min_length=1)] | None = None
+    name: SourceName | None = None
     labels: dict[str, dict[str, Annotated[str, Field(min_length=1)] | None]] = {}
     split: SplitConfig | None = None
     weight: Annotated[float, Field(gt=0)] | None = None

@@ -6,10 +6,8 @@ A killed alignment goes on behind the journal's last line; when all photos are t
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,26 +19,25 @@ import pandas as pd
 import yaml
 
 from keras_faceattr.align.engines import Engine
+from keras_faceattr.align.fit_config import fit_config
+from keras_faceattr.align.journal import Entry, check_journal, cut_off, line_of, read_journal
+from keras_faceattr.align.tables import PLACE_COLUMNS, QUARANTINE_FILE, crop_labels, write_tables
 from keras_faceattr.align.work import AlignedPhoto, Work
-from keras_faceattr.config import CropConfig
-from keras_faceattr.data.aligned_folder import CROP_FILE, MANIFEST_FILE, POINT_COLUMNS, AlignedSet, write_aligned_set
+from keras_faceattr.config import DataConfig
+from keras_faceattr.data.aligned_folder import CROP_FILE, MANIFEST_FILE, AlignedSet, write_aligned_set
 from keras_faceattr.data.crop_cache import check_bad_share
-from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
+from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError, RunError
-from keras_faceattr.faces.nets import net_files
-from keras_faceattr.storage import locked, replacing, write_json, write_text
+from keras_faceattr.faces.nets import detector_version, net_files
+from keras_faceattr.storage import locked, remove_leftovers, replacing, write_json, write_text
 
 CONFIG_FILE = "fit.yaml"
-QUARANTINE_FILE, JOURNAL_FILE, LOCK_FILE = "quarantine.csv", "journal.jsonl", ".lock"
+JOURNAL_FILE, LOCK_FILE = "journal.jsonl", ".lock"
 OURS = ("crops", MANIFEST_FILE, QUARANTINE_FILE, CONFIG_FILE, CROP_FILE, JOURNAL_FILE)
 """What is written into the folder."""
 
 CHUNK = 16
 """Photos that a worker takes at a time."""
-
-BOX_AND_POINTS = ("left", "top", "right", "bottom", "face_score", *POINT_COLUMNS)
-PLACE_COLUMNS = ("image", "source", "source_image", "source_sha256", "face", *BOX_AND_POINTS)
-"""What the table says of a crop; labels of the same name give way."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +65,11 @@ class Alignment:
         manifest: the photos and their labels.
         work: what is done with each.
         carried: further columns for the table of crops, row by row as the manifest.
-        split: of the config that comes out; by default the manifest's own, if it has one, or a stratified one.
+        data: section of the config that the photos come from, whose splits and weights the config that comes out takes.
 
     Raises:
-        DataError: the folder holds crops of other photos, or that were cut otherwise; or a label has the name of a
-            column that says where a face lies.
+        DataError: the folder holds crops of other photos, or that were cut otherwise or with another detector; a label
+            has the name of a column that says where a face lies; or a source's name would lead out of the folder.
         RunError: the folder cannot be written.
     """
 
@@ -82,21 +79,25 @@ class Alignment:
         manifest: Manifest,
         work: Work,
         carried: pd.DataFrame | None = None,
-        split: dict[str, Any] | None = None,
+        data: DataConfig | None = None,
     ) -> None:
         for task in manifest.tasks.values():
             for column in task.columns:
                 if column in PLACE_COLUMNS:
                     raise DataError(f"the label {column!r} is called as a column of the table of crops; rename it")
         self.folder, self.manifest, self.work = folder, manifest, work
-        self.carried = carried
-        self.split = split or {"method": "given" if manifest.rows["split"].notna().any() else "stratified"}
+        self.carried, self.data = carried, data
         self.names = crop_names(manifest)
-        plan = {**asdict(work), "spec": work.spec.to_dict(), "photos": _photos_hash(manifest)}
+        detector = detector_version() if work.spec.needs_face else None
+        plan = {
+            **asdict(work),
+            "spec": work.spec.to_dict(),
+            "photos": _photos_hash(manifest),
+            "detector": detector,
+        }
         path = folder / "plan.json"
         if path.exists():
-            if _read_json(path) != plan:
-                raise DataError(f"{folder} holds crops of other photos or cut otherwise: choose another --out")
+            _check_plan(folder, _read_json(path), plan)
         elif found := [name for name in OURS if (folder / name).exists()]:
             raise DataError(f"{folder} holds a {found[0]} of something else: choose another --out")
         else:
@@ -109,14 +110,11 @@ class Alignment:
     @property
     def done(self) -> int:
         """Photos that need not be looked at again."""
-        try:
-            with self.journal_path.open("rb") as stream:
-                return sum(line.endswith(b"\n") for line in stream)
-        except FileNotFoundError:
-            return 0
+        sound = check_journal(self.journal_path, self.manifest.paths())
+        return sound.done + len(sound.kept)
 
     def run(self, engine: Engine, progress: Callable[[int], None]) -> None:
-        """Cuts what is left.
+        """Cuts what is left, and anew what has changed since it was cut.
 
         Args:
             progress: called with the number of photos done so far.
@@ -124,23 +122,36 @@ class Alignment:
         Raises:
             RunError: the disk is full, the folder cannot be written, or another process fills it.
         """
-        if self.done == len(self.manifest):
+        # Absolute, as a worker may stand elsewhere.
+        paths = [path.absolute() for path in self.manifest.paths()]
+        sound = check_journal(self.journal_path, paths)
+        if sound.done == len(paths) and sound.end == self.journal_path.stat().st_size:
             return
         if self.work.spec.needs_face:
             net_files()  # Built once, before many processes would.
-        with self._writing():
-            stream = self.journal_path.open("a", encoding="utf-8")
-        with stream as journal, locked(self.folder / LOCK_FILE, self.folder):
-            _mend(self.journal_path)
-            done = self.done
-            # Absolute, as a worker may stand elsewhere.
-            paths = [path.absolute() for path in self.manifest.paths()[done:]]
-            chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+        with (
+            locked(self.folder / LOCK_FILE, self.folder),
+            self._writing(),
+            self.journal_path.open("a", encoding="utf-8") as journal,
+        ):
+            # Again, as another process may have written until now.
+            sound = check_journal(self.journal_path, paths)
+            cut_off(self.journal_path, sound.end)
+            for number, entry in sound.dropped.items():
+                self._remove_crops(number, entry)
+            for folder in {self.folder, *((self.folder / self._crop_name(i, 0)).parent for i in range(len(paths)))}:
+                remove_leftovers(folder)
+            left = [number for number in range(sound.done, len(paths)) if number not in sound.kept]
+            chunks = ([paths[i] for i in left[start : start + CHUNK]] for start in range(0, len(left), CHUNK))
+            numbers, done = iter(left), sound.done
             for results in engine(self.work, chunks):
-                for result in results:
-                    self._keep(done, result, journal)
+                for result, number in zip(results, numbers, strict=False):
+                    done = self._append(journal, done, number, sound.kept)
+                    self._keep(number, result, journal)
                     done += 1
                 progress(done)
+            if self._append(journal, done, len(paths), sound.kept) > done:
+                progress(len(paths))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -158,7 +169,7 @@ class Alignment:
         photos, quarantine = len(self.manifest), self.manifest.quarantine
         crops = aside = without = 0
         first = ""
-        for index, entry in enumerate(self._journal()):
+        for index, entry in enumerate(self._entries()):
             crops += len(entry["faces"])
             without += bool(entry["faces"]) and entry["reason"] is not None
             if not entry["faces"]:
@@ -172,92 +183,66 @@ class Alignment:
         write_aligned_set(
             self.folder, AlignedSet(self.work.spec, list(labelled.tasks.values()), list(labelled.sources.values()))
         )
-        self._write_tables()
+        columns = crop_labels(labelled, self.carried, self.work.face == "all")
+        write_tables(self.folder, labelled, columns, self._entries(), self._crop_name)
         self._write_config()
         return Finished(photos, crops, aside + len(quarantine), without)
 
-    def crops(self) -> Iterator[tuple[Path, Path, dict[str, Any]]]:
+    def crops(self) -> Iterator[tuple[Path, Path, Entry]]:
         """Photo, first crop and journal entry of every photo that has one."""
-        for path, name, entry in zip(self.manifest.paths(), self.names, self._journal(), strict=False):
+        for number, (path, entry) in enumerate(zip(self.manifest.paths(), self._entries(), strict=False)):
             if entry["faces"]:
-                yield path, self.folder / self._crop_name(name, 0), entry
+                yield path, self.folder / self._crop_name(number, 0), entry
 
-    def _keep(self, index: int, result: AlignedPhoto, journal: IO[str]) -> None:
+    def _keep(self, photo: int, result: AlignedPhoto, journal: IO[str]) -> None:
         for number, face in enumerate(result.faces):
-            path = self.folder / self._crop_name(self.names[index], number)
-            with replacing(path) as temporary:
+            with replacing(self.folder / self._crop_name(photo, number)) as temporary:
                 temporary.write_bytes(face.content)
         faces = [{"box": face.box, "score": face.score, "points": face.points} for face in result.faces]
-        entry = {"sha256": result.sha256, "faces": faces, "reason": result.reason}
+        entry = {"sha256": result.sha256, "stamp": result.stamp, "faces": faces, "reason": result.reason}
         with self._writing():
-            journal.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            journal.write(line_of(entry))
             journal.flush()
 
-    def _crop_name(self, name: str, number: int) -> str:
+    def _append(self, journal: IO[str], done: int, until: int, kept: dict[int, Entry]) -> int:
+        """Writes kept entries from `done` on, up to `until` or the first that is not kept; returns where it is then."""
+        while done < until and done in kept:
+            journal.write(line_of(kept[done]))
+            done += 1
+        journal.flush()
+        return done
+
+    def _crop_name(self, photo: int, number: int) -> str:
         # A number in every name, so that no photo is called like another's face.
         face = f".{number + 1}" if self.work.face == "all" else ""
-        return f"crops/{name}{face}.{self.work.suffix}"
+        return f"crops/{self.names[photo]}{face}.{self.work.suffix}"
 
-    def _journal(self) -> Iterator[dict[str, Any]]:
-        """Entries of whole lines."""
-        try:
-            with self.journal_path.open(encoding="utf-8") as stream:
-                for line in stream:
-                    if line.endswith("\n"):
-                        yield json.loads(line)
-        except FileNotFoundError:
-            return
+    def _remove_crops(self, photo: int, entry: Entry) -> None:
+        """Those of a photo that is no longer what it was, which may have shown more faces."""
+        for number in range(len(entry["faces"])):
+            (self.folder / self._crop_name(photo, number)).unlink(missing_ok=True)
 
-    def _write_tables(self) -> None:
-        rows = self.manifest.rows
-        labels = rows[[column for column in rows if column not in (*PLACE_COLUMNS, "row")]]
-        if self.work.face == "all":
-            # Faces of one photo belong into one split.
-            known = labels["identity"] if "identity" in labels else pd.Series(pd.NA, labels.index, dtype="string")
-            labels = labels.assign(identity=known.fillna(rows["image"]))
-        if self.carried is not None:
-            labels = labels.join(self.carried[[c for c in self.carried if c not in (*PLACE_COLUMNS, *labels)]])
-        with (
-            replacing(self.folder / MANIFEST_FILE) as table_path,
-            replacing(self.folder / QUARANTINE_FILE) as aside_path,
-            table_path.open("w", encoding="utf-8", newline="") as table,
-            aside_path.open("w", encoding="utf-8", newline="") as aside,
-        ):
-            crops, bad = csv.writer(table, lineterminator="\n"), csv.writer(aside, lineterminator="\n")
-            crops.writerow([*PLACE_COLUMNS, *labels])
-            bad.writerow(QUARANTINE_COLUMNS)
-            bad.writerows(self.manifest.quarantine[QUARANTINE_COLUMNS].itertuples(index=False))
-            parts = [rows[["source", "image", "row"]], labels]
-            cells = [part.itertuples(index=False, name=None) for part in parts]
-            for (source, image, row), values, name, entry in zip(*cells, self.names, self._journal(), strict=True):
-                if entry["reason"] is not None:
-                    bad.writerow([source, image, row, entry["reason"]])
-                for number, face in enumerate(entry["faces"]):
-                    crop = self._crop_name(name, number)
-                    place = [crop, source, image, entry["sha256"], number + 1, *_box_and_points(face)]
-                    crops.writerow([*place, *(_plain(value) for value in values)])
+    def _entries(self) -> Iterator[Entry]:
+        return read_journal(self.journal_path)
 
     def _write_config(self) -> None:
         """A config that trains on the crops, if they have labels; one that is there may have been changed by hand."""
-        tasks = self.manifest.tasks
-        if not tasks or (self.folder / CONFIG_FILE).exists():
-            return
-        crop = {k: v for k, v in self.work.spec.to_dict().items() if k != "version"}
-        config = {
-            "name": self.folder.absolute().name,
-            "data": {
-                "sources": [{"reader": "csv_file", "path": str((self.folder / MANIFEST_FILE).absolute())}],
-                "split": self.split,
-                "crop": CropConfig(**crop).model_dump(mode="json"),
-            },
-            "tasks": {name: {} for name in tasks},
-        }
-        write_text(self.folder / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        path = self.folder / CONFIG_FILE
+        if self.manifest.tasks and not path.exists():
+            config = fit_config(self.folder, self.manifest, self.work.spec, self.data)
+            write_text(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def crop_names(manifest: Manifest) -> list[str]:
-    """Where each photo's crop lies below `crops`, without suffix: as the photo, unless two would be one."""
+    """Where each photo's crop lies below `crops`, without suffix: as the photo, unless two would be one.
+
+    Raises:
+        DataError: a source's name would lead to another folder.
+    """
     several = len(manifest.sources) > 1
+    for source in manifest.sources:
+        if several and (source in ("", ".", "..") or set("/\\\0") & set(source)):
+            raise DataError(f"source {source!r}: its crops get a folder of its name; name it without slashes")
     pairs = zip(manifest.rows["source"], manifest.rows["image"], strict=True)
     whole = [f"{source}/{image}" if several else str(image) for source, image in pairs]
     names = [str(PurePosixPath(name).with_suffix("")) for name in whole]
@@ -282,26 +267,20 @@ def _photos_hash(manifest: Manifest) -> str:
     return digest.hexdigest()
 
 
-def _mend(journal: Path) -> None:
-    """Cuts off a line that a killed process left unfinished."""
-    if not journal.exists():
-        return
-    content_end = 0
-    with journal.open("rb") as stream:
-        for line in stream:
-            if line.endswith(b"\n"):
-                content_end += len(line)
-    os.truncate(journal, content_end)
+def _check_plan(folder: Path, before: Any, plan: dict[str, Any]) -> None:
+    """Refuses to mix crops of two settings, two collections, or two detectors.
 
-
-def _box_and_points(face: dict[str, Any]) -> list[Any]:
-    if face["box"] is None:
-        return [""] * len(BOX_AND_POINTS)
-    return [*face["box"], f"{face['score']:.6f}", *(value for point in face["points"] for value in point)]
-
-
-def _plain(value: Any) -> Any:
-    return "" if value is None or value is pd.NA or value != value else value
+    Raises:
+        DataError: the folder's crops are others.
+    """
+    if isinstance(before, dict) and {**before, "detector": plan["detector"]} == plan:
+        if before.get("detector") != plan["detector"]:
+            raise DataError(
+                f"{folder} holds crops of detector {before.get('detector', 'unknown')}, and this is "
+                f"{plan['detector']}, which may find other faces: choose another --out"
+            )
+    elif before != plan:
+        raise DataError(f"{folder} holds crops of other photos or cut otherwise: choose another --out")
 
 
 def _read_json(path: Path) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from keras_faceattr.align.journal import stamp
 from keras_faceattr.errors import PhotoError, RunError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper
@@ -60,11 +61,14 @@ class AlignedPhoto:
         sha256: of its file; empty where it ended its worker.
         faces: its crops.
         reason: why it has none, or why it was cut without a face.
+        stamp: size and time of change of its file before it was read, as of `journal.stamp`; None where it ended its
+            worker.
     """
 
     sha256: str
     faces: tuple[AlignedFace, ...]
     reason: str | None = None
+    stamp: tuple[int, ...] | None = None
 
 
 def align_photos(work: Work, paths: list[Path]) -> list[AlignedPhoto]:
@@ -84,6 +88,7 @@ def _cropper(spec: CropSpec, face: str) -> Cropper:
 
 def _align(work: Work, path: Path) -> AlignedPhoto:
     try:
+        state = tuple(stamp(path))
         content = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}; mend that, or leave the photo out, and run it again") from None
@@ -91,7 +96,7 @@ def _align(work: Work, path: Path) -> AlignedPhoto:
     try:
         photo = decode_photo(content, path.name)
     except PhotoError as error:
-        return AlignedPhoto(digest, (), str(error).removeprefix(f"{path.name}: "))
+        return AlignedPhoto(digest, (), str(error).removeprefix(f"{path.name}: "), state)
     cuts = _cropper(work.spec, work.face).cut(photo)
     faces = tuple(
         AlignedFace(
@@ -103,8 +108,9 @@ def _align(work: Work, path: Path) -> AlignedPhoto:
         for cut in cuts
     )
     if work.spec.needs_face and all(face.box is None for face in faces):
-        return AlignedPhoto(digest, faces, f"{NO_FACE}; cut by {work.spec.fallback} instead" if faces else NO_FACE)
-    return AlignedPhoto(digest, faces)
+        reason = f"{NO_FACE}; cut by {work.spec.fallback} instead" if faces else NO_FACE
+        return AlignedPhoto(digest, faces, reason, state)
+    return AlignedPhoto(digest, faces, None, state)
 
 
 def _encoded(pixels: np.ndarray, suffix: str) -> bytes:

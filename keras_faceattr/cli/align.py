@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from keras_faceattr.align.engines import ENGINES, engine_of
-from keras_faceattr.align.job import CONFIG_FILE, QUARANTINE_FILE, Alignment, Finished
+from keras_faceattr.align.job import CONFIG_FILE, Alignment, Finished
 from keras_faceattr.align.sheet import write_sheet
+from keras_faceattr.align.tables import QUARANTINE_FILE
 from keras_faceattr.align.work import ENCODINGS, Work
 from keras_faceattr.cli.bar import new_bar
 from keras_faceattr.cli.options import print_json
@@ -56,8 +57,8 @@ def run_align(options: AlignOptions) -> None:
     _check_apart(options.out, named)
     work = _work(options, named)
     engine = engine_of(options.engine, options.workers or usable_cores(), options.address)
-    split = named.experiment.data.split.model_dump() if named.experiment else None
-    alignment = Alignment(options.out, named.manifest, work, named.table, split)
+    data = named.experiment.data if named.experiment else None
+    alignment = Alignment(options.out, named.manifest, work, named.table, data)
     total, already = len(named.manifest), alignment.done
     with _Bar(total, already) as bar:
         try:
