@@ -9,8 +9,9 @@ import pandas as pd
 
 from keras_faceattr.config_files import with_paths
 from keras_faceattr.data.crop_cache import Progress
-from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
 from keras_faceattr.data.targets import label_array
+from keras_faceattr.errors import RunError
 from keras_faceattr.evaluation.model_card import model_card
 from keras_faceattr.evaluation.plots import plot_history, plot_relations, plot_task
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, write_predictions
@@ -61,13 +62,28 @@ def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
 
 
 def append_quarantine(run: Run, quarantine: pd.DataFrame) -> int:
-    """Adds rows to `quarantine.csv` that are not in it yet; returns how many it then holds."""
-    known = pd.read_csv(run.quarantine_path) if run.quarantine_path.exists() else quarantine.iloc[:0]
-    parts = [part for part in (known, quarantine) if len(part)]
-    whole = pd.concat(parts).drop_duplicates(["source", "image", "row"]) if parts else quarantine
+    """Adds rows to `quarantine.csv` that are not in it yet; returns how many it then holds.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    # As text: a photo called `007` or `NA` is neither a number nor missing.
+    parts = [_read_quarantine(run.quarantine_path), quarantine[QUARANTINE_COLUMNS].astype("string").fillna("")]
+    whole = pd.concat(parts).drop_duplicates(["source", "image", "row"])
     with replacing(run.quarantine_path) as temporary:
         whole.to_csv(temporary, index=False)
     return len(whole)
+
+
+def _read_quarantine(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
+        return table[QUARANTINE_COLUMNS]
+    except FileNotFoundError:
+        return pd.DataFrame(columns=QUARANTINE_COLUMNS, dtype="string")
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path} is damaged: {reason}; delete it, and run the command again") from None
 
 
 def write_plots(run: Run, manifest: Manifest, outputs: Outputs) -> list[Path]:
