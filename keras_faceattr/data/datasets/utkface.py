@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.photo_folders import check_any, find_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, age_task
 
@@ -15,30 +16,48 @@ CITATION = "Zhang, Song, Qi: Age Progression/Regression by Conditional Adversari
 LICENCE = "non-commercial research"
 GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Other")
-NAME = re.compile(r"^(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_\d+")
-ANY_NAME = re.compile(r"^\d{1,3}_")
+TIME = r"20\d{14,16}(?!\d)"
+"""Year to millisecond; a few of the release lack a digit or have one too many."""
+
+NAME = re.compile(rf"(?P<age>\d{{1,3}})_(?P<gender>[01])_(?P<race>[0-4])_{TIME}")
+INCOMPLETE = re.compile(rf"(?P<age>\d{{1,3}})(?:_\d|__\d|_\d_)_{TIME}")
+"""Three photos of the release lack their gender or race, such as `61_1_20170109142408075` and `53__0_201701161…`."""
+
+OLDEST = 116
+"""In the release."""
 
 
 def read(root: Path) -> Manifest:
-    """Reads `age_gender_race_time.jpg…` files below `root`; a photo above 100 years counts as 100.
+    """Reads `age_gender_race_time.jpg…` files below `root`; an age of 101 to 116 years counts as 100.
 
-    Photos whose name lacks a part (three in the official release) keep the labels they have.
+    Photos whose name lacks a part (three in the official release) keep their age. Photos that are not named so, and
+    ages above 116, are quarantined.
 
     Raises:
-        DataError: no file is named in this way.
+        DataError: the folder is missing, holds no photo, or none is named in this way.
     """
-    images = list_photos(root)
-    rows: list[tuple[str, int, str | None, str | None]] = []
-    for image in images:
+    found = find_photos(root)
+    check_any(found)
+    rows: list[tuple[str, str, str | None, str | None]] = []
+    others: list[tuple[str, str]] = []
+    for image in found.photos:
         name = image.rsplit("/", 1)[-1]
-        match = NAME.match(name)
-        if match:
-            gender, race = GENDERS[int(match["gender"])], RACES[int(match["race"])]
-            rows.append((image, min(int(match["age"]), 100), gender, race))
-        elif ANY_NAME.match(name):
-            rows.append((image, min(int(name.split("_")[0]), 100), None, None))
+        match = NAME.match(name) or INCOMPLETE.match(name)
+        if match is None:
+            others.append((image, "is not named age_gender_race_time"))
+        elif int(match["age"]) > OLDEST:
+            others.append((image, f"age {int(match['age'])} is not in 0 to {OLDEST}"))
+        else:
+            codes = match.groupdict()
+            gender = GENDERS[int(codes["gender"])] if "gender" in codes else None
+            race = RACES[int(codes["race"])] if "race" in codes else None
+            rows.append((image, str(min(int(codes["age"]), 100)), gender, race))
     if not rows:
-        raise DataError(f"utkface: no file below {root} is named age_gender_race_time.jpg, such as {images[0]!r}")
-    frame = pd.DataFrame(rows, columns=["image", "age", "gender", "race"])
+        raise DataError(
+            f"utkface: no file below {root} is named age_gender_race_time.jpg, such as "
+            f"26_0_3_20170119180924926.jpg; the first: {others[0][0]}: {others[0][1]}"
+        )
+    frame = pd.DataFrame(rows, columns=pd.Index(["image", "age", "gender", "race"]))
     tasks: list[Task] = [age_task(), CategoricalTask("gender", GENDERS), CategoricalTask("race", RACES)]
-    return build_manifest(Source("utkface", root, CITATION, LICENCE), frame, tasks)
+    source = Source("utkface", root, CITATION, LICENCE)
+    return build_manifest(source, frame, tasks, [*others, *found.skipped])
