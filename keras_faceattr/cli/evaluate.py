@@ -7,8 +7,8 @@ from pathlib import Path
 
 from keras_faceattr.cli.options import check_out, data_paths, print_json
 from keras_faceattr.cli.predictors import Predicting, open_predictor
-from keras_faceattr.cli.results import line_progress, print_jitter, print_results
-from keras_faceattr.data.manifest import SPLITS
+from keras_faceattr.cli.results import line_progress, print_jitter, print_results, say
+from keras_faceattr.data.manifest import SPLITS, Manifest
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
 from keras_faceattr.evaluation.predictions import write_predictions
@@ -32,7 +32,7 @@ def run_evaluate(
     opened = open_predictor(path, data_paths(data))
     if out:
         check_out(out, [], opened.experiment)
-    check = partial(check_unseen, path, split=split)
+    check = partial(_check_unseen, path, split)
     if jitter:
         _run_jitter(opened, split, tta, json, check)
         return
@@ -45,6 +45,11 @@ def run_evaluate(
     print_results(measured.results)
     if out:
         print(f"\npredictions  {out}")
+
+
+def _check_unseen(path: Path, split: str, manifest: Manifest) -> None:
+    for line in check_unseen(path, manifest, split):
+        say(line)
 
 
 def _run_jitter(opened: Predicting, split: str, tta: str | None, json: bool, check: Check) -> None:

@@ -78,7 +78,8 @@ def read_source(run: Run, heads: list[str], paths: dict[str, str], listener: Exp
     model = _with_heads(load_model(run.model_path), tasks)
     listener.say(f"reading the data of {run.folder}")
     prepared = prepare(experiment, (SPLIT, "train", "val"), listener.decode_progress(), trained=run.tasks())
-    check_unseen(run.folder, prepared.manifest, SPLIT)
+    for line in check_unseen(run.folder, prepared.manifest, SPLIT):
+        listener.say(line)
     data = _with_tasks(prepared, tasks)
     outputs = predict_split(keras_predictor(model), data.parts[SPLIT])
     return Source(run, experiment, tasks, model, fold_batch_norm(model), data, outputs)

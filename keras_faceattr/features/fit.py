@@ -62,7 +62,7 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
     manifest, tasks = read_manifest(experiment)
     task = _only_scalar(tasks)
     source = experiment.features
-    starts = [Path(str(source.path))] if source.source == "layers" else []
+    starts = [] if source.path is None else [Path(source.path)]
     for line in check_starts(starts, manifest) if resume is None else []:
         say(line)
     data = prepare(experiment, SPLITS, read=(manifest, tasks))

@@ -33,7 +33,7 @@ from keras_faceattr.training.checks import (
 from keras_faceattr.training.initialise import initialise
 from keras_faceattr.training.loop import make_losses, train
 from keras_faceattr.training.provenance import provenance
-from keras_faceattr.training.start import check_starts, starts_of, write_trained_on
+from keras_faceattr.training.start import check_known, check_starts, starts_of, write_trained_on
 
 
 class FitListener(Listener, Protocol):
@@ -72,7 +72,7 @@ def fit(
     # On resuming by the classes of before: the data may name them in another order now.
     manifest, tasks = read_manifest(experiment, resume.tasks() if resume else None)
     starts = starts_of(experiment.model.init_from)
-    told = check_starts(starts, manifest) if resume is None else []
+    told = check_starts(starts, manifest) if resume is None else check_known(resume)
     check_methods(experiment, tasks)
     network = network_of(experiment, tasks, experiment.training.precision)
     data = prepare(experiment, ("train", "val"), listener.decode_progress(), (manifest, tasks))
@@ -88,8 +88,8 @@ def fit(
         # Also on resuming: the data may have moved.
         run.write_config(experiment, data.tasks)
         if not resume:
-            write_json(run.provenance_path, provenance(experiment, data))
-            write_trained_on(run, starts, manifest)
+            learned = write_trained_on(run, starts, manifest)
+            write_json(run.provenance_path, {**provenance(experiment, data), "trained_on": learned})
         write_quarantine(run, data)
         listener.on_start(run, data, network, [*told, *(init.lines() if init else [])])
         # A finished run stays as it is: the same weights would be another file, to which no export belongs.
