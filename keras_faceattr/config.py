@@ -12,18 +12,32 @@ from keras_faceattr.crop_fields import CutFields, DetectorFields
 SourceName = Annotated[str, Field(pattern=r"^[^./\\=\x00-\x1f][^/\\=\x00-\x1f]*$", max_length=100)]
 """Also a folder's name, and what stands before `=` in `--data`."""
 
-RunName = Annotated[str, Field(pattern=r"\w")]
+MOST_TEXT = 4096
+"""Characters of a text, such as a path."""
+
+MOST_SOURCES, MOST_TASKS, MOST_CLASSES = 100, 100, 10_000
+
+RunName = Annotated[str, Field(pattern=r"\w", max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
+Number = Annotated[float, Field(ge=-1e9, le=1e9)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+NotNegative = Annotated[float, Field(ge=0, le=1e9)]
+Rate = Annotated[float, Field(gt=0, le=100)]
+"""A learning rate."""
+
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+MaybeEpochs = Annotated[int, Field(ge=0, le=100_000)]
+BatchSize = Annotated[int, Field(ge=2, le=65_536)]
+Names = Annotated[list[str], Field(max_length=MOST_CLASSES)]
 PixelScale = Literal["auto", "raw", "zero_one", "minus_one_one", "mobilefacenet"]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Section(BaseModel):
-    """A part of the configuration; an unknown key is an error."""
+    """A part of the configuration; an unknown key is an error, and every number and text has bounds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=MOST_TEXT)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -52,8 +66,8 @@ class SplitConfig(Section):
     method: Literal["given", "stratified", "kfold", "train"] = "given"
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    fold: Annotated[int, Field(ge=1)] = 1
-    folds: Annotated[int, Field(ge=2)] = 5
+    fold: Annotated[int, Field(ge=1, le=1000)] = 1
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
     seed: Seed = 0
     plan: Literal[1, 2] = 2
 
@@ -76,7 +90,7 @@ class SourceConfig(Section):
     name: SourceName | None = None
     labels: dict[str, dict[str, Annotated[str, Field(min_length=1)] | None]] = {}
     split: SplitConfig | None = None
-    weight: Annotated[float, Field(gt=0)] | None = None
+    weight: Positive | None = None
     exclude: Annotated[str, Field(min_length=1)] | None = None
 
 
@@ -117,7 +131,7 @@ class AugmentationConfig(Section):
 class DataConfig(Section):
     """What is trained on and how photos become batches."""
 
-    sources: Annotated[list[SourceConfig], Field(min_length=1)]
+    sources: Annotated[list[SourceConfig], Field(min_length=1, max_length=MOST_SOURCES)]
     split: SplitConfig = SplitConfig()
     crop: CropConfig = CropConfig()
     augmentation: AugmentationConfig | None = AugmentationConfig()
@@ -154,7 +168,7 @@ class MethodSettings(Section):
     expectation_weight: NotNegative = 1.0
     kl_reduction: Literal["sum", "mean"] = "sum"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    delta: Annotated[float, Field(gt=0)] = 0.6
+    delta: Positive = 0.6
     huber_form: Literal["continuous", "paper"] = "continuous"
     class_weight: NotNegative = 0.4
     value_weight: NotNegative = 0.6
@@ -163,10 +177,10 @@ class MethodSettings(Section):
     positive_relation: Correlation = 0.8
     negative_relation: Correlation = 0.2
     angular_margin: Annotated[float, Field(ge=0, le=1.5)] = 0.3
-    angular_scale: Annotated[float, Field(gt=0)] = 30.0
+    angular_scale: Positive = 30.0
     center_weight: NotNegative = 0.003
     center_rate: Share = 0.5
-    triplet_margin: Annotated[float, Field(gt=0)] = 0.2
+    triplet_margin: Positive = 0.2
     mining: Literal["hard", "semi_hard"] = "semi_hard"
     cosine_weight: NotNegative = 1.0
     l2_weight: NotNegative = 1.0
@@ -202,19 +216,19 @@ class TaskConfig(MethodSettings):
     """
 
     kind: Literal["scalar", "binary", "categorical", "multilabel", "identity", "embedding"] | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
+    minimum: Number | None = None
+    maximum: Number | None = None
+    step: Number | None = None
     unit: str | None = None
-    default_std: Annotated[float, Field(gt=0)] | None = None
-    tolerances: list[float] | None = None
-    cut_points: list[float] | None = None
-    classes: list[str] | None = None
-    attributes: list[str] | None = None
-    groups: dict[str, list[str]] | None = None
+    default_std: Positive | None = None
+    tolerances: Annotated[list[Number], Field(max_length=100)] | None = None
+    cut_points: Annotated[list[Number], Field(max_length=MOST_CLASSES)] | None = None
+    classes: Names | None = None
+    attributes: Names | None = None
+    groups: dict[str, Names] | None = None
     dimension: Annotated[int, Field(ge=2, le=4096)] | None = None
     method: str | None = None
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Positive = 1.0
     class_weights: dict[str, NotNegative] | Literal["balanced"] | None = None
     teacher: TeacherConfig | None = None
 
@@ -254,21 +268,21 @@ class OptimizerConfig(Section):
     """Adam or AdamW; the defaults are the paper's."""
 
     name: Literal["adam", "adamw"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Rate = 1e-3
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    clip_norm: Positive | None = None
 
 
 class ScheduleConfig(Section):
     """How the learning rate moves: `step` as the paper, or `cosine` after a linear warm-up."""
 
     name: Literal["step", "cosine", "constant"] = "step"
-    step_epochs: Annotated[int, Field(ge=1)] = 30
+    step_epochs: Epochs = 30
     step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    warmup_epochs: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     final_share: Share = 0.0
 
 
@@ -279,19 +293,19 @@ class TrainingConfig(Section):
         balanced_by: task whose classes, or tenths of its range, every batch shows equally often.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 60
-    batch_size: Annotated[int, Field(ge=2)] = 128
+    epochs: Epochs = 60
+    batch_size: BatchSize = 128
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss_weights: Literal["fixed", "learned"] = "fixed"
-    first_stage_epochs: Annotated[int, Field(ge=0)] = 0
-    early_stop_epochs: Annotated[int, Field(ge=1)] | None = None
+    first_stage_epochs: MaybeEpochs = 0
+    early_stop_epochs: Epochs | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     xla: bool = False
     deterministic: bool = False
-    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
-    photos_per_person: Annotated[int, Field(ge=2)] | None = None
+    steps_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    photos_per_person: Annotated[int, Field(ge=2, le=1000)] | None = None
     balanced_by: str | None = None
 
     @model_validator(mode="after")
@@ -305,7 +319,7 @@ class EvaluationConfig(Section):
     """How a run is measured at its end."""
 
     tta: Literal["none", "flip"] = "flip"
-    bootstrap_samples: Annotated[int, Field(ge=0)] = 1000
+    bootstrap_samples: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
 
 class PhotoExperiment(Section):
@@ -313,7 +327,7 @@ class PhotoExperiment(Section):
 
     name: RunName
     data: DataConfig
-    tasks: Annotated[dict[str, TaskConfig], Field(min_length=1)]
+    tasks: Annotated[dict[str, TaskConfig], Field(min_length=1, max_length=MOST_TASKS)]
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Seed = 0
 

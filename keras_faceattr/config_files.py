@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from keras_faceattr.config import DataConfig, Experiment, Section, TaskConfig, annotations_in
-from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.errors import ConfigError, nearest, shortened, shown
+from keras_faceattr.yaml_files import MOST_DEPTH, parse_yaml, read_yaml
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -184,73 +185,57 @@ def _find(name: str, folder: Path, what: str) -> Path:
     shipped = folder / f"{name}.yaml"
     if "/" not in name and shipped.is_file():
         return shipped
-    path = Path(name)
-    try:
-        if path.is_file():
-            return path
-    except OSError:
-        name = f"{name[:60]}…"
-    raise ConfigError(f"no {what} {name!r}: neither a file nor one that is shipped; {nearest(name, names_in(folder))}")
+    # As `Path.is_file`, but false of a name that no file system takes.
+    if os.path.isfile(name):
+        return Path(name)
+    raise ConfigError(
+        f"no {what} {shown(name)}: neither a file nor one that is shipped; {nearest(name, names_in(folder))}"
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        data = _yaml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        data = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys")
     return data
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, where YAML drops the first in silence."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise ValueError(f"the key {key.value!r} stands a second time in line {key.start_mark.line + 1}")
-                seen.add(key.value)
-        return node
-
-
-def _yaml(text: str) -> Any:
-    return yaml.load(text, _OnceLoader)
-
-
 def _apply(data: dict[str, Any], override: str) -> None:
+    where = f"--set {shown(override)}"
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {override!r}: write key.key=value")
+        raise ConfigError(f"{where}: write key.key=value")
     try:
-        value = _yaml(text)
-    except (ValueError, RecursionError, yaml.YAMLError):
-        raise ConfigError(f"--set {override!r}: the value is not YAML") from None
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: the value is not YAML: {error}") from None
     # Text in quotes of its own stays text.
     if value == text.strip() and EXPONENT.fullmatch(value):
         value = float(value)
     node: Any = data
     parts = key.split(".")
+    if len(parts) > MOST_DEPTH:
+        raise ConfigError(f"{where}: no config is {len(parts)} levels deep")
     for i, part in enumerate(parts[:-1]):
         if isinstance(node, list):
             if not _is_number(part) or int(part) >= len(node):
-                raise ConfigError(f"--set {override!r}: {'.'.join(parts[:i])} has entries 0 to {len(node) - 1}")
+                raise ConfigError(f"{where}: {'.'.join(parts[:i])} has entries 0 to {len(node) - 1}")
             node = node[int(part)]
         else:
             if node.get(part) is None:
                 node[part] = {}
             node = node[part]
         if not isinstance(node, dict | list):
-            raise ConfigError(f"--set {override!r}: {'.'.join(parts[: i + 1])} is a value, not a section")
+            raise ConfigError(f"{where}: {'.'.join(parts[: i + 1])} is a value, not a section")
     if isinstance(node, list):
         if not _is_number(parts[-1]) or int(parts[-1]) >= len(node):
-            raise ConfigError(f"--set {override!r}: {'.'.join(parts[:-1])} has entries 0 to {len(node) - 1}")
+            raise ConfigError(f"{where}: {'.'.join(parts[:-1])} has entries 0 to {len(node) - 1}")
         node[int(parts[-1])] = value
     elif value is None and parts[:-1] == ["tasks"] and parts[-1] not in node:
-        raise ConfigError(f"--set {override!r}: there is no such task to leave out; {nearest(parts[-1], node)}")
+        raise ConfigError(f"{where}: there is no such task to leave out; {nearest(parts[-1], node)}")
     else:
         node[parts[-1]] = value
 
@@ -263,7 +248,7 @@ def _is_number(text: str) -> bool:
 def _first_line(error: ValidationError, kind: type[Section]) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
+    key = shortened(".".join(location))
     if first["type"] == "extra_forbidden":
         valid = _keys_of(location[:-1], kind)
         return f"unknown key {key!r}; {nearest(location[-1], valid)}" if valid else f"unknown key {key!r}"
@@ -272,7 +257,7 @@ def _first_line(error: ValidationError, kind: type[Section]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     # A rule between keys is told the whole section, which its message has no need of.
     given = first.get("input")
-    value = "" if given and isinstance(given, dict) else f" = {given!r}"
+    value = "" if given and isinstance(given, dict) else f" = {shown(given)}"
     if first["type"] == "string_type" and isinstance(given, bool | int | float):
         message += "; text that looks like something else needs quotes of its own"
     return f"{key or 'config'}{value}: {message[:1].lower()}{message[1:]}"

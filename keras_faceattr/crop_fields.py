@@ -13,6 +13,11 @@ from pydantic import Field
 SMALLEST_FACE = 12
 """Side in pixels of the windows that MTCNN looks at."""
 
+LARGEST_FACE = 10_000
+"""In pixels, beyond the side of any photo that is read."""
+
+Score = Annotated[float, Field(gt=0, lt=1)]
+
 FACTORS = (0.3, 0.95)
 SIZES = (16, 1024)
 MARGINS = (0.0, 2.0)
@@ -28,8 +33,8 @@ class DetectorFields:
         factor: between the sizes in which a photo is searched.
     """
 
-    min_face: Annotated[int, Field(ge=SMALLEST_FACE)] = 20
-    thresholds: Annotated[tuple[float, ...], Field(min_length=3, max_length=3)] = (0.6, 0.7, 0.7)
+    min_face: Annotated[int, Field(ge=SMALLEST_FACE, le=LARGEST_FACE)] = 20
+    thresholds: Annotated[tuple[Score, ...], Field(min_length=3, max_length=3)] = (0.6, 0.7, 0.7)
     factor: Annotated[float, Field(ge=FACTORS[0], le=FACTORS[1])] = 0.709
 
 

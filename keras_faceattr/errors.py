@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import reprlib
 from collections.abc import Iterable
 
 
@@ -54,9 +56,30 @@ class DemoError(FaceAttrError):
     """The demo cannot be built or served."""
 
 
+MOST_SHOWN = 100
+"""Characters of a value that an error message shows."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = MOST_SHOWN
+_SHORT.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it: on one line, and cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 300:
+        return f"a number of {int(value.bit_length() * math.log10(2)) + 1:,} digits"
+    return shortened(_SHORT.repr(value))
+
+
+def shortened(text: str) -> str:
+    """Text as an error message shows it: on one line, and cut where it is long."""
+    line = " ".join(text[: 10 * MOST_SHOWN].split())
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"
+
+
 def nearest(word: object, valid: Iterable[str]) -> str:
     """Hint for an unknown word: the nearest valid one, and the list of all of them."""
     choices = sorted(valid)
-    close = difflib.get_close_matches(str(word), choices, n=1)
+    close = difflib.get_close_matches(str(word)[:MOST_SHOWN], choices, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{meant}valid: {', '.join(choices)}"

@@ -15,6 +15,7 @@ from keras_faceattr.config_files import parse_experiment, with_first_plan
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.storage import jsonable, write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
+from keras_faceattr.yaml_files import read_yaml
 
 PHOTOS = "photos"
 """The kind of a run whose configuration names none."""
@@ -188,8 +189,8 @@ class Run:
 
     def _read(self, path: Path) -> Any:
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            data = read_yaml(path)
+        except (OSError, ValueError):
             raise RunError(f"{self.folder} is not a run folder: cannot read {path.name}") from None
         if not isinstance(data, dict):
             raise RunError(f"{self.folder} is not a run folder: {path.name} is not a mapping")

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.errors import ConfigError, nearest, shown
 
 MOST_BINS = 10_000
 """More than this is a mistaken step, and would fill the memory."""
 
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 RESERVED = {"image", "normalise", "features", "dropout", "source", "row", "split", "fold", "identity"}
 """Names of a net's own layers and of a manifest's own columns, which no task may have."""
 
@@ -30,7 +30,7 @@ def check_name(name: str) -> None:
     """
     if not NAME.fullmatch(name) or name in RESERVED:
         raise ConfigError(
-            f"task {name!r}: a task's name is made of letters, digits and _, and is none of "
+            f"task {shown(name)}: a task's name is made of up to 64 letters, digits and _, and is none of "
             f"{', '.join(sorted(RESERVED))}"
         )
 

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from small import photo_configs
 
-from keras_faceattr.config import Experiment
+from keras_faceattr.budget.limits import Budget
+from keras_faceattr.config import Experiment, Section
 from keras_faceattr.config_files import load_experiment, parse_experiment
+from keras_faceattr.convert.recipe import ExportRecipe
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.features.experiment import FeatureExperiment
+from keras_faceattr.tabular.experiment import RecordOptions, TableExperiment
 from keras_faceattr.tasks import CategoricalTask, MultilabelTask, ScalarTask, task_from_dict, task_to_dict
 
 TEXT = """
@@ -211,6 +215,65 @@ def test_a_section_may_take_over_another_and_change_a_key_of_it(tmp_path: Path) 
 
 def test_an_empty_name_is_no_config() -> None:
     assert "no config ''" in refused("")
+
+
+@pytest.mark.parametrize(
+    "section", [Experiment, FeatureExperiment, TableExperiment, RecordOptions, Budget, ExportRecipe]
+)
+def test_every_number_and_text_of_a_config_has_bounds(section: type[Section]) -> None:
+    unbound, numbers = [], 0
+    pending: list[tuple[str, Any]] = [("", section.model_json_schema())]
+    while pending:
+        place, schema = pending.pop()
+        if isinstance(schema, list):
+            pending += [(place, entry) for entry in schema]
+            continue
+        if not isinstance(schema, dict):
+            continue
+        # A default is no schema.
+        pending += [(f"{place}.{key}", inner) for key, inner in schema.items() if key != "default"]
+        if schema.get("type") in ("integer", "number"):
+            numbers += 1
+            low, high = {"minimum", "exclusiveMinimum"} & schema.keys(), {"maximum", "exclusiveMaximum"} & schema.keys()
+            if not (low and high) and "const" not in schema:
+                unbound.append(place)
+        if schema.get("type") == "string" and not {"maxLength", "const", "enum"} & schema.keys():
+            unbound.append(place)
+    assert numbers and not unbound
+
+
+@pytest.mark.parametrize(
+    ("override", "start"),
+    [
+        ("training.epochs=1e300", "training.epochs = 1e+300: "),
+        ("training.epochs=" + "9" * 400, f"--set 'training.epochs={'9' * 20}"),
+        (
+            "training.schedule.warmup_epochs=1e300",
+            "training.schedule.warmup_epochs = 1e+300: input should be less than",
+        ),
+        ("evaluation.bootstrap_samples=1e12", "evaluation.bootstrap_samples = 1000000000000.0: input should be less"),
+        ("seed=" + "9" * 39, "seed = 99999"),
+        ("seed=" + "9" * 5000, f"--set 'seed={'9' * 20}"),
+        ("name=" + "x" * 5000, "name = 'xxxxx"),
+        ("data.sources.0.path=" + "x" * 5000, "data.sources.0.path = 'xxxxx"),
+        ("x" * 5000 + "=1", "unknown key 'xxxxx"),
+        ("name=[" + "x, " * 5000 + "]", "name = ['x', 'x'"),
+        ("tasks.age.classes=[" + "x, " * 10_001 + "]", "tasks.age.classes = ['x', 'x'"),
+        (".".join("a" * 50) + "=1", "--set 'a.a.a"),
+        ("data.split.folds=1e9", "data.split.folds = 1000000000.0: "),
+        ("data.crop.min_face=1e9", "data.crop.min_face = 1000000000.0: "),
+        ("tasks.age.tolerances=[1e300]", "tasks.age.tolerances.0 = '1e300': "),
+    ],
+)
+def test_a_value_without_measure_is_refused_in_a_line_of_readable_length(path: str, override: str, start: str) -> None:
+    line = refused(path, override)
+    assert start in line and len(line) < len(path) + 400
+
+
+def test_a_bomb_of_aliases_is_named(tmp_path: Path) -> None:
+    lists = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    line = refused(written(tmp_path, f"{START}a0: &a0 [x, x]\n{lists}\n"))
+    assert "cannot be read as YAML: more than 50,000 values" in line and len(line) < 400
 
 
 @pytest.mark.parametrize(

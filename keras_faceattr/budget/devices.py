@@ -7,11 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import ValidationError
 
 from keras_faceattr.config import Section
 from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.yaml_files import read_yaml
 
 DEVICE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "devices"
 
@@ -88,13 +88,13 @@ def read_device_class(path: Path) -> DeviceClass:
         ConfigError: not YAML, a wrong key or value, or a name other than the file's.
     """
     try:
-        found = DeviceClass.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        found = DeviceClass.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {key or 'device class'}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
     if found.name != path.stem:
         raise ConfigError(f"{path}: name = {found.name!r}: must be the file's name, {path.stem!r}")
     return found

@@ -26,7 +26,7 @@ REFERENCE_NETS = {
 """Nets that a model's speed may be compared with, and their names in `keras.applications`."""
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=1e18)]
 
 
 Bounds = tuple[float | None, float | None]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
-from keras_faceattr.config import Section
+from keras_faceattr.config import NotNegative, Section
 from keras_faceattr.errors import nearest
 
 
 class Tolerance(Section):
     """How much worse than the float model a metric may be: as a share of it, or in its own unit."""
 
-    relative: Annotated[float, Field(ge=0)] | None = None
-    absolute: Annotated[float, Field(ge=0)] | None = None
+    relative: NotNegative | None = None
+    absolute: NotNegative | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Tolerance:

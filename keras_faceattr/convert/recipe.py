@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from keras_faceattr.budget.tolerance import Tolerances
-from keras_faceattr.config import Section
+from keras_faceattr.config import Epochs, MaybeEpochs, Rate, Section
 from keras_faceattr.config_files import load_section, names_in
 from keras_faceattr.run import safe_name
 
@@ -28,7 +28,7 @@ def _folder_name(name: str) -> str:
 class CalibrationConfig(Section):
     """From which training photos the ranges of activations are taken, and how."""
 
-    photos: Annotated[int, Field(ge=1)] = 100
+    photos: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     observer: Literal["minmax", "moving", "percentile", "least_squares"] = "minmax"
 
 
@@ -42,9 +42,9 @@ class FineTuningConfig(Section):
         augmented: with the run's augmentation; else photos are at most mirrored. See `fine_tuning_experiment`.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 3
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    frozen_epochs: Annotated[int, Field(ge=0)] = 1
+    epochs: Epochs = 3
+    learning_rate: Rate = 1e-4
+    frozen_epochs: MaybeEpochs = 1
     range_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     learned_ranges: bool = False
     augmented: bool = False

@@ -22,8 +22,8 @@ class FeatureConfig(Section):
 
     source: Literal["layers", "tflite", "bif"] = "layers"
     path: str | None = None
-    layers: list[str] = Field(["features"], min_length=1)
-    grid: Annotated[int, Field(ge=1)] | None = None
+    layers: list[str] = Field(["features"], min_length=1, max_length=100)
+    grid: Annotated[int, Field(ge=1, le=1024)] | None = None
     scale: PixelScale = "auto"
 
     @model_validator(mode="after")
@@ -45,7 +45,7 @@ class FeatureExperiment(PhotoExperiment):
 
     kind: Literal["features"]
     features: FeatureConfig
-    regressors: Annotated[list[str], Field(min_length=1)]
+    regressors: Annotated[list[str], Field(min_length=1, max_length=100)]
     preprocessing: Literal["none", "standardise", "l2"] | None = None
 
     @model_validator(mode="after")

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from keras_faceattr.config import RunName, Section, Seed, Share
+from keras_faceattr.config import MOST_CLASSES, BatchSize, Epochs, Rate, RunName, Section, Seed, Share
 from keras_faceattr.models.tabular_dnn import BRANCH_UNITS, BRANCHES, SHARED_UNITS
 
-Units = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+Units = Annotated[tuple[Annotated[int, Field(ge=1, le=65_536)], ...], Field(min_length=1, max_length=20)]
 
 
 class TableSource(Section):
@@ -27,7 +27,7 @@ class TableSource(Section):
     reader: Literal["records", "csv"] = "records"
     path: str | None = None
     target: str = "score"
-    columns: Annotated[list[str], Field(min_length=1)] | None = None
+    columns: Annotated[list[str], Field(min_length=1, max_length=MOST_CLASSES)] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     max_bad_share: Share = 0.05
 
@@ -56,12 +56,12 @@ class TableTraining(Section):
             epoch's weights are kept either way.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 60
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.5
+    epochs: Epochs = 60
+    batch_size: BatchSize = 128
+    learning_rate: Rate = 3e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.5
     loss: Literal["mae", "mse"] = "mae"
-    early_stop_epochs: Annotated[int, Field(ge=1)] | None = 15
+    early_stop_epochs: Epochs | None = 15
 
 
 class RepeatedSplits(Section):

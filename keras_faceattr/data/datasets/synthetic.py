@@ -13,7 +13,7 @@ from keras_faceattr.cache import hold_for_good, make_room
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.synthetic import synthetic_photo
 from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.errors import ConfigError, shown
 from keras_faceattr.faces.opencv_threads import opencv_threads
 from keras_faceattr.machine import usable_cores
 from keras_faceattr.processes import worker_pool
@@ -30,6 +30,8 @@ SPLITS = ("train",) * 7 + ("val",) + ("test",) * 2
 LABELS_FILE = "labels.csv"
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 JPEG_QUALITY = 95
+
+MOST_PHOTOS = 1_000_000
 
 RENDERER_VERSION = 1
 """Raised whenever the pictures or labels of a seed change, so that old ones are not taken from the cache."""
@@ -48,11 +50,15 @@ def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: i
         ConfigError: a count or size that makes no sense.
         RunError: the cache folder cannot be written.
     """
-    if count < 10 or not 32 <= size <= 1024 or seed < 0 or photos_per_person < 1:
-        raise ConfigError(
-            f"synthetic: count {count} must be at least 10, size {size} in 32 to 1024, seed {seed} not below 0, "
-            f"photos_per_person {photos_per_person} at least 1"
-        )
+    limits = {
+        "count": (count, 10, MOST_PHOTOS),
+        "size": (size, 32, 1024),
+        "seed": (seed, 0, 2**31 - 1),
+        "photos_per_person": (photos_per_person, 1, 1000),
+    }
+    for key, (value, least, most) in limits.items():
+        if not least <= value <= most:
+            raise ConfigError(f"synthetic: {key} = {shown(value)} must be from {least} to {most}")
     several = f"-{photos_per_person}each" if photos_per_person > 1 else ""
     root = cache_folder() / "synthetic" / f"v{RENDERER_VERSION}-seed{seed}-{count}x{size}{several}"
     labels = root / LABELS_FILE
