@@ -8,10 +8,14 @@ import math
 import os
 import platform
 import re
+import secrets
 import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +29,72 @@ TEMPORARY = ".writing-"
 
 
 FREE_SPACE = "free space or choose another folder"
+OTHER_CACHE = "free space, or set KERAS_FACEATTR_CACHE to a folder that you may write"
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = False, fix: str = FREE_SPACE) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False, fix: str | None = None) -> Iterator[Path]:
     """Yield a temporary path next to `path`, which takes its place when the block succeeds.
 
-    A killed or failing writer leaves the old file as it was.
+    A killed or failing writer leaves the old file as it was. A device or pipe, such as /dev/stdout, stays what it is:
+    the content is written into it at the end.
 
     Args:
         path: the file; its folder is made.
         private: whether nobody else may read it, at no moment.
-        fix: end of the error message.
+        fix: end of the error message; by default that of the cache, or of any other folder.
 
     Raises:
         RunError: the file system refuses (disk full, no permission).
     """
     with _as_run_error(path, fix):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_temporary_prefix(), suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        device = is_device(path)
+        folder = Path(tempfile.gettempdir()) if device else path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers_once(folder.absolute(), os.getpid())
+        temporary = folder / f"{temporary_prefix()}{secrets.token_hex(4)}{path.suffix}"
+        # The system takes the umask away itself: asking for it would change it for a moment, for every thread.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 if private or device else 0o666))
         try:
             yield temporary
-            if not private:
-                os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            if device:
+                _write_into(path, temporary)
+            else:
+                os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
+def is_device(path: Path) -> bool:
+    """Whether a path names a device, a pipe or an open stream, which no file may take the place of."""
+    if _stream_number(path) is not None:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _stream_number(path: Path) -> int | None:
+    """Number of this process's open file that a path such as /dev/stdout stands for."""
+    name = {"/dev/stdin": "/dev/fd/0", "/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}.get(str(path), str(path))
+    found = re.fullmatch(rf"/(?:dev|proc/self|proc/{os.getpid()})/fd/(\d+)", name)
+    return int(found[1]) if found else None
+
+
+def _write_into(path: Path, source: Path) -> None:
+    number = _stream_number(path)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # Another opening of a redirected stream would have a position of its own, and what is printed next overwrite it.
+    target = os.dup(number) if number is not None else os.open(path, os.O_WRONLY)
+    with source.open("rb") as content, os.fdopen(target, "wb") as sink:
+        shutil.copyfileobj(content, sink)
+
+
 @contextmanager
-def replacing_folder(folder: Path, proof: str, fix: str = FREE_SPACE) -> Iterator[Path]:
+def replacing_folder(folder: Path, proof: str, fix: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder next to `folder`, which takes its place when the block succeeds.
 
     Several processes may fill the same folder: the first to finish wins, and the others keep its result.
@@ -64,7 +102,7 @@ def replacing_folder(folder: Path, proof: str, fix: str = FREE_SPACE) -> Iterato
     Args:
         folder: the folder; its parent is made.
         proof: name of a file that a whole folder has; a folder without it is replaced.
-        fix: end of the error message.
+        fix: as of `replacing`.
 
     Raises:
         RunError: the file system refuses (disk full, no permission).
@@ -72,10 +110,10 @@ def replacing_folder(folder: Path, proof: str, fix: str = FREE_SPACE) -> Iterato
     with _as_run_error(folder, fix):
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(), dir=folder.parent))
+        temporary = folder.parent / f"{temporary_prefix()}{secrets.token_hex(4)}"
+        temporary.mkdir()
         try:
             yield temporary
-            os.chmod(temporary, 0o777 & ~_umask())
             try:
                 os.replace(temporary, folder)
             except OSError:
@@ -84,6 +122,12 @@ def replacing_folder(folder: Path, proof: str, fix: str = FREE_SPACE) -> Iterato
                     os.replace(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@lru_cache(maxsize=10_000)
+def _remove_leftovers_once(folder: Path, process: int) -> None:
+    """`remove_leftovers`, once per process and folder: a folder of a million crops is not looked through for each."""
+    remove_leftovers(folder)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -98,16 +142,25 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _temporary_prefix() -> str:
+def temporary_prefix() -> str:
+    """Beginning of the name of a temporary file or folder of this process, by which others know whether it lives."""
     return f"{TEMPORARY}{os.getpid()}-{platform.node()}-"
 
 
 @contextmanager
-def _as_run_error(path: Path, fix: str) -> Iterator[None]:
+def _as_run_error(path: Path, fix: str | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        fix = fix or (OTHER_CACHE if _is_cached(path) else FREE_SPACE)
         raise RunError(f"cannot write {path}: {error.strerror or error}; {fix}") from error
+
+
+def _is_cached(path: Path) -> bool:
+    try:
+        return path.absolute().is_relative_to(cache_folder().absolute())
+    except RunError:
+        return False
 
 
 @contextmanager
@@ -161,11 +214,14 @@ def sha256(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Folder of derived data: `$KERAS_FACEATTR_CACHE`, else `~/.cache/keras-faceattr`."""
-    return Path(os.environ.get("KERAS_FACEATTR_CACHE") or Path.home() / ".cache" / "keras-faceattr")
+    """Folder of derived data: `$KERAS_FACEATTR_CACHE`, else `~/.cache/keras-faceattr`.
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    Raises:
+        RunError: the user has no home folder.
+    """
+    if given := os.environ.get("KERAS_FACEATTR_CACHE"):
+        return Path(given)
+    try:
+        return Path.home() / ".cache" / "keras-faceattr"
+    except RuntimeError:
+        raise RunError("you have no home folder for the cache: set KERAS_FACEATTR_CACHE to a folder") from None

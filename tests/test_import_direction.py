@@ -11,7 +11,7 @@ import keras_faceattr
 PACKAGE = Path(keras_faceattr.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"errors", "storage", "backend", "cache", "machine", "pages", "processes", "yaml_files"},
+    {"errors", "failures", "storage", "backend", "cache", "machine", "pages", "processes", "yaml_files"},
     {"tasks", "crop_fields", "config"},
     {"config_files", "run", "configs", "export"},
     {"faces", "losses", "metrics"},

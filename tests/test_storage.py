@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,78 @@ def test_a_private_file_is_readable_by_its_owner_alone_while_it_is_written_and_a
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
 
+def test_writing_never_changes_the_umask_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another thread that makes a file in between would give it to everybody.
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+    write_text(tmp_path / "a.txt", "x")
+    filled(tmp_path / "faces", "a")
+
+
+def test_a_device_stays_a_device_and_gets_the_content(tmp_path: Path) -> None:
+    nowhere = tmp_path / "null.csv"
+    try:
+        os.mknod(nowhere, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        nowhere.open("w").close()
+    except OSError:
+        # Without the right to make devices, a link to one.
+        nowhere.unlink(missing_ok=True)
+        nowhere.symlink_to(os.devnull)
+    before = nowhere.lstat()
+    write_text(nowhere, "x")
+    assert nowhere.lstat() == before and nowhere.read_text() == ""
+    assert names(tmp_path) == ["null.csv"]
+
+
+def test_a_pipe_stays_a_pipe_and_its_reader_gets_the_content(tmp_path: Path) -> None:
+    path, found = tmp_path / "pipe.csv", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: found.append(path.read_text()))
+    reader.start()
+    write_text(path, "a,b\n")
+    reader.join(timeout=20)
+    assert found == ["a,b\n"] and stat.S_ISFIFO(path.lstat().st_mode)
+
+
+TO_STDOUT = """
+import sys
+from pathlib import Path
+from keras_faceattr.storage import write_text
+print("before")
+write_text(Path(sys.argv[1]), "a,b\\n")
+print("after")
+"""
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_is_written_in_turn_also_where_it_is_a_file(tmp_path: Path, name: str) -> None:
+    with (tmp_path / "out.txt").open("w") as out:
+        subprocess.run([sys.executable, "-c", TO_STDOUT, name], stdout=out, check=True)
+    assert (tmp_path / "out.txt").read_text() == "before\na,b\nafter\n"
+    assert names(tmp_path) == ["out.txt"]
+
+
+def test_a_cache_that_cannot_be_written_names_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "other").touch()
+    monkeypatch.setenv("KERAS_FACEATTR_CACHE", str(tmp_path / "file"))
+    for write in (replacing(cache_folder() / "mtcnn" / "a"), replacing_folder(cache_folder() / "demo" / "b", "c")):
+        with pytest.raises(RunError, match="free space, or set KERAS_FACEATTR_CACHE to a folder that you may"), write:
+            pytest.fail("the block was entered")
+    with pytest.raises(RunError, match="choose another folder"), replacing(tmp_path / "other" / "a"):
+        pytest.fail("the block was entered")
+
+
+def test_without_a_home_folder_the_caches_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KERAS_FACEATTR_CACHE")
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(RunError, match="set KERAS_FACEATTR_CACHE to a folder"):
+        cache_folder()
+
+
 def filled(folder: Path, text: str) -> None:
     with replacing_folder(folder, "list.csv") as temporary:
         (temporary / "list.csv").write_text(text)
@@ -156,6 +231,14 @@ def test_what_a_killed_process_leaves_is_not_taken_for_whole_and_goes_with_the_n
     with replacing(tmp_path / "b.bin") as ours:
         filled(tmp_path / "faces", "whole")
         assert set(names(tmp_path)) == {"faces", ours.name, other.name}
+
+
+def test_a_file_that_a_killed_process_left_goes_with_the_next_file_there(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    theirs = tmp_path / f".writing-{os.getpid()}-{platform.node()}-x"
+    theirs.touch()
+    write_text(tmp_path / "a.txt", "x")
+    assert names(tmp_path) == [theirs.name, "a.txt"]
 
 
 def test_text_is_utf8_and_replaces_what_was_there(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def detector_folder(spec: DetectorSpec, use: str, say: Say = lambda line: None) 
         say(f"building the face detector for photos of {photo[1]} × {photo[0]} pixels, once")
         # One that is there is damaged.
         shutil.rmtree(folder, ignore_errors=True)
-        with replacing_folder(folder, "detector.json", "free space or set another cache") as temporary:
+        with replacing_folder(folder, "detector.json") as temporary:
             export_detector(temporary, photo, spec, windows)
     return folder
 

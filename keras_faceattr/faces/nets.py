@@ -26,6 +26,7 @@ import numpy as np
 from keras_faceattr.cache import hold_for_good
 from keras_faceattr.errors import DetectionError
 from keras_faceattr.faces.pyramid import WINDOW, Layout, barrier, plan_layout
+from keras_faceattr.failures import child_failure
 from keras_faceattr.storage import cache_folder, replacing, sha256, write_json
 
 WINDOWS = {"pnet": WINDOW, "rnet": 24, "onet": 48}
@@ -129,9 +130,8 @@ def _build_in_child(fixed: Fixed | None, folder: Path) -> None:
         check=False,
     )
     if child.returncode:
-        lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
-        reason = lines[-1][:200] if lines else f"its process ended with {child.returncode}"
-        raise DetectionError(f"the nets of MTCNN cannot be built: {reason}; building them once needs TensorFlow")
+        reason = child_failure(child.returncode, child.stderr)
+        raise DetectionError(f"the nets of MTCNN, which TensorFlow builds once, cannot be built: {reason}")
 
 
 TRUNKS: dict[str, tuple[tuple[str, int, str], ...]] = {

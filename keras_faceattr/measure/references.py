@@ -17,7 +17,8 @@ from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.budget.limits import REFERENCE_NETS
 from keras_faceattr.cache import hold
 from keras_faceattr.errors import ArtifactError, BenchmarkError, ConfigError, nearest
-from keras_faceattr.storage import cache_folder, replacing
+from keras_faceattr.failures import child_failure
+from keras_faceattr.storage import cache_folder, replacing, temporary_prefix
 
 PRECISIONS = ("float32", "int8")
 MIN_SIDE, MAX_SIDE = 32, 1024
@@ -50,7 +51,10 @@ def reference_net(name: str, precision: str, side: int) -> Path:
     if is_built(path):
         hold(path)
         return path
-    with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as folder:
+    with (
+        replacing(path) as temporary,
+        tempfile.TemporaryDirectory(prefix=temporary_prefix(), dir=path.parent) as folder,
+    ):
         arguments = [name, precision, str(side), folder, str(temporary)]
         child = subprocess.run(
             [sys.executable, "-m", "keras_faceattr.measure.references", *arguments],
@@ -63,7 +67,8 @@ def reference_net(name: str, precision: str, side: int) -> Path:
         )
         if child.returncode or not is_built(temporary):
             raise BenchmarkError(
-                f"the reference net {name} ({precision}, {side} × {side}) cannot be built: {_reason(child)}"
+                f"the reference net {name} ({precision}, {side} × {side}) cannot be built: "
+                f"{child_failure(child.returncode, child.stderr)}"
             )
     return path
 
@@ -94,15 +99,6 @@ def is_built(path: Path) -> bool:
     except ArtifactError:
         return False
     return True
-
-
-def _reason(child: subprocess.CompletedProcess[str]) -> str:
-    if child.returncode < 0:
-        return f"its process was killed by signal {-child.returncode}; free memory or choose a smaller side"
-    lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
-    return (
-        f"{lines[-1][:200] if lines else 'its process wrote no file'}; is TensorFlow installed and the disk not full?"
-    )
 
 
 def _build(name: str, precision: str, side: int, folder: str, path: Path) -> None:

@@ -107,6 +107,9 @@ def test_a_damaged_net_in_the_cache_is_built_anew(built: Path, child: Callable[[
     [
         (ended(1, "Traceback:\n  File x\nValueError: no such op\n\n"), "ValueError: no such op"),
         (ended(-9), "killed by signal 9; free memory"),
+        (ended(1, "tensorflow...: RESOURCE: /x; No space left on device\nX: failed\n"), "the disk is full: free space"),
+        (ended(1, "MemoryError\n"), "not enough memory"),
+        (ended(1, "ModuleNotFoundError: No module named 'tensorflow'\n"), "TensorFlow is not installed: pip install"),
         (ended(0), "wrote no file"),
         (ended(1), "wrote no file"),
     ],

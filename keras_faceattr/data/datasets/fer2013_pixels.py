@@ -28,7 +28,7 @@ def extract(path: Path, folder: Path) -> None:
     """
     table = read_table(path)
     require_columns(table, ("emotion", "pixels", "Usage"), path)
-    with replacing_folder(folder, ROW_FILE, "free space, or set KERAS_FACEATTR_CACHE to another folder") as temporary:
+    with replacing_folder(folder, ROW_FILE) as temporary:
         texts = table[["emotion", "pixels", "Usage"]].fillna("")
         records = texts.assign(row=table["row"]).itertuples(index=False, name=None)
         rows = [_write_row(temporary, *record) for record in records]

@@ -78,7 +78,7 @@ def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: i
 
 
 def _render(root: Path, count: int, size: int, seed: int, photos_per_person: int) -> None:
-    with replacing_folder(root, LABELS_FILE, "set KERAS_FACEATTR_CACHE") as folder:
+    with replacing_folder(root, LABELS_FILE) as folder:
         workers = min(usable_cores(), 8, max(1, count // 200))
         draw = partial(_render_one, folder, size, seed, photos_per_person)
         if workers == 1:

@@ -111,14 +111,27 @@ def test_a_half_folder_of_a_killed_rendering_is_not_taken_for_whole(own_cache: P
 
 def test_a_full_disk_is_said_with_the_mend(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic.cv2, "imwrite", lambda *_: False)
-    with pytest.raises(RunError, match=r"cannot write .*: no space left on device; set KERAS_FACEATTR_CACHE"):
+    with pytest.raises(
+        RunError, match=r"cannot write .*: no space left on device; free space, or set KERAS_FACEATTR_CACHE"
+    ):
         small(count=10)
     assert list((own_cache / "synthetic").iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", [{"count": 9}, {"size": 31}, {"size": 1025}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"count": 9},
+        {"count": 10**13},
+        {"size": 31},
+        {"size": 1025},
+        {"seed": -1},
+        {"seed": 2**31},
+        {"photos_per_person": 0},
+    ],
+)
 def test_counts_and_sizes_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="synthetic: count"):
+    with pytest.raises(ConfigError, match=f"synthetic: {next(iter(wrong))} = .* must be from"):
         synthetic.read(**wrong)
 
 
