@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
+
+MOST_CHARACTERS = 2000
+"""Length of an error's line."""
 
 
 def main() -> None:
     """Entry point of `keras-faceattr`: an error that the user can fix is one line and exit 2."""
+    from keras_faceattr.failures import machine_failure
+
+    try:
+        code = _run()
+    except Exception as error:
+        message = machine_failure(error)
+        if message is None:
+            raise
+        _fail(message)
+    sys.exit(code or 0)
+
+
+def _run() -> int | None:
     import typer
 
     from keras_faceattr.cli.app import app
     from keras_faceattr.cli.environment import prepare_environment
+    from keras_faceattr.cli.output import end_for_broken_pipe, flush_output, is_nowhere
     from keras_faceattr.errors import FaceAttrError
 
     prepare_environment()
-
+    nowhere = is_nowhere()
     # Click's base of wrong usage; newer versions of Typer carry Click along under a private name.
     wrong_usage: type[Any] = typer.BadParameter.__mro__[2]
     try:
-        code = app(standalone_mode=False)
+        code: int | None = app(standalone_mode=False)
+        flush_output()
+    except SystemExit as stop:
+        # Typer and rich end a command themselves where a pipe breaks, with the code of a limit that is not met.
+        if isinstance(stop.__context__, BrokenPipeError):
+            end_for_broken_pipe(nowhere)
+        raise
+    except BrokenPipeError:
+        end_for_broken_pipe(nowhere)
     except FaceAttrError as error:
         _fail(str(error))
     except wrong_usage as error:
         _fail_usage(error)
-    sys.exit(code or 0)
+    return code
 
 
 def _fail_usage(error: Any) -> None:
@@ -40,5 +66,7 @@ def _fail_usage(error: Any) -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    # A full stderr must not hide the exit code.
+    with suppress(OSError):
+        print(f"error: {' '.join(message[:MOST_CHARACTERS].split())}", file=sys.stderr, flush=True)
     sys.exit(2)
