@@ -235,7 +235,7 @@ def test_every_number_and_text_of_a_config_has_bounds(section: type[Section]) ->
         if schema.get("type") in ("integer", "number"):
             numbers += 1
             low, high = {"minimum", "exclusiveMinimum"} & schema.keys(), {"maximum", "exclusiveMaximum"} & schema.keys()
-            if not (low and high) and "const" not in schema:
+            if not (low and high) and not {"const", "enum"} & schema.keys():
                 unbound.append(place)
         if schema.get("type") == "string" and not {"maxLength", "const", "enum"} & schema.keys():
             unbound.append(place)

@@ -95,7 +95,8 @@ def attribute_net(
         group_units: of the dense layer.
         nets: names of the nets that are joined along channels, before which their layers' names stand:
             `model.init_from={identity: RUN, …}` starts them from runs of their own. One of any other name stands for
-            Net₀, which in the paper was taught to tell faces from photos without one, and here only what its start knows.
+            Net₀, which in the paper was taught to tell faces from photos without one, and here only what its start
+            knows.
 
     Raises:
         ModelError: a task of another kind, an attribute in no group or in two, no net, or a side that is too small.
