@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,12 +12,23 @@ from typer.core import TyperCommand, TyperGroup
 WIDTH = 120
 """Lines are no longer than this, and never longer than the terminal."""
 
+EMPTY = re.compile(r"--[\w-]+=")
+"""An option with nothing behind `=`."""
+
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
 """Settings of every command's context."""
 
 
 class Command(TyperCommand):
     """A command whose options stand under the heading of their `rich_help_panel`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuses an empty value, such as that of a shell's variable that is not set: of a path it is this folder."""
+        for before, argument in zip(["", *args], args, strict=False):
+            if not argument or EMPTY.fullmatch(argument):
+                name = argument.removesuffix("=") or (before if before.startswith("-") else "an argument")
+                raise typer.BadParameter(f"{name} is empty: write its value, or leave it out", ctx)
+        return list(super().parse_args(ctx, args))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes arguments and options."""

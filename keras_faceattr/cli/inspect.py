@@ -8,16 +8,22 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from keras_faceattr.cli.options import print_json
+from keras_faceattr.cli.options import check_out, print_json
 from keras_faceattr.cli.sources import read_named
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
+from keras_faceattr.errors import ConfigError
 
 SHOWN_BAD = 5
 
 
 def run_inspect(source: str, data: list[str], picture: Path | None, overrides: list[str], json: bool) -> None:
     """Prints what is in a data set and draws it."""
-    findings, manifest = inspect_manifest(read_named(source, data, overrides).manifest)
+    if picture and picture.suffix.lower() != ".png":
+        raise ConfigError(f"--picture {picture}: unknown kind {picture.suffix!r}; valid: .png")
+    named = read_named(source, data, overrides)
+    if picture:
+        check_out(picture, named.inputs(source), named.experiment, "--picture")
+    findings, manifest = inspect_manifest(named.manifest)
     if picture:
         draw_inspection(manifest, findings, picture)
     if json:

@@ -36,6 +36,11 @@ class Named:
     experiment: Experiment | None = None
     table: pd.DataFrame | None = None
 
+    def inputs(self, source: str) -> list[Path]:
+        """Files and folders that were read under the name `source`."""
+        roots = [found.root for found in self.manifest.sources.values()]
+        return [Path(source), Path(source.partition("=")[2] or source).expanduser(), *roots]
+
 
 def read_named(source: str, data: list[str], overrides: list[str], plain_folder: bool = False) -> Named:
     """Reads what a user names.

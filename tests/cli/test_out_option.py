@@ -1,13 +1,15 @@
-"""`--out` of `predict` and `evaluate`: nothing that is read, and nothing that a training left, is ever written over."""
+"""`--out` and `--picture`: nothing that is read, and nothing that a training left, is ever written over."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from keras_faceattr.cli import evaluate as evaluate_module
 from keras_faceattr.cli import predict as predict_module
@@ -113,3 +115,60 @@ def test_evaluate_writes_over_no_labels_and_no_table_of_a_run(
     done = cli("evaluate", "x.tflite", "--out", out)
     assert done.code == 2 and f"--out {out}" in done.error and words in done.error
     assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "picture", "words"),
+    [
+        ("csv_file=new/labels.csv", "new/labels.csv", "unknown kind '.csv'; valid: .png"),
+        ("csv_file=new/labels.csv", "picture", "unknown kind ''; valid: .png"),
+        ("new/labels.csv", "new/0.png", "in the data's folder new, and may hold a photo"),
+        ("own.yaml", "photos/0.png", "may hold a photo"),
+        ("own.yaml", "apart/0.png", "may hold a photo"),
+        ("own.yaml", "exclude.png", "would take the place of the data itself"),
+        ("new/labels.csv", "run/plots/age.png", "is a plot of the run"),
+        ("new/labels.csv", "folder.png", "is a folder"),
+    ],
+)
+def test_inspect_draws_over_nothing_that_is_read(cli: Cli, place: Path, source: str, picture: str, words: str) -> None:
+    (place / "folder.png").mkdir()
+    (place / "run" / "plots").mkdir()
+    (place / "run" / "plots" / "age.png").write_text("of the run")
+    (place / "apart").mkdir()
+    shutil.copy(place / "photos" / "0.png", place / "apart")
+    (place / "exclude.png").write_text("1.png\n")
+    csv = {"reader": "csv_file", "path": "photos/labels.csv", "exclude": "exclude.png"}
+    apart = {"reader": "csv_file", "name": "apart", "path": "new/labels.csv", "options": {"photo_root": "../apart"}}
+    tasks = {"age": {"kind": "scalar", "minimum": 0, "maximum": 100, "step": 1}}
+    (place / "own.yaml").write_text(yaml.safe_dump({"name": "own", "data": {"sources": [csv, apart]}, "tasks": tasks}))
+    before = contents(place)
+    done = cli("data", "inspect", source, "--picture", picture)
+    assert done.code == 2 and f"--picture {picture}" in done.error and words in done.error
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    "command", [["align", "new", "--out", ""], ["align", "new", "--out="], ["align", "", "--out=x"]]
+)
+def test_an_empty_path_is_not_the_working_folder(cli: Cli, place: Path, command: list[str]) -> None:
+    before = contents(place)
+    done = cli(*command)
+    assert done.code == 2 and "is empty: write its value, or leave it out" in done.err
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "x.tflite", "new", "--out", ""],
+        ["evaluate", "x.tflite", "--out", ""],
+        ["export", "run", "--out", ""],
+        ["fit", "quickstart", "--runs", ""],
+        ["demo", "x.tflite", "--build", ""],
+        ["data", "inspect", "new", "--picture", ""],
+        ["benchmark", "models", "x.tflite", "--out", ""],
+    ],
+)
+def test_no_command_takes_an_empty_path(cli: Cli, place: Path, command: list[str]) -> None:
+    done = cli(*command)
+    assert done.code == 2 and f"{command[-2]} is empty" in done.err
