@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from keras_faceattr.crop_fields import CutFields, DetectorFields
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.tasks import check_name
 
 SourceName = Annotated[str, Field(pattern=r"^[^./\\=\x00-\x1f][^/\\=\x00-\x1f]*$", max_length=100)]
 """Also a folder's name, and what stands before `=` in `--data`."""
@@ -336,6 +338,19 @@ class PhotoExperiment(Section):
     def _without_null(cls, tasks: Any) -> Any:
         """`tasks.NAME=null` leaves a config's task out."""
         return {name: task for name, task in tasks.items() if task is not None} if isinstance(tasks, dict) else tasks
+
+    @field_validator("tasks")
+    @classmethod
+    def _named(cls, tasks: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
+        """A task's name is that of a column, of a layer and of files."""
+        for name in tasks:
+            try:
+                check_name(name)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            if name.removesuffix("_std") in tasks.keys() - {name}:
+                raise ValueError(f"task {name!r} is called as the column of another task's σ: rename it")
+        return tasks
 
 
 class Experiment(PhotoExperiment):

@@ -18,7 +18,7 @@ MOST_BINS = 10_000
 
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-RESERVED = {"image", "normalise", "features", "dropout", "source", "row", "split", "fold", "identity"}
+RESERVED = {"image", "normalise", "features", "dropout", "source", "row", "split", "fold", "identity", "sha1"}
 """Names of a net's own layers and of a manifest's own columns, which no task may have."""
 
 
@@ -30,8 +30,8 @@ def check_name(name: str) -> None:
     """
     if not NAME.fullmatch(name) or name in RESERVED:
         raise ConfigError(
-            f"task {shown(name)}: a task's name is made of up to 64 letters, digits and _, and is none of "
-            f"{', '.join(sorted(RESERVED))}"
+            f"task {shown(name)}: a task's name is made of up to 64 letters, digits and _, begins with a letter, and is "
+            f"none of {', '.join(sorted(RESERVED))}"
         )
 
 
@@ -282,6 +282,7 @@ def task_from_dict(data: dict[str, Any]) -> Task:
         ConfigError: unknown kind or field, or a definition that makes no sense.
     """
     fields = dict(data)
+    check_name(str(fields.get("name")))
     kind = fields.pop("kind", None)
     if kind not in TASK_KINDS:
         raise ConfigError(f"task {data.get('name')!r}: unknown kind {kind!r}; {nearest(str(kind), TASK_KINDS)}")

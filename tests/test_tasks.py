@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.vocabulary import ATTRIBUTE_GROUPS, ATTRIBUTES, EXPRESSIONS, attributes_task
+from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.errors import ConfigError, FaceAttrError
 from keras_faceattr.tasks import (
     BinaryTask,
@@ -222,3 +223,21 @@ def test_the_papers_scalar_tasks() -> None:
 
 def test_the_seven_expressions_are_classes_of_a_task() -> None:
     assert len(CategoricalTask("expression", EXPRESSIONS).classes) == 7
+
+
+@pytest.mark.parametrize("name", ["source", "image", "sha1", "../x", "", "1st", "a b", "a.b", "x" * 101, "é"])
+def test_a_name_that_no_column_layer_or_file_can_have_is_refused_wherever_it_stands(name: str) -> None:
+    with pytest.raises(ConfigError, match="a task's name is made of at most 100 letters, digits and _") as error:
+        task_from_dict({"kind": "binary", "name": name})
+    assert len(str(error.value)) < 300
+    config = {"name": "x", "data": {"sources": [{"reader": "csv_file"}]}, "tasks": {name: {"kind": "binary"}}}
+    with pytest.raises(ConfigError, match="a task's name is made of") as error:
+        parse_experiment(config, "x.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_of_the_column_of_another_tasks_deviation_is_refused() -> None:
+    tasks = {"age": {"kind": "scalar", "minimum": 0, "maximum": 1, "step": 1}, "age_std": {"kind": "binary"}}
+    config = {"name": "x", "data": {"sources": [{"reader": "csv_file"}]}, "tasks": tasks}
+    with pytest.raises(ConfigError, match="'age_std' is called as the column of another task's σ"):
+        parse_experiment(config, "x.yaml")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keras_faceattr.cli.options import check_out, print_json
 from keras_faceattr.cli.sources import read_named
-from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
+from keras_faceattr.data.inspection import bars_of, draw_inspection, inspect_manifest
 from keras_faceattr.errors import ConfigError
 
 SHOWN_BAD = 5
@@ -58,14 +59,13 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     title = f"{name}: {task['labelled']} labelled, {task['missing']} missing"
     if task.get("mean") is not None:
         title += f", mean {task['mean']:.2f}, std {task['std']:.2f} {task['unit']}"
-    table = Table("label", "photos" if "share_of_yes" not in task else "share of yes", "", title=title, box=None)
+    counted, rows = bars_of(task)
+    if task.get("people") is not None:
+        title += f", {task['people']} people"
+    table = Table("label", counted, "", title=escape(title), box=None)
     table.title_justify = "left"
-    if "histogram" in task:
-        rows = [(f"{b['from']:g} to {b['to']:g}", b["photos"]) for b in task["histogram"]]
-    else:
-        rows = list((task.get("classes") or task["share_of_yes"]).items())
     largest = max((value for _, value in rows), default=0) or 1
     for label, value in rows:
         text = f"{value:.3f}" if "share_of_yes" in task else str(value)
-        table.add_row(label, text, "█" * round(30 * value / largest))
+        table.add_row(escape(label), text, "█" * round(30 * value / largest))
     return table

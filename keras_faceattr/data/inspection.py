@@ -13,11 +13,12 @@ from keras_faceattr.data.groups import group_columns, group_members
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.splits import photo_hashes
 from keras_faceattr.faces.crop_spec import CropSpec
-from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
+from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, ScalarTask, Task
 
 BINS = 10
 SAMPLE_SIZE = 64
 SAMPLES = 48
+PHOTOS_PER_PERSON = ((1, 1), (2, 4), (5, 9), (10, 49), (50, np.inf))
 
 
 def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str, Any], Manifest]:
@@ -52,7 +53,8 @@ def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str,
 
 def _describe(manifest: Manifest, task: Task) -> dict[str, Any]:
     rows = manifest.rows
-    missing = int(rows[list(task.columns)].isna().all(axis=1).sum())
+    # A teacher, whose task has no column, labels every photo.
+    missing = int(rows[list(task.columns)].isna().all(axis=1).sum()) if task.columns else 0
     described: dict[str, Any] = {"kind": task.kind, "labelled": len(rows) - missing, "missing": missing}
     if isinstance(task, ScalarTask):
         values = rows[task.name].dropna().to_numpy("float64")
@@ -71,11 +73,33 @@ def _describe(manifest: Manifest, task: Task) -> dict[str, Any]:
     elif isinstance(task, CategoricalTask):
         counted = rows[task.name].value_counts()
         described["classes"] = {name: int(counted.get(name, 0)) for name in task.classes}
-    elif task.kind not in ("identity", "embedding"):
+    elif isinstance(task, IdentityTask):
+        photos = rows["identity"].value_counts()
+        described |= {
+            "people": len(photos),
+            "photos_per_person": {
+                _range(low, high): int(photos.between(low, high).sum()) for low, high in PHOTOS_PER_PERSON
+            },
+        }
+    elif not isinstance(task, EmbeddingTask):
         described["share_of_yes"] = {
             column.removeprefix(f"{task.name}."): float(rows[column].mean()) for column in task.columns
         }
     return described
+
+
+def bars_of(task: dict[str, Any]) -> tuple[str, list[tuple[str, float]]]:
+    """What is counted of a described task, and each label with its count or share; none where nothing is counted."""
+    if "histogram" in task:
+        return "photos", [(f"{b['from']:g} to {b['to']:g}", b["photos"]) for b in task["histogram"]]
+    for key, counted in (("classes", "photos"), ("photos_per_person", "people"), ("share_of_yes", "share of yes")):
+        if key in task:
+            return counted, list(task[key].items())
+    return "photos", []
+
+
+def _range(low: int, high: float) -> str:
+    return f"{low} or more photos" if high == np.inf else f"{low} photo" if high == 1 else f"{low} to {high:g} photos"
 
 
 def draw_inspection(manifest: Manifest, findings: dict[str, Any], path: Path, seed: int = 0) -> None:
@@ -93,13 +117,10 @@ def draw_inspection(manifest: Manifest, findings: dict[str, Any], path: Path, se
     top.set_title(f"{', '.join(findings['sources'])}: {findings['photos']} photos")
     for place, (name, task) in enumerate(tasks.items(), start=1):
         axes = figure.add_subplot(grid[place])
-        if "histogram" in task:
-            bars = [(f"{b['from']:g}–{b['to']:g}", b["photos"]) for b in task["histogram"]]
-        else:
-            bars = list((task.get("classes") or task["share_of_yes"]).items())
+        counted, bars = bars_of(task)
         axes.bar([label for label, _ in bars], [value for _, value in bars], color="#2a6f97")
         axes.tick_params(axis="x", labelrotation=90 if len(bars) > 12 else 0, labelsize=6 if len(bars) > 12 else 8)
-        axes.set_ylabel("share of yes" if "share_of_yes" in task else "photos")
+        axes.set_ylabel(counted)
         axes.set_title(f"{name}: {task['labelled']} labelled, {task['missing']} missing", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
     with replacing(path) as temporary:

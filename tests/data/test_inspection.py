@@ -12,7 +12,7 @@ import pytest
 
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
-from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, EmbeddingTask, IdentityTask, MultilabelTask, ScalarTask
 
 NAN = np.nan
 
@@ -107,3 +107,29 @@ def test_a_data_set_without_a_readable_photo_is_drawn_too(tmp_path: Path, tiny_p
     findings, readable = inspect_manifest(manifest)
     assert findings["photos"] == 0
     draw_inspection(readable, findings, tmp_path / "inspection.png")
+
+
+def test_people_are_counted_by_their_photos_and_a_teacher_labels_all(tmp_path: Path, tiny_photos) -> None:
+    # Ann is on one photo, Bea on two, Cleo on four; one photo shows nobody that is known.
+    images = tiny_photos(tmp_path, 8)
+    rows = pd.DataFrame({"image": images, "identity": ["a", *"bb", *"cccc", None]})
+    manifest = build_manifest(Source("mine", tmp_path), rows, [IdentityTask("person"), EmbeddingTask("vector", 4)])
+    findings, readable = inspect_manifest(manifest, decode=False)
+    person = findings["tasks"]["person"]
+    assert (person["labelled"], person["missing"], person["people"]) == (7, 1, 3)
+    assert person["photos_per_person"] == {
+        "1 photo": 1, "2 to 4 photos": 2, "5 to 9 photos": 0, "10 to 49 photos": 0, "50 or more photos": 0
+    }  # fmt: skip
+    assert findings["tasks"]["vector"] == {"kind": "embedding", "labelled": 8, "missing": 0}
+    draw_inspection(readable, findings, tmp_path / "inspection.png")
+
+
+def test_the_command_inspects_people(tmp_path: Path, tiny_csv, command_line) -> None:
+    csv = tiny_csv(tmp_path, 3, identity=["a", "a", "[b]"])
+    config = {"name": "x", "data": {"sources": [{"reader": "csv_file", "path": str(csv)}]}}
+    path = tmp_path / "x.yaml"
+    path.write_text(json.dumps({**config, "tasks": {"person": {"kind": "identity"}}}))
+    code, out, err = command_line("data", "inspect", path, "--picture", tmp_path / "look.png")
+    assert code == 0, err
+    assert "person: 3 labelled, 0 missing, 2 people" in out
+    assert "2 to 4 photos" in out

@@ -78,8 +78,9 @@ def read_dataset(name: str, path: Path | None, options: dict[str, Any], tasks: S
     for key, value in options.items():
         if key not in known:
             raise ConfigError(f"{name}: unknown option {key!r}; {nearest(key, known)}")
-        if isinstance(known[key].annotation, type) and not isinstance(value, known[key].annotation):
-            raise ConfigError(f"{name}: option {key} = {value!r} is not {known[key].annotation.__name__}")
+        kind = known[key].annotation
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ConfigError(f"{name}: option {key} = {value!r} is not {getattr(kind, '__name__', kind)}")
     arguments = dict(options)
     if entry.needs_tasks:
         arguments["tasks"] = list(tasks)
