@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from keras_faceattr.data.vocabulary import ATTRIBUTE_GROUPS, ATTRIBUTES, EXPRESSIONS, attributes_task
 from keras_faceattr.config_files import parse_experiment
+from keras_faceattr.data.vocabulary import ATTRIBUTE_GROUPS, ATTRIBUTES, EXPRESSIONS, attributes_task
 from keras_faceattr.errors import ConfigError, FaceAttrError
 from keras_faceattr.tasks import (
     BinaryTask,
