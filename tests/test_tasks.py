@@ -227,7 +227,7 @@ def test_the_seven_expressions_are_classes_of_a_task() -> None:
 
 @pytest.mark.parametrize("name", ["source", "image", "sha1", "../x", "", "1st", "a b", "a.b", "x" * 101, "é"])
 def test_a_name_that_no_column_layer_or_file_can_have_is_refused_wherever_it_stands(name: str) -> None:
-    with pytest.raises(ConfigError, match="a task's name is made of at most 100 letters, digits and _") as error:
+    with pytest.raises(ConfigError, match="a task's name is made of up to 64 letters, digits and _") as error:
         task_from_dict({"kind": "binary", "name": name})
     assert len(str(error.value)) < 300
     config = {"name": "x", "data": {"sources": [{"reader": "csv_file"}]}, "tasks": {name: {"kind": "binary"}}}

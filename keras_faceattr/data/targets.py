@@ -124,3 +124,19 @@ def _people_of(manifest: Manifest) -> pd.Series:
     """Person 1 of one data set is not person 1 of another."""
     rows = manifest.rows
     return (rows["source"] + "/" + rows["identity"]).astype("string")
+
+
+def unlearned_classes(manifest: Manifest, tasks: dict[str, Task]) -> list[str]:
+    """A line for each task of which classes are on no training photo, such as where a folder was overlooked."""
+    train = manifest.rows[manifest.rows["split"] == "train"]
+    lines = []
+    for name, task in tasks.items():
+        if isinstance(task, CategoricalTask):
+            missing = [label for label in task.classes if not (train[name] == label).any()]
+        elif isinstance(task, BinaryTask):
+            missing = [f"{label:g}" for label in (0.0, 1.0) if not (train[name] == label).any()]
+        else:
+            continue
+        if missing:
+            lines.append(f"no training photo of {name} {', '.join(missing)}: the net cannot learn it")
+    return lines

@@ -12,6 +12,7 @@ import pandas as pd
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crop_cache import Progress
 from keras_faceattr.data.prepare import PreparedData, prepare, read_manifest
+from keras_faceattr.data.targets import unlearned_classes
 from keras_faceattr.errors import ModelError
 from keras_faceattr.evaluation.evaluate_run import write_results
 from keras_faceattr.methods.task_loss import TaskLoss
@@ -43,7 +44,7 @@ class FitListener(Listener, Protocol):
         """Receiver of photos decoded and photos in all."""
 
     def on_start(self, run: Run, data: PreparedData, network: Network, told: list[str]) -> None:
-        """Before the first batch; `told` is what its start leaves to be said."""
+        """Before the first batch; `told` is what its start and its data leave to be said."""
 
 
 def fit(
@@ -91,6 +92,7 @@ def fit(
             learned = write_trained_on(run, starts, manifest)
             write_json(run.provenance_path, {**provenance(experiment, data), "trained_on": learned})
         write_quarantine(run, data)
+        told += unlearned_classes(data.manifest, data.tasks)
         listener.on_start(run, data, network, [*told, *(init.lines() if init else [])])
         # A finished run stays as it is: the same weights would be another file, to which no export belongs.
         if not _finished(run):

@@ -37,6 +37,7 @@ class Reader:
 READERS: dict[str, Reader] = {
     "synthetic": Reader("embedded drawn faces", needs_path=False),
     "csv_file": Reader("a CSV of your own", needs_tasks=True),
+    "class_folders": Reader("a folder a class"),
     "scut_fbp5500": Reader("SCUT-FBP5500", "scut-fbp5500"),
     "scut_fbp": Reader("SCUT-FBP", "scut-fbp"),
     "cfd": Reader("Chicago Face Database", "cfd"),

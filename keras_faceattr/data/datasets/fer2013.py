@@ -10,6 +10,7 @@ import pandas as pd
 
 from keras_faceattr.cache import hold_for_good
 from keras_faceattr.data.datasets.fer2013_pixels import ROW_FILE, extract
+from keras_faceattr.data.datasets.split_folders import split_folders
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest, Source, build_manifest
 from keras_faceattr.data.photo_folders import check_any, find_photos
 from keras_faceattr.data.vocabulary import EXPRESSIONS
@@ -20,7 +21,6 @@ from keras_faceattr.tasks import CategoricalTask
 CITATION = "Goodfellow et al.: Challenges in Representation Learning: A Report on Three Machine Learning Contests, 2013"
 LICENCE = "research only"
 TABLES = ("fer2013.csv", "icml_face_data.csv")
-TRAIN, VALIDATION, TEST = ("train",), ("validation", "valid", "val"), ("test",)
 
 
 def read(root: Path) -> Manifest:
@@ -40,19 +40,13 @@ def read(root: Path) -> Manifest:
         return _read_csv(root)
     if not root.is_dir():
         raise DataError(f"fer2013: no such file or folder: {root}")
-    parts = {split: _named(root, names) for split, names in (("train", TRAIN), ("val", VALIDATION), ("test", TEST))}
-    if parts["train"] is not None:
-        if parts["test"] is None:
-            parts["val"], parts["test"] = None, parts["val"]
-        return _read_folders(root, {split: folder for split, folder in parts.items() if folder})
+    parts = split_folders(root)
+    if parts:
+        return _read_folders(root, parts)
     table = next((root / name for name in TABLES if (root / name).is_file()), None)
     if table is None:
         raise DataError(f"fer2013: neither train/ nor {TABLES[0]} in {root}; give the release's folder")
     return _read_csv(table)
-
-
-def _named(root: Path, names: tuple[str, ...]) -> str | None:
-    return next((p.name for p in sorted(root.iterdir()) if p.is_dir() and p.name.lower() in names), None)
 
 
 def _read_folders(root: Path, parts: dict[str, str]) -> Manifest:
