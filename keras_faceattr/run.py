@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from keras_faceattr.config import Experiment, Section
 from keras_faceattr.config_files import parse_experiment, with_first_plan
-from keras_faceattr.errors import ConfigError, RunError
+from keras_faceattr.errors import ConfigError, RunError, shortened, shown
 from keras_faceattr.storage import jsonable, write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 from keras_faceattr.yaml_files import read_yaml
@@ -22,6 +23,35 @@ PHOTOS = "photos"
 
 TABLE = "table"
 """The kind of a run of regressors on a table."""
+
+
+class Cited(BaseModel):
+    """Where data comes from."""
+
+    citation: str
+    licence: str
+
+
+class Provenance(BaseModel):
+    """Types of what is read back of a provenance; a run of another kind or version lacks some of it."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    label_hash: str = ""
+    photo_hash: str = ""
+    split_hash: str = ""
+    data_hash: str = ""
+    backend: str = ""
+    seed: int = 0
+    versions: dict[str, str] = {}
+    photos: dict[str, int] = {}
+    teachers: dict[str, str] = {}
+    excluded: dict[str, str] = {}
+    sources: dict[str, Cited] = {}
+
+
+PHOTO_PARTS = ("photos", "label_hash", "split_hash", "sources")
+"""Parts of the provenance of a run on photos."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +85,10 @@ class Run:
         """Removes the weights of epochs that are no longer the best."""
         for path in self.checkpoint_path.parent.glob("best-*.npz"):
             if path != self.best_path(epoch):
-                path.unlink(missing_ok=True)
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise RunError(f"cannot remove {path}: {error.strerror}; remove it yourself") from error
 
     @property
     def model_path(self) -> Path:
@@ -134,18 +167,28 @@ class Run:
         """
         return _kind_of(self.plain_config())
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self, *needed: str) -> dict[str, Any]:
         """What was recorded when the run started.
 
+        Args:
+            needed: parts that must be there.
+
         Raises:
-            RunError: this folder is no run.
+            RunError: this folder is no run, or a part is missing or of a wrong type.
         """
         try:
             plain: dict[str, Any] = json.loads(self.provenance_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise RunError(f"{self.folder} is not a run folder: cannot read {self.provenance_path.name}") from None
         if not isinstance(plain, dict) or not plain:
             raise RunError(f"{self.provenance_path} is damaged: it says nothing; train a new run")
+        wrong = next((part for part in needed if part not in plain), None)
+        try:
+            Provenance.model_validate(plain)
+        except ValidationError as error:
+            wrong = wrong or ".".join(map(str, error.errors()[0]["loc"]))
+        if wrong:
+            raise RunError(f"{self.provenance_path} is damaged: {wrong} is not as fit wrote it; train a new run")
         return plain
 
     def results(self) -> dict[str, Any]:
@@ -182,10 +225,19 @@ class Run:
         Raises:
             RunError: this folder is no run, or the file that tells them is damaged.
         """
+        plain = self._read(self.tasks_path)
         try:
-            return {name: task_from_dict(data) for name, data in self._read(self.tasks_path).items()}
+            tasks = {name: task_from_dict(data) for name, data in plain.items()}
         except (ConfigError, AttributeError, TypeError, ValueError) as error:
-            raise RunError(f"{self.tasks_path} is damaged: {error}; train a new run") from None
+            raise RunError(f"{self.tasks_path} is damaged: {shortened(str(error))}; train a new run") from None
+        learned = self.plain_config().get("tasks")
+        names = [name for name, task in learned.items() if task is not None] if isinstance(learned, dict) else []
+        if sorted(names) != sorted(tasks) or any(name != task.name for name, task in tasks.items()):
+            raise RunError(
+                f"{self.tasks_path} is damaged: it defines {shown(list(tasks))}, and config.yaml learns "
+                f"{shown(names)}; train a new run"
+            )
+        return tasks
 
     def _read(self, path: Path) -> Any:
         try:

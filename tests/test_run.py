@@ -9,9 +9,11 @@ import pytest
 import yaml
 from small import photo_configs
 
+from keras_faceattr.config import TaskConfig
 from keras_faceattr.config_files import load_experiment, parse_experiment
 from keras_faceattr.errors import RunError
-from keras_faceattr.run import Run, new_run
+from keras_faceattr.run import PHOTO_PARTS, Run, new_run
+from keras_faceattr.storage import write_json
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
 
 TASKS: dict[str, Task] = {
@@ -26,6 +28,7 @@ TASKS: dict[str, Task] = {
 def test_configuration_and_tasks_come_back_from_the_run_folder(tmp_path: Path, recipe: str) -> None:
     experiment = load_experiment(recipe, ["training.optimizer.learning_rate=3e-5", "name=Größe"])
     run = new_run(tmp_path, "run")
+    experiment = experiment.model_copy(update={"tasks": dict.fromkeys(TASKS, TaskConfig())})
     run.write_config(experiment, TASKS)
     assert Run(run.folder).experiment() == experiment
     assert Run(run.folder).tasks() == TASKS
@@ -36,6 +39,54 @@ def test_a_runs_configuration_can_be_given_as_a_config_again(tmp_path: Path) -> 
     run = new_run(tmp_path, "run")
     run.write_config(load_experiment("quickstart"), TASKS)
     assert load_experiment(str(run.config_path)) == load_experiment("quickstart")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"other": {"kind": "binary", "name": "other"}},
+        {"age": {"kind": "binary", "name": "other"}},
+        {"age": {"kind": "scalar", "name": "age", "minimum": None, "maximum": 1, "step": 1}},
+        {"age": {"kind": "scalar", "name": "age", "minimum": "a", "maximum": 1, "step": 1}},
+        {"age": None},
+        {"age": 5},
+        {"age": {"kind": "categorical", "name": "age", "classes": 3}},
+        {},
+    ],
+)
+def test_tasks_that_are_not_those_of_the_run_are_one_line(tmp_path: Path, damage: dict[str, Any]) -> None:
+    run = Run(tmp_path)
+    config = {"name": "x", "tasks": {"age": {}, "gone": None}}
+    run.config_path.write_text(yaml.safe_dump(config))
+    run.tasks_path.write_text(yaml.safe_dump({"age": {"kind": "binary", "name": "age"}}))
+    assert run.tasks() == {"age": BinaryTask("age")}
+    run.tasks_path.write_text(yaml.safe_dump(damage))
+    with pytest.raises(RunError, match=r"tasks\.yaml is damaged: .*train a new run") as error:
+        run.tasks()
+    assert "\n" not in str(error.value)
+
+
+WHOLE = {
+    "photos": {"train": 3},
+    "label_hash": "a",
+    "split_hash": "b",
+    "sources": {"x": {"citation": "", "licence": ""}},
+}
+
+
+@pytest.mark.parametrize("value", [None, 5, [1], {"x": None}, {"x": [1]}], ids=repr)
+@pytest.mark.parametrize("part", WHOLE)
+def test_a_part_of_the_provenance_of_a_wrong_type_is_named(tmp_path: Path, part: str, value: Any) -> None:
+    run = Run(tmp_path)
+    write_json(run.provenance_path, WHOLE)
+    assert run.provenance(*PHOTO_PARTS) == WHOLE
+    write_json(run.provenance_path, {**WHOLE, part: value})
+    with pytest.raises(RunError, match=rf"provenance\.json is damaged: {part}.* is not as fit wrote it"):
+        run.provenance()
+    write_json(run.provenance_path, {key: value for key, value in WHOLE.items() if key != part})
+    assert part not in run.provenance()
+    with pytest.raises(RunError, match=f"damaged: {part} is not as fit wrote it"):
+        run.provenance(*PHOTO_PARTS)
 
 
 @pytest.mark.parametrize(

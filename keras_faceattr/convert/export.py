@@ -28,7 +28,7 @@ from keras_faceattr.convert.source import SPLIT, ExportListener, Source, task_of
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.evaluation.model_card import lawful_use_notices
 from keras_faceattr.evaluation.predictions import predict_split
-from keras_faceattr.run import safe_name
+from keras_faceattr.run import PHOTO_PARTS, safe_name
 from keras_faceattr.storage import replacing, sha256, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
 from keras_faceattr.training.provenance import installed_versions
@@ -116,7 +116,7 @@ def _sidecar(
     details: dict[str, Any],
 ) -> Sidecar:
     experiment = source.experiment
-    provenance = source.run.provenance()
+    provenance = source.run.provenance(*PHOTO_PARTS)
     plain = experiment.model_dump(mode="json")
     for entry in plain["data"]["sources"]:
         # Where the data lay is nobody's business, and the next machine has it elsewhere.

@@ -18,7 +18,7 @@ from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, writ
 from keras_faceattr.evaluation.protocol import Measured, measure
 from keras_faceattr.evaluation.report import html_report
 from keras_faceattr.models.loading import load_model
-from keras_faceattr.run import Run
+from keras_faceattr.run import PHOTO_PARTS, Run
 from keras_faceattr.storage import replacing, write_json, write_text
 
 
@@ -54,7 +54,7 @@ def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
     put_aside = append_quarantine(run, data.manifest.quarantine)
     write_json(run.metrics_path, results)
     write_predictions(run.predictions_path, data.manifest, run.tasks(), outputs)
-    provenance = run.provenance()
+    provenance = run.provenance(*PHOTO_PARTS)
     plots = write_plots(run, data.manifest, outputs)
     write_text(run.model_card_path, model_card(run.experiment(), results, provenance))
     write_text(run.report_path, html_report(run.experiment(), results, provenance, plots, put_aside))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.pipeline import BatchFeed
 from keras_faceattr.data.prepare import PreparedData
-from keras_faceattr.errors import TrainingError
+from keras_faceattr.errors import RunError, TrainingError, shown
 from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
 from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
 from keras_faceattr.methods.task_loss import TaskLoss
@@ -42,14 +42,47 @@ class Listener(Protocol):
         """After each epoch, with its row of `history.csv`."""
 
 
-@dataclass
-class LoopState:
-    """What a checkpoint keeps besides the variables."""
+class LoopState(BaseModel):
+    """What a checkpoint keeps besides the variables.
+
+    Attributes:
+        epoch: how many are done.
+        best_score: validation score of the best epoch; infinite as long as nothing could be measured.
+        best_epoch: its number, from 1.
+        history: rows of `history.csv`, one per epoch.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     epoch: int = 0
     best_score: float = math.inf
     best_epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, float | int | None]] = []
+
+
+def loop_state(plain: dict[str, Any], path: Path, epochs: int) -> LoopState:
+    """The state of a checkpoint.
+
+    Args:
+        plain: as it was read.
+        path: of the checkpoint, for the error.
+        epochs: of the whole training.
+
+    Raises:
+        RunError: a value is missing or of a wrong type, or they contradict each other.
+    """
+    try:
+        state = LoopState.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RunError(f"{path} is damaged: {key} = {shown(first['input'])}: {first['msg']}; train a new run") from None
+    if not 1 <= state.best_epoch <= state.epoch == len(state.history) <= epochs:
+        raise RunError(
+            f"{path} is damaged: epoch {shown(state.epoch)} of {epochs}, best epoch {shown(state.best_epoch)} and "
+            f"{len(state.history)} rows of history do not agree; train a new run"
+        )
+    return state
 
 
 class StepWatch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -176,7 +209,7 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
             self.average.on_test_end()
         state.history.append(row)
         write_history(run, state.history)
-        save_checkpoint(run.checkpoint_path, self.model, dataclasses.asdict(state))
+        save_checkpoint(run.checkpoint_path, self.model, state.model_dump())
         run.drop_best_but(state.best_epoch)
         if logs is not None:
             logs.update(row)

@@ -14,7 +14,15 @@ from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
-from keras_faceattr.training.callbacks import EpochEnd, Listener, LoopState, StepWatch, should_stop, write_history
+from keras_faceattr.training.callbacks import (
+    EpochEnd,
+    Listener,
+    LoopState,
+    StepWatch,
+    loop_state,
+    should_stop,
+    write_history,
+)
 from keras_faceattr.training.checkpoint import load_checkpoint
 from keras_faceattr.training.optimizer import make_optimizer
 
@@ -54,7 +62,8 @@ def train(
     compile_model(model, optimizer, experiment, losses, first_stage=False)
     state = LoopState()
     if resume and run.checkpoint_path.exists():
-        state = LoopState(**load_checkpoint(run.checkpoint_path, model))
+        plain = load_checkpoint(run.checkpoint_path, model)
+        state = loop_state(plain, run.checkpoint_path, training.epochs)
         write_history(run, state.history)
     watch = StepWatch(feed, data, listener)
     end = EpochEnd(experiment, data, network, run, listener, losses, state, watch, start_epoch)
