@@ -24,6 +24,10 @@ class PhotoError(FaceAttrError):
     """A photo cannot be decoded."""
 
 
+class ResourceError(FaceAttrError):
+    """Memory, disk or open files ran out, which says nothing of the data: the same call may succeed later."""
+
+
 class DetectionError(FaceAttrError):
     """Faces cannot be looked for."""
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import io
+import errno
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.Image import DecompressionBombError
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.PpmImagePlugin import PpmImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from keras_faceattr.errors import PhotoError
+from keras_faceattr.errors import PhotoError, ResourceError
+from keras_faceattr.faces.photo_formats import FORMATS, format_name
+from keras_faceattr.faces.photo_headers import DAMAGED, Header, UnreadableError
 
 MAX_PIXELS = 178_956_970
 """Larger photos are refused before they are decoded (the limit that Pillow uses against decompression bombs)."""
+
+SCARCE = {
+    getattr(errno, name)
+    for name in ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN")
+    if hasattr(errno, name)
+}
+"""What the system answers for lack of something, whatever file it was asked for."""
+
+
+OPENCV_LIMIT = "CV_IO_MAX_IMAGE"
+"""Stands in what OpenCV says of photos that are larger than the environment allows it."""
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -33,12 +40,19 @@ def read_photo(path: Path) -> np.ndarray:
         (height, width, 3) uint8 RGB.
 
     Raises:
-        PhotoError: missing, empty, truncated, too large, or not a photo.
+        PhotoError: missing, empty, damaged, too large, or not a photo.
+        ResourceError: memory or open files ran out.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PhotoError(f"{path}: {error.strerror}") from error
+    with resources(str(path)):
+        try:
+            # A pipe would wait for ever, and a device never end.
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise PhotoError(f"{path}: no regular file but a folder, pipe, socket or device")
+            data = path.read_bytes()
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in SCARCE:
+                raise
+            raise PhotoError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     return decode_photo(data, str(path))
 
 
@@ -46,63 +60,72 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
     """As `read_photo`, from bytes in memory; `name` stands in error messages."""
     if not data:
         raise PhotoError(f"{name}: the file is empty")
-    kind = _kind(data)
+    kind = format_name(data)
     if kind is None:
         raise PhotoError(f"{name}: not a photo (its first bytes are of no known image format)")
-    if kind == "png" and b"IEND\xaeB`\x82" not in data:
-        raise PhotoError(f"{name}: the PNG is truncated")
-    stream = io.BytesIO(data)
+    photo_format, header = FORMATS[kind], None
+    with resources(name):
+        try:
+            header = photo_format.header(data)
+            _check_size(header, len(data), name)
+            pixels = photo_format.decode(data, header)
+        except PhotoError:
+            raise
+        except UnreadableError as error:
+            raise PhotoError(f"{name}: cannot be decoded as {kind}: {error}") from error
+        except Exception as error:  # Decoders raise whatever a damaged file makes them stumble over.
+            if _is_scarcity(error):
+                raise
+            if header is not None:
+                # Some keep to themselves that memory ran out: where there is none for this, there was none for them.
+                np.empty(4 * header.width * header.height, "uint32")
+            raise PhotoError(f"{name}: cannot be decoded as {kind}: {DAMAGED}") from error
+        return np.ascontiguousarray(UPRIGHT[header.orientation](pixels))
+
+
+@contextmanager
+def resources(name: str) -> Iterator[None]:
+    """Tells what a machine ran out of from what is wrong with a photo.
+
+    Raises:
+        ResourceError: memory, disk or open files ran out while `name` was worked on, or OpenCV was told to read less.
+    """
     try:
-        photo = _READERS[kind](stream)
-        pixels_begin, is_too_large = stream.tell(), photo.width * photo.height > MAX_PIXELS
-        if not is_too_large:
-            # Of a PNG, this checks all chunks; OpenCV would allocate whatever a damaged length asks for.
-            photo.verify()
-    except DecompressionBombError as error:  # The WebP reader checks the size itself.
-        raise PhotoError(f"{name}: more than {MAX_PIXELS} pixels are too many; scale it down first") from error
-    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over.
-        raise PhotoError(f"{name}: cannot be decoded as {kind}: it is damaged or cut off") from error
-    if is_too_large:
-        raise PhotoError(f"{name}: {photo.width} × {photo.height} pixels are too many; scale it down first")
-    # The end of a thumbnail comes before the pixels. Anything may follow them, such as the film of a motion photo.
-    if kind == "jpeg" and data.find(b"\xff\xd9", pixels_begin) < 0:
-        raise PhotoError(f"{name}: the JPEG is truncated")
-    try:
-        # IMREAD_COLOR applies EXIF orientation, converts to 8 bits and drops transparency.
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise PhotoError(f"{name}: cannot be decoded as {kind}") from error
-    if pixels is None:
-        raise PhotoError(f"{name}: cannot be decoded as {kind}")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        yield
+    except (MemoryError, cv2.error, OSError) as error:
+        if not _is_scarcity(error):
+            raise
+        if OPENCV_LIMIT in str(error):
+            raise ResourceError(f"{name}: OPENCV_IO_MAX_IMAGE_… forbids OpenCV to read it; unset it") from error
+        what = error.strerror if isinstance(error, OSError) else "out of memory"
+        raise ResourceError(f"{name}: {what}; free some or allow more, and run it again") from error
 
 
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"BM", "bmp"),
-    (b"II*\x00", "tiff"),
-    (b"MM\x00*", "tiff"),
-    (b"GIF8", "gif"),
-    (b"P5", "pgm"),
-    (b"P6", "ppm"),
-)
+def _is_scarcity(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in SCARCE
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem or OPENCV_LIMIT in str(error)
+    return isinstance(error, MemoryError)
 
 
-_READERS: dict[str, type[ImageFile]] = {
-    "jpeg": JpegImageFile,
-    "png": PngImageFile,
-    "webp": WebPImageFile,
-    "bmp": BmpImageFile,
-    "tiff": TiffImageFile,
-    "gif": GifImageFile,
-    "pgm": PpmImageFile,
-    "ppm": PpmImageFile,
+def _check_size(header: Header, length: int, name: str) -> None:
+    size = f"{header.width} × {header.height} pixels"
+    if header.width * header.height <= MAX_PIXELS:
+        return
+    if header.bytes_needed > length:
+        raise PhotoError(f"{name}: its header says {size}, and its {length} bytes cannot hold them: it is damaged")
+    raise PhotoError(f"{name}: {size} are too many; scale it down first")
+
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
-"""Readers of headers. `PIL.Image.open` would warn of large photos, or refuse them, without their width and height."""
-
-
-def _kind(data: bytes) -> str | None:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
+"""How stored pixels are turned, by EXIF orientation."""

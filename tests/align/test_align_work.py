@@ -84,8 +84,11 @@ def test_a_photo_that_cannot_be_used_says_why_without_its_path(tmp_path: Path) -
     for path, words in [
         (tmp_path / "empty.jpg", "the file is empty"),
         (tmp_path / "text.jpg", "not a photo (its first bytes are of no known image format)"),
-        (cut_off(tmp_path, ".jpg"), "the JPEG is truncated"),
-        (cut_off(tmp_path, ".png"), "the PNG is truncated"),
+        (
+            cut_off(tmp_path, ".jpg"),
+            "cannot be decoded as jpeg: it is damaged or cut off (premature end of data segment)",
+        ),
+        (cut_off(tmp_path, ".png"), "cannot be decoded as png: it is damaged or cut off"),
         (written(tmp_path / "grey.png", GREY), "no face found"),
     ]:
         result = aligned(path)
