@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
-from keras_faceattr.errors import ConfigError, RunError
+from keras_faceattr.errors import ConfigError, ResourceError, RunError
 from keras_faceattr.processes import worker_pool
 
 Chunk = list[Path]
@@ -21,16 +24,25 @@ Engine = Callable[[Work, Iterable[Chunk]], Iterator[list[AlignedPhoto]]]
 AHEAD = 2
 """Chunks in hand for each worker: enough to keep it busy, few enough to keep memory flat."""
 
+ENDING_S = 10.0
+"""A process whose pool is broken has ended, or is about to."""
+
 RETRIES = 3
 """How often Ray does again what a lost worker had in hand."""
 
 KILLER = "decoding it ended the worker process"
+
+NO_MEMORY = "{}: its worker was killed, as where memory runs out; free some or use fewer --workers, and run it again"
+"""Of a worker that ended without a fault of its own, which says nothing of the photo."""
 
 
 def local_engine(workers: int) -> Engine:
     """Processes of this machine, each on one thread.
 
     A photo that kills its process is put aside; no other is lost or done twice.
+
+    Raises:
+        ResourceError: no process can start, or one was killed from outside, as the system does for lack of memory.
     """
 
     def run(work: Work, chunks: Iterable[Chunk]) -> Iterator[list[AlignedPhoto]]:
@@ -95,6 +107,8 @@ def ray_engine(address: str | None) -> Engine:
                     yield ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from None
+                except ray.exceptions.OutOfMemoryError:
+                    raise ResourceError(NO_MEMORY.format(chunk[0])) from None
                 except _lost(ray):
                     # Again and again: one of its photos did it.
                     yield [_alone(ray, task, work, path) for path in chunk]
@@ -109,7 +123,7 @@ def ray_engine(address: str | None) -> Engine:
 
 def _lost(ray: Any) -> tuple[type[Exception], ...]:
     """What Ray raises for a worker that did not come back."""
-    names = ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "LocalRayletDiedError", "ObjectLostError")
+    names = ("WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "ObjectLostError")
     return tuple(getattr(ray.exceptions, name) for name in names)
 
 
@@ -143,28 +157,44 @@ def _check_alive(pool: ProcessPoolExecutor) -> None:
     """Does no photo wrong where no process can start at all.
 
     Raises:
-        RunError: none can.
+        ResourceError: none can.
     """
     try:
         pool.submit(os.getpid).result()
     except BrokenProcessPool:
-        raise RunError("worker processes cannot be started here: is memory left?") from None
+        raise ResourceError("worker processes cannot be started here: free memory and run it again") from None
 
 
 def _carefully(work: Work, chunk: Chunk) -> list[AlignedPhoto]:
+    """One photo after the other, so that it shows which of them ends its process."""
     results: list[AlignedPhoto] = []
-    pool = worker_pool(1)
+    worker: tuple[ProcessPoolExecutor, BaseProcess] | None = None
     try:
         for path in chunk:
+            worker = worker or _single()
+            pool, process = worker
             try:
                 results += pool.submit(align_photos, work, [path]).result()
             except BrokenProcessPool:
                 pool.shutdown(wait=False)
-                pool = worker_pool(1)
+                worker = None
+                process.join(ENDING_S)
+                if process.exitcode == -signal.SIGKILL:
+                    raise ResourceError(NO_MEMORY.format(path)) from None
                 results.append(AlignedPhoto("", (), KILLER))
     finally:
-        pool.shutdown(wait=False)
+        if worker:
+            worker[0].shutdown(wait=False)
     return results
+
+
+def _single() -> tuple[ProcessPoolExecutor, BaseProcess]:
+    """A pool of one process, and that process, which tells how it ended."""
+    before = set(multiprocessing.active_children())
+    pool = worker_pool(1)
+    _check_alive(pool)
+    (process,) = set(multiprocessing.active_children()) - before
+    return pool, process
 
 
 ENGINES = ("local", "ray")

@@ -15,7 +15,7 @@ from keras_faceattr.errors import PhotoError, RunError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper
 from keras_faceattr.faces.opencv_threads import opencv_threads
-from keras_faceattr.faces.photos import decode_photo
+from keras_faceattr.faces.photos import decode_photo, resources
 
 ENCODINGS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 3], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 """OpenCV's settings by suffix; PNG keeps every pixel, JPEG takes a fifth of the room."""
@@ -76,6 +76,7 @@ def align_photos(work: Work, paths: list[Path]) -> list[AlignedPhoto]:
 
     Raises:
         RunError: a file cannot be read now, which says nothing of the photo in it.
+        ResourceError: memory ran out, which says nothing of it either.
     """
     with opencv_threads(1):
         return [_align(work, path) for path in paths]
@@ -88,15 +89,21 @@ def _cropper(spec: CropSpec, face: str) -> Cropper:
 
 def _align(work: Work, path: Path) -> AlignedPhoto:
     try:
-        state = tuple(stamp(path))
-        content = path.read_bytes()
+        with resources(str(path)):
+            state = tuple(stamp(path))
+            content = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}; mend that, or leave the photo out, and run it again") from None
     digest = hashlib.sha256(content).hexdigest()
+    with resources(str(path)):
+        return _cut(work, content, digest, path.name, state)
+
+
+def _cut(work: Work, content: bytes, digest: str, name: str, state: tuple[int, ...]) -> AlignedPhoto:
     try:
-        photo = decode_photo(content, path.name)
+        photo = decode_photo(content, name)
     except PhotoError as error:
-        return AlignedPhoto(digest, (), str(error).removeprefix(f"{path.name}: "), state)
+        return AlignedPhoto(digest, (), str(error).removeprefix(f"{name}: "), state)
     cuts = _cropper(work.spec, work.face).cut(photo)
     faces = tuple(
         AlignedFace(

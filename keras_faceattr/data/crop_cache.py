@@ -21,6 +21,7 @@ from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.opencv_threads import opencv_threads
+from keras_faceattr.faces.photos import resources
 from keras_faceattr.machine import usable_cores, usable_memory
 from keras_faceattr.storage import cache_folder, remove_leftovers, replacing, write_json
 
@@ -121,6 +122,7 @@ def load_crops(
         ConfigError: photos that are crops already, but others than `spec` asks for.
         DataError: more bad photos than allowed.
         RunError: the disk has no room for the cache.
+        ResourceError: memory or open files ran out.
     """
     ready = _ready(manifest, spec)
     cropper = Cropper(spec)
@@ -142,11 +144,16 @@ def load_crops(
 
 
 def each(jobs: Sequence[Job], function: Callable[[Job], Result]) -> Iterator[Result | str]:
-    """Results in order, or the reason why a photo cannot be used; memory does not grow with the number of photos."""
+    """Results in order, or the reason why a photo cannot be used; memory does not grow with the number of photos.
+
+    Raises:
+        ResourceError: memory or open files ran out, which says nothing of the photo.
+    """
 
     def run(job: Job) -> Result | str:
         try:
-            return function(job)
+            with resources(str(job[0] if isinstance(job, tuple) else job)):
+                return function(job)
         except PhotoError as error:
             return str(error)
 

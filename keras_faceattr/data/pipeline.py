@@ -17,7 +17,7 @@ from keras_faceattr.data.augmentation import augment
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, people_order, source_weights, strata_of
 from keras_faceattr.data.targets import class_factors, label_counts, photo_weights
-from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.errors import ConfigError, DataError, ResourceError
 from keras_faceattr.machine import usable_cores
 from keras_faceattr.tasks import Task
 
@@ -221,10 +221,13 @@ def readable_photos() -> Iterator[None]:
 
     Raises:
         DataError: naming the photo.
+        ResourceError: memory or open files ran out.
     """
     try:
         yield
     except tf.errors.OpError as error:
+        if match := re.search(r"ResourceError: (.*)", str(error)):
+            raise ResourceError(match[1]) from None
         match = re.search(r"PhotoError: (.*)", str(error))
         if match is None:
             raise

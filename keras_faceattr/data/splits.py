@@ -14,6 +14,7 @@ import pandas as pd
 from keras_faceattr.data.drawing import PLANS, Plan
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError, nearest
+from keras_faceattr.faces.photos import resources
 from keras_faceattr.tasks import ScalarTask
 
 STRATA = 10
@@ -21,11 +22,16 @@ STRATA = 10
 
 
 def photo_hashes(manifest: Manifest) -> np.ndarray:
-    """(n,) SHA-1 of each photo's bytes, in hexadecimal; empty where a photo cannot be read."""
+    """(n,) SHA-1 of each photo's bytes, in hexadecimal; empty where a photo cannot be read.
+
+    Raises:
+        ResourceError: open files ran out, without which copies would go unnoticed.
+    """
 
     def digest(path: Path) -> str:
         try:
-            return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+            with resources(str(path)):
+                return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
         except OSError:
             return ""
 

@@ -16,7 +16,7 @@ from processes import is_running, wait_for
 
 from keras_faceattr.align.engines import AHEAD, KILLER, Engine, engine_of, local_engine, ray_engine
 from keras_faceattr.align.work import AlignedPhoto, Work
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.errors import ConfigError, ResourceError
 from keras_faceattr.faces.crop_spec import CropSpec
 
 WORK = Work(CropSpec(16, "centre_square"), "largest", "png")
@@ -28,6 +28,14 @@ class DeadlyPhoto(PosixPath):
 
     def read_bytes(self) -> bytes:
         os._exit(11)
+
+
+class KilledPhoto(PosixPath):
+    """A photo during which the system ends the process, as it does where memory runs out."""
+
+    def read_bytes(self) -> bytes:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return b""
 
 
 def chunked(photos: list[Path], size: int) -> list[list[Path]]:
@@ -95,6 +103,17 @@ def test_a_photo_that_ends_its_process_is_put_aside_and_no_other(
         photos[place] = DeadlyPhoto(photos[place])
         expected[place] = AlignedPhoto("", (), KILLER)
     assert results(local_engine(workers), photos, size) == expected
+
+
+def test_a_worker_that_the_system_kills_stops_the_work_and_is_no_fault_of_the_photo(tmp_path: Path) -> None:
+    photos = plain_photos(tmp_path, 4)
+    expected = results(here, photos, 2)
+    photos[2] = KilledPhoto(photos[2])
+    found: list[AlignedPhoto] = []
+    with pytest.raises(ResourceError, match="002.png: its worker was killed.* run it again"):
+        for part in local_engine(1)(WORK, iter(chunked(photos, 2))):
+            found += part
+    assert found == expected[:2]
 
 
 ENDLESS = """

@@ -11,7 +11,7 @@ import pytest
 from aligning import GREY, scene, written
 
 from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
-from keras_faceattr.errors import RunError
+from keras_faceattr.errors import ResourceError, RunError
 from keras_faceattr.faces.crop_spec import METHODS, CropSpec
 from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.faces.photos import read_photo
@@ -100,6 +100,19 @@ def test_a_file_that_cannot_be_read_now_stops_the_work_and_is_named(tmp_path: Pa
     for name, words in (("absent.jpg", "No such file"), ("folder.jpg", "Is a directory")):
         with pytest.raises(RunError, match=f"{name}: {words}"):
             aligned(tmp_path / name)
+
+
+@pytest.mark.parametrize("place", ["decode_photo", "Cropper.cut"])
+def test_a_lack_of_memory_stops_the_work_and_is_no_fault_of_the_photo(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(*_: object) -> None:
+        raise MemoryError
+
+    path = written(tmp_path / "a.png", scene(0))
+    monkeypatch.setattr(f"keras_faceattr.align.work.{place}", short_of_memory)
+    with pytest.raises(ResourceError, match="a.png: out of memory; free some or allow more, and run it again"):
+        aligned(path)
 
 
 def test_a_photo_without_a_face_is_cut_by_the_fallback_and_says_so(tmp_path: Path) -> None:

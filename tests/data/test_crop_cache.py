@@ -11,7 +11,7 @@ import pytest
 from keras_faceattr.data import crop_cache as crops_module
 from keras_faceattr.data.crop_cache import Crops, each, load_crops
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
-from keras_faceattr.errors import ConfigError, DataError, PhotoError, RunError
+from keras_faceattr.errors import ConfigError, DataError, PhotoError, ResourceError, RunError
 from keras_faceattr.faces import cutting as cropper_module
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
@@ -196,6 +196,25 @@ def test_a_stream_gives_crops_and_reasons_in_order(folder: Path) -> None:
     assert isinstance(bad, str)
     assert "bad.jpg" in bad
     assert [crop[0, 0, 0] for crop in rest] == [1, 2]
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_a_lack_of_memory_puts_no_photo_aside_and_a_second_run_reads_it(
+    folder: Path, own_cache: Path, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crop = Cropper.crop
+
+    def short_of_memory(cropper: Cropper, path: Path, ready: bool = False) -> np.ndarray:
+        if path.name == "3.png":
+            raise MemoryError
+        return crop(cropper, path, ready)
+
+    monkeypatch.setattr(Cropper, "crop", short_of_memory)
+    with pytest.raises(ResourceError, match="3.png: out of memory; .*run it again"):
+        load_crops(whole(folder), SPEC, cache, max_bad_share=1)
+    monkeypatch.undo()
+    crops, manifest = load_crops(whole(folder), SPEC, cache)
+    assert len(crops) == 5 and not len(manifest.quarantine)
 
 
 def test_a_photo_that_vanished_is_named_when_it_is_asked_for(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from keras_faceattr.data.drawing import balanced_parts
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.splits import linked_groups, photo_hashes, split_manifest, without_straddling
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import DataError, ResourceError
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
 AGE = ScalarTask("age", 0.0, 100.0, 1.0, "years")
@@ -46,6 +48,17 @@ def test_photo_hashes_are_equal_for_copies_and_empty_for_unreadable(tmp_path: Pa
     hashes = photo_hashes(manifest)
     assert hashes[0] == hashes[2] != hashes[1]
     assert hashes[3] == ""
+
+
+def test_a_lack_of_open_files_is_no_missing_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Photos without a hash are no copies of each other: the check for copies would be lost.
+    def short_of_files(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    manifest = build(tmp_path, 2, age=[1, 2])
+    monkeypatch.setattr(Path, "read_bytes", short_of_files)
+    with pytest.raises(ResourceError, match="Too many open files"):
+        photo_hashes(manifest)
 
 
 @pytest.mark.parametrize("method", ["stratified", "kfold"])
