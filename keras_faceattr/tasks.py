@@ -30,8 +30,8 @@ def check_name(name: str) -> None:
     """
     if not NAME.fullmatch(name) or name in RESERVED:
         raise ConfigError(
-            f"task {shown(name)}: a task's name is made of up to 64 letters, digits and _, begins with a letter, and is "
-            f"none of {', '.join(sorted(RESERVED))}"
+            f"task {shown(name)}: a task's name is made of up to 64 letters, digits and _, begins with a letter, and "
+            f"is none of {', '.join(sorted(RESERVED))}"
         )
 
 

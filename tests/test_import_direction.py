@@ -11,7 +11,20 @@ import keras_faceattr
 PACKAGE = Path(keras_faceattr.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"errors", "failures", "storage", "backend", "cache", "machine", "pages", "processes", "yaml_files"},
+    # Every room that runs a file has its graph checked first.
+    {
+        "errors",
+        "storage",
+        "backend",
+        "cache",
+        "machine",
+        "pages",
+        "processes",
+        "failures",
+        "yaml_files",
+        "artifact.flatbuffer",
+        "artifact.soundness",
+    },
     {"tasks", "crop_fields", "config"},
     {"config_files", "run", "configs", "export"},
     {"faces", "losses", "metrics"},

@@ -14,6 +14,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_faceattr.artifact.soundness import fault_of
 from keras_faceattr.errors import ArtifactError
 
 IDENTIFIER = b"TFL3"
@@ -53,6 +54,8 @@ class Tensor:
     buffer: int
     """The same number for tensors that share their constant data."""
     is_dynamic: bool
+    is_variable: bool = False
+    """Whether it keeps its value from run to run, and may be read before it is written."""
 
     @property
     def is_constant(self) -> bool:
@@ -106,7 +109,8 @@ def read_tflite(path: Path) -> TFLiteFile:
     """The graph of a `.tflite` file; weights are checked to be there, but not loaded.
 
     Raises:
-        ArtifactError: no such file, not a TFLite file, damaged, or with more than one subgraph (control flow).
+        ArtifactError: no such file, not a TFLite file, damaged, with more than one subgraph (control flow), or with a
+            graph that no runtime can run.
     """
     try:
         if not path.is_file():
@@ -116,7 +120,10 @@ def read_tflite(path: Path) -> TFLiteFile:
         with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[4:8] != IDENTIFIER:
                 raise ArtifactError(f"{path}: not a TFLite file; give a .tflite file made by an export")
-            return _Reader(data).file()
+            file = _Reader(data).file()
+        if fault := fault_of(file):
+            raise _UnusableError(_wrong(fault))
+        return file
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror or error}") from error
     except _UnusableError as error:
@@ -133,6 +140,10 @@ def _damaged(what: str) -> str:
     return f"the file is damaged or truncated ({what}); copy it or export the model again"
 
 
+def _wrong(what: str) -> str:
+    return f"its graph cannot be run ({what}); convert or export the model again"
+
+
 class _Reader:
     """Walks from a flatbuffer's root to everything that is kept, and trusts no offset, length or index.
 
@@ -141,7 +152,7 @@ class _Reader:
 
     def __init__(self, data: mmap.mmap):
         self.data = data
-        self.model: Any = schema.Model.GetRootAs(data)
+        self.model: Any = self.checked(schema.Model.GetRootAs(data))
         self.content_left = MAX_CONTENT
         self.first_buffer_at: dict[tuple[int, int], int] = {}
 
@@ -157,11 +168,19 @@ class _Reader:
                 f"{self.model.SubgraphsLength()} subgraphs instead of 1: control flow is not supported; "
                 "export a model without loops and conditions"
             )
-        graph = self.model.Subgraphs(0)
+        graph = self.checked(self.model.Subgraphs(0))
         tensors = tuple(self.tensor(i, table) for i, table in enumerate(self.tables(graph, "Tensors")))
         kinds = [self.kind(code) for code in self.tables(self.model, "OperatorCodes")]
         ops = tuple(self.op(i, table, kinds, len(tensors)) for i, table in enumerate(self.tables(graph, "Operators")))
-        signature = self.model.SignatureDefs(0) if self.model.SignatureDefsLength() else None
+        signatures = self.tables(self.model, "SignatureDefs")
+        signature = signatures[0] if signatures else None
+        for other in signatures:
+            if other.SubgraphIndex() >= self.model.SubgraphsLength():
+                raise _UnusableError(_damaged("a signature names a graph that does not exist"))
+            for field in ("Inputs", "Outputs"):
+                self.named(other, field, len(tensors))
+        for note in self.tables(self.model, "Metadata"):
+            self.buffer(note.Buffer(), "a note")
         return TFLiteFile(
             tensors=tensors,
             ops=ops,
@@ -178,7 +197,7 @@ class _Reader:
         shape = self.numbers(table, "Shape")
         if len(shape) > MAX_RANK or any(size < 0 for size in shape):
             raise _UnusableError(_damaged(f"{what} has an impossible shape"))
-        quantization = table.Quantization()
+        quantization = self.checked(table.Quantization())
         scale = self.numbers(quantization, "Scale") if quantization else ()
         zero_point = self.numbers(quantization, "ZeroPoint") if quantization else ()
         if len(scale) != len(zero_point):
@@ -195,6 +214,7 @@ class _Reader:
             constant_bytes=constant_bytes,
             buffer=buffer,
             is_dynamic=any(size < 0 for size in self.numbers(table, "ShapeSignature")),
+            is_variable=table.IsVariable(),
         )
         has_own_layout = tensor.dtype not in BITS or table.Sparsity() is not None
         if constant_bytes and not has_own_layout and constant_bytes != tensor.value_bytes:
@@ -205,7 +225,7 @@ class _Reader:
         """First buffer with the same data, and the bytes of that data."""
         if index >= self.model.BuffersLength():
             raise _UnusableError(_damaged(f"{what} names buffer {index} of {self.model.BuffersLength()}"))
-        buffer = self.model.Buffers(index)
+        buffer = self.checked(self.model.Buffers(index))
         if inside := buffer.DataLength():
             buffer.DataAsNumpy()  # A view: it raises where the data reach beyond the end.
             return index, inside
@@ -243,6 +263,7 @@ class _Reader:
             return ""
         options = getattr(schema, options_name)()
         options.Init(union.Bytes, union.Pos)
+        self.checked(options)
         if not hasattr(options, "FusedActivationFunction"):
             return ""
         name = _known(ACTIVATIONS, options.FusedActivationFunction(), f"activation of op {index}")
@@ -258,7 +279,15 @@ class _Reader:
         return tuple(getattr(table, f"{field}AsNumpy")().tolist()) if count else ()
 
     def tables(self, table: Any, field: str) -> list[Any]:
-        return [getattr(table, field)(i) for i in range(self.count(table, field, TABLE_CONTENT))]
+        return [self.checked(getattr(table, field)(i)) for i in range(self.count(table, field, TABLE_CONTENT))]
+
+    def checked(self, table: Any) -> Any:
+        """The table itself, whose list of fields lies inside the data: Python reads negative places from the end."""
+        if table is not None:
+            place = table._tab.Pos - struct.unpack_from("<i", self.data, table._tab.Pos)[0]
+            if not 0 <= place < len(self.data):
+                raise _UnusableError(_damaged("it points outside itself"))
+        return table
 
     def text(self, raw: bytes | None) -> str:
         self.spend(len(raw or b""))

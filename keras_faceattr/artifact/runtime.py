@@ -23,11 +23,11 @@ class LiteRTModel:
         threads: None for all cores.
 
     Raises:
-        ArtifactError: damaged, or no file that this package exported.
+        ArtifactError: damaged, no file that this package exported, or one that the runtime cannot run.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        # The native runtime trusts what it reads, and may crash on a damaged file.
+        # The native runtime trusts what it reads, and crashes on a damaged file or a wrong graph.
         file = read_tflite(path)
         if len(file.signature_inputs) != 1 or not file.signature_outputs:
             raise ArtifactError(f"{path}: no signature with one input and named outputs: export it with keras-faceattr")
@@ -35,12 +35,20 @@ class LiteRTModel:
             with silent_native_output():
                 self.interpreter = Interpreter(model_path=str(path), num_threads=threads or usable_cores())
                 self.interpreter.allocate_tensors()
+            details = {entry["index"]: entry for entry in self.interpreter.get_output_details()}
+            self.input = self.interpreter.get_input_details()[0]
         except (RuntimeError, ValueError) as error:
-            raise ArtifactError(f"{path}: the runtime refuses it: {str(error).splitlines()[0][:200]}") from None
-        details = {entry["index"]: entry for entry in self.interpreter.get_output_details()}
-        self.input = self.interpreter.get_input_details()[0]
+            raise _refused(path, error) from None
+        self.path = path
         self.outputs = {name: details[index] for name, index in file.signature_outputs.items()}
-        self.batch = int(self.input["shape"][0])
+        shape = tuple(map(int, self.input["shape"]))
+        if len(shape) != 4 or 0 in shape:
+            raise ArtifactError(f"{path}: its input {shape} is not (photos, height, width, channels): export it again")
+        self.batch = shape[0]
+        for name, entry in self.outputs.items():
+            if tuple(entry["shape"][:1]) != shape[:1]:
+                rows = tuple(map(int, entry["shape"]))
+                raise ArtifactError(f"{path}: its output {name!r} {rows} has no row for each photo: export it again")
 
     def predict(self, images: np.ndarray) -> Outputs:
         """Outputs for (n, side, side, 3) pixels from 0 to 255; integers become the numbers that they stand for."""
@@ -55,8 +63,11 @@ class LiteRTModel:
         return {name: np.concatenate([row[name] for row in rows]) for name in self.outputs}
 
     def _invoke(self, pixels: np.ndarray) -> Outputs:
-        self.interpreter.set_tensor(self.input["index"], pixels)
-        self.interpreter.invoke()
+        try:
+            self.interpreter.set_tensor(self.input["index"], pixels)
+            self.interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise _refused(self.path, error) from None
         return {name: self._number(entry) for name, entry in self.outputs.items()}
 
     def _number(self, entry: dict[str, Any]) -> np.ndarray:
@@ -66,3 +77,8 @@ class LiteRTModel:
         scale, zero_point = entry["quantization"]
         numbers: np.ndarray = ((values.astype("float32") - zero_point) * scale).astype("float32")
         return numbers
+
+
+def _refused(path: Path, error: Exception) -> ArtifactError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return ArtifactError(f"{path}: the runtime refuses it ({reason}): convert or export the model again")

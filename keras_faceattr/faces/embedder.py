@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import ArtifactError, ConfigError, DataError, ModelError, nearest
 from keras_faceattr.machine import usable_cores
@@ -73,11 +74,12 @@ class TFLiteEmbedder:
                 ]
                 for interpreter in self.interpreters:
                     interpreter.allocate_tensors()
+            inputs, outputs = self.interpreters[0].get_input_details(), self.interpreters[0].get_output_details()
         except (RuntimeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise ArtifactError(f"{path}: damaged, or nothing that the runtime can run: {reason}") from None
-        self.input = _only(path, "input", self.interpreters[0].get_input_details(), ("float32", "uint8", "int8"))
-        self.output = _only(path, "output", self.interpreters[0].get_output_details(), ("float32", "uint8", "int8"))
+            raise _refused(path, error) from None
+        self.path = path
+        self.input = _only(path, "input", inputs, ("float32", "uint8", "int8"))
+        self.output = _only(path, "output", outputs, ("float32", "uint8", "int8"))
         shape, result = tuple(map(int, self.input["shape"])), tuple(map(int, self.output["shape"]))
         if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape[1:3]) < 2:
             raise ModelError(f"{path}: its input {shape} is no picture (1, height, width, 3)")
@@ -94,8 +96,11 @@ class TFLiteEmbedder:
         def work(first: int) -> None:
             interpreter = self.interpreters[first]
             for index in range(first, len(crops), len(self.interpreters)):
-                interpreter.set_tensor(self.input["index"], self._pixels(crops[index])[None])
-                interpreter.invoke()
+                try:
+                    interpreter.set_tensor(self.input["index"], self._pixels(crops[index])[None])
+                    interpreter.invoke()
+                except (RuntimeError, ValueError) as error:
+                    raise _refused(self.path, error) from None
                 features[index] = _numbers(interpreter.get_tensor(self.output["index"]).ravel(), self.output)
 
         with ThreadPoolExecutor(len(self.interpreters)) as pool:
@@ -146,14 +151,17 @@ def fitted(crop: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _read(path: Path) -> bytes:
+    # The native runtime trusts what it reads.
+    read_tflite(path)
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}; give the path of a .tflite file") from None
-    # The native runtime trusts what follows.
-    if data[4:8] != b"TFL3":
-        raise ArtifactError(f"{path}: not a TFLite file; give a .tflite file made by an export")
-    return data
+
+
+def _refused(path: Path, error: Exception) -> ArtifactError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return ArtifactError(f"{path}: damaged, or nothing that the runtime can run: {reason}")
 
 
 def _only(path: Path, what: str, details: list[dict[str, Any]], dtypes: tuple[str, ...]) -> dict[str, Any]:

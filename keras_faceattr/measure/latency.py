@@ -154,21 +154,23 @@ class Net:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        # The native runtime trusts what it reads, and may crash on a damaged file.
+        # The native runtime trusts what it reads, and crashes on a damaged file or a wrong graph.
         read_tflite(path)
+        rng = np.random.default_rng(SEED)
         try:
             with silent_native_output():
                 self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
                 self.interpreter.allocate_tensors()
+            self.inputs: list[dict[str, Any]] = self.interpreter.get_input_details()
+            self.outputs: list[dict[str, Any]] = self.interpreter.get_output_details()
+            for entry in self.inputs:
+                self.interpreter.set_tensor(entry["index"], _random_input(entry, rng, path))
+            # Some ops are refused only as they run.
+            self.interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise BenchmarkError(f"{path}: the runtime cannot run it ({reason}); export it with builtin ops") from error
-        self.inputs: list[dict[str, Any]] = self.interpreter.get_input_details()
-        self.outputs: list[dict[str, Any]] = self.interpreter.get_output_details()
         self.batch = int(self.inputs[0]["shape"][0]) if len(self.inputs[0]["shape"]) else 1
-        rng = np.random.default_rng(SEED)
-        for entry in self.inputs:
-            self.interpreter.set_tensor(entry["index"], _random_input(entry, rng, path))
         self.invoke: Callable[[], None] = self.interpreter.invoke
 
 
