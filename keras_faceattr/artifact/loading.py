@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from keras_faceattr.artifact.consistency import disagreement
+from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.runtime import LiteRTModel
 from keras_faceattr.artifact.sidecar import Sidecar, read_sidecar
 from keras_faceattr.data.synthetic import draw_scene
@@ -61,18 +63,23 @@ def is_artifact(path: Path) -> bool:
 
 
 def load_artifact(path: Path) -> Artifact:
-    """Reads `name.json` beside `name.tflite` and checks that they belong together.
+    """Reads `name.json` beside `name.tflite` and checks that it is true of the file.
 
     Raises:
-        ArtifactError: no file, no sidecar, or the file is not the one that the sidecar describes.
+        ArtifactError: no file, no sidecar, a sidecar that contradicts itself, or one of another file.
     """
     if not path.is_file():
         raise ArtifactError(f"no file {path}")
-    sidecar = read_sidecar(path.with_suffix(".json"))
+    told = path.with_suffix(".json")
+    sidecar = read_sidecar(told)
     if sha256(path) != sidecar.file.sha256:
+        raise ArtifactError(f"{path} is not the file that {told.name} describes (another SHA-256): export it again")
+    if sidecar.file.name != path.name:
         raise ArtifactError(
-            f"{path} is not the file that {path.with_suffix('.json').name} describes (another SHA-256): export it again"
+            f"{told} describes {sidecar.file.name}, not {path.name}: give both files their names back or export again"
         )
+    if fault := disagreement(sidecar, read_tflite(path)):
+        raise ArtifactError(f"{told} is not true of {path.name}: {fault}; export it again")
     return Artifact(path, sidecar)
 
 

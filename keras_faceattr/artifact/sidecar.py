@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
+from keras_faceattr.artifact.consistency import fault_of
+from keras_faceattr.artifact.measurements import (
+    Licences,
+    Parity,
+    Protocol,
+    Quantization,
+    Shaped,
+    TaskMetrics,
+    Training,
+)
 from keras_faceattr.config import Experiment, Section
 from keras_faceattr.config_files import with_first_plan
 from keras_faceattr.errors import ArtifactError, FaceAttrError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import Task, task_from_dict
+
+Status = Literal["passed", "failed", "not proven"]
+
+NOT_JUDGED = "not judged"
+"""How the measured text of a task's gate begins where nothing says whether the file is as good as the float model."""
 
 SCHEMA_PATH = Path(str(resources.files("keras_faceattr.export"))) / "artifact.schema.json"
 
@@ -85,11 +101,26 @@ class GateSpec(Section):
     met: bool | None
 
 
+def unjudged(gates: Sequence[GateSpec]) -> list[GateSpec]:
+    """Those of tasks that no metric judges."""
+    return [gate for gate in gates if gate.met is None and gate.measured.startswith(NOT_JUDGED)]
+
+
+def status_of(gates: Sequence[GateSpec]) -> Status:
+    """What gates say together: a limit of a budget that was not measured says nothing, and without one that is met
+    nothing is proven.
+    """
+    if any(gate.met is False for gate in gates):
+        return "failed"
+    proven = any(gate.met for gate in gates) and not unjudged(gates)
+    return "passed" if proven else "not proven"
+
+
 class Sidecar(Section):
     """Sidecar of format 1.
 
     Attributes:
-        status: `failed` where a gate was not met, else `not proven` where no metric judges a task.
+        status: what the gates say: `failed` where one was not met, else `not proven` where no metric judges a task.
         quantization: recipe, engine, calibration and fine-tuning.
         metrics: by task, measured on this very file; as in a run's `metrics.json`.
         protocol: split, photos, test-time augmentation and split hash of the metrics.
@@ -104,7 +135,7 @@ class Sidecar(Section):
     format: Literal[1] = 1
     name: str
     recipe: str
-    status: Literal["passed", "failed", "not proven"]
+    status: Status
     gates: tuple[GateSpec, ...]
     file: FileSpec
     model: str
@@ -112,17 +143,32 @@ class Sidecar(Section):
     outputs: dict[str, OutputSpec]
     tasks: dict[str, dict[str, Any]]
     crop: dict[str, Any]
-    quantization: dict[str, Any]
-    metrics: dict[str, Any]
-    protocol: dict[str, Any]
-    parity: dict[str, Any]
+    quantization: Annotated[dict[str, Any], Shaped(Quantization)]
+    metrics: Annotated[dict[str, Any], Shaped(dict[str, TaskMetrics])]
+    protocol: Annotated[dict[str, Any], Shaped(Protocol)]
+    parity: Annotated[dict[str, Any], Shaped(Parity)]
     cost: CostSpec
     operations: dict[str, int]
-    licences: dict[str, Any]
-    training: dict[str, Any]
+    licences: Annotated[dict[str, Any], Shaped(Licences)]
+    training: Annotated[dict[str, Any], Shaped(Training)]
     notices: tuple[str, ...]
     versions: dict[str, str]
     experiment: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Sidecar:
+        parts = {"crop": self.crop_spec, "tasks": self.task_objects, "experiment": self.experiment_object}
+        for name, part in parts.items():
+            try:
+                part()
+            except (FaceAttrError, ValueError, TypeError, AttributeError) as error:
+                raise ValueError(f"{name}: {_line(error)}") from None
+        if self.status != (derived := status_of(self.gates)):
+            named = ", ".join(gate.name for gate in self.gates if gate.met is False) or "no task is judged"
+            raise ValueError(f"status: {self.status!r} although its gates say {derived!r} ({named})")
+        if fault := fault_of(self):
+            raise ValueError(fault)
+        return self
 
     def task_objects(self) -> dict[str, Task]:
         """The tasks by name, in the order of the outputs."""
@@ -141,26 +187,23 @@ def read_sidecar(path: Path) -> Sidecar:
     """Reads and validates a sidecar.
 
     Raises:
-        ArtifactError: missing, no JSON, or not of this format.
+        ArtifactError: missing, no JSON, not of this format, or its parts contradict each other.
     """
     try:
-        sidecar = Sidecar.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Sidecar.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ArtifactError(f"no sidecar {path}: export writes it beside the file; keep them together") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{path} is no sidecar of format 1: {where}: {first['msg']}") from None
+        where = [".".join(map(str, first["loc"]))] if first["loc"] else []
+        reason = ": ".join([*where, first["msg"].removeprefix("Value error, ")])
+        raise ArtifactError(f"{path} is no sidecar of format 1: {reason}; export it again") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    parts = {"crop": sidecar.crop_spec, "tasks": sidecar.task_objects, "experiment": sidecar.experiment_object}
-    for name, part in parts.items():
-        try:
-            part()
-        except (FaceAttrError, ValueError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ArtifactError(f"{path} is no sidecar of format 1: {name}: {reason}") from None
-    return sidecar
+        raise ArtifactError(f"{path} cannot be read: {_line(error)}; export it again") from None
+
+
+def _line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def sidecar_schema() -> dict[str, Any]:

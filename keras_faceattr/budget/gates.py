@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from keras_faceattr.artifact.measured_file import MeasuredFile
-from keras_faceattr.artifact.sidecar import CostSpec, GateSpec, Sidecar
+from keras_faceattr.artifact.sidecar import NOT_JUDGED, CostSpec, GateSpec, Sidecar, status_of, unjudged
 from keras_faceattr.budget.limits import NOT_MEASURED, Bounds, Budget, file_gates, speed_gates
-from keras_faceattr.budget.tolerance import Tolerance
+from keras_faceattr.budget.tolerance import Tolerance, Tolerances
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.evaluation.formatting import number_text
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.tasks import Task
 
-NOT_JUDGED = "not judged"
-"""How the measured text of a task's gate begins where nothing says whether the file is as good as the float model."""
-
-Status = Literal["passed", "failed", "not proven"]
+FINITE = "finite outputs"
+"""The gate that every file has."""
 
 
 def proof_gates(
@@ -46,18 +44,6 @@ def proof_gates(
         why = f"{NOT_JUDGED}: {_why_not(parity, name, own)}"
         gates += own if judged else [GateSpec(name=f"{name} ({whose})", limit="judged", measured=why, met=None)]
     return gates
-
-
-def unjudged(gates: Sequence[GateSpec]) -> list[GateSpec]:
-    """Those of tasks that no metric judges."""
-    return [gate for gate in gates if gate.met is None and gate.measured.startswith(NOT_JUDGED)]
-
-
-def status_of(gates: Sequence[GateSpec]) -> Status:
-    """What gates say together: a limit of a budget that was not measured says nothing."""
-    if any(gate.met is False for gate in gates):
-        return "failed"
-    return "not proven" if unjudged(gates) else "passed"
 
 
 def drop_gates(task: Task, parity: dict[str, Any], limits: dict[str, Tolerance], whose: str) -> list[GateSpec]:
@@ -136,18 +122,34 @@ def verdicts(
 def _sidecar_gate(sidecar: Sidecar | None) -> GateSpec:
     told, met = NOT_MEASURED, None
     if sidecar:
-        told, met = sidecar.status, {"passed": True, "failed": False}.get(sidecar.status)
+        # Derived from gates and numbers: a word in a file is no proof.
+        told = status_of(sidecar.gates)
         named = [gate.name for gate in sidecar.gates if gate.met is False] or [g.name for g in unjudged(sidecar.gates)]
+        if told == "passed" and (named := _without_ground(sidecar)):
+            told = "not proven"
+        met = {"passed": True, "failed": False}.get(told)
         told += f": {', '.join(named)}" if named else ""
     return GateSpec(name="gates of the export", limit="passed", measured=told, met=met)
+
+
+def _without_ground(sidecar: Sidecar) -> list[str]:
+    """Names of gates of the recipe that are missing, or not what the recipe's tolerance says of the numbers."""
+    recipe, gates = sidecar.quantization["recipe"], {gate.name: gate for gate in sidecar.gates}
+    try:
+        limits = TypeAdapter(Tolerances).validate_python(recipe["tolerance"])
+    except ValidationError:
+        return [f"tolerance of the recipe {recipe['name']}"]
+    whose, missing = f"recipe {recipe['name']}", [] if FINITE in gates else [FINITE]
+    for task in sidecar.task_objects().values():
+        own = [gate for gate in drop_gates(task, sidecar.parity, limits, whose) if gate.met is not None]
+        missing += [gate.name for gate in own if gates.get(gate.name) != gate] if own else [f"{task.name} ({whose})"]
+    return missing
 
 
 def _finite_gate(outputs: Outputs) -> GateSpec:
     wrong = {name: int((~np.isfinite(v)).reshape(len(v), -1).any(axis=1).sum()) for name, v in outputs.items()}
     told = [f"{name} not on {count} photos" for name, count in wrong.items() if count]
-    return GateSpec(
-        name="finite outputs", limit="on every photo", measured=", ".join(told) or "on every photo", met=not told
-    )
+    return GateSpec(name=FINITE, limit="on every photo", measured=", ".join(told) or "on every photo", met=not told)
 
 
 def _why_not(parity: dict[str, Any], task: str, gates: list[GateSpec]) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.artifact.loading import Artifact
-from keras_faceattr.budget.gates import unjudged
+from keras_faceattr.artifact.sidecar import unjudged
 from keras_faceattr.budget.limits import Budget, load_budget, verdict_row
 from keras_faceattr.cli.arguments import listed
 from keras_faceattr.cli.options import data_paths, print_json

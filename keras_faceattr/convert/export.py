@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_faceattr.artifact.consistency import output_meaning
 from keras_faceattr.artifact.cost import cost_of, op_counts
 from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
 from keras_faceattr.artifact.loading import Artifact, write_golden
 from keras_faceattr.artifact.measured_file import precision_of
 from keras_faceattr.artifact.runtime import LiteRTModel
-from keras_faceattr.artifact.sidecar import CostSpec, FileSpec, GateSpec, InputSpec, OutputSpec, Sidecar
-from keras_faceattr.budget.gates import budget_gates, proof_gates, status_of
+from keras_faceattr.artifact.sidecar import CostSpec, FileSpec, GateSpec, InputSpec, OutputSpec, Sidecar, status_of
+from keras_faceattr.budget.gates import budget_gates, proof_gates
 from keras_faceattr.budget.limits import Budget
 from keras_faceattr.convert.card import artifact_card
 from keras_faceattr.convert.conversion import INPUT, convert
@@ -29,19 +30,9 @@ from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.evaluation.model_card import lawful_use_notices
 from keras_faceattr.evaluation.predictions import predict_split
 from keras_faceattr.run import PHOTO_PARTS, safe_name
-from keras_faceattr.storage import replacing, sha256, write_json, write_text
+from keras_faceattr.storage import jsonable, replacing, sha256, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
 from keras_faceattr.training.provenance import installed_versions
-
-MEANINGS = {
-    "scalar": "value",
-    "binary": "probability",
-    "categorical": "probabilities",
-    "multilabel": "probabilities",
-    "identity": "unit_vector",
-    "embedding": "unit_vector",
-}
-"""What a task's own output is."""
 
 
 def export_recipe(
@@ -117,6 +108,8 @@ def _sidecar(
 ) -> Sidecar:
     experiment = source.experiment
     provenance = source.run.provenance(*PHOTO_PARTS)
+    # As it will be read back: what is no number is null.
+    plain_parity = jsonable(compared)
     plain = experiment.model_dump(mode="json")
     for entry in plain["data"]["sources"]:
         # Where the data lay is nobody's business, and the next machine has it elsewhere.
@@ -143,8 +136,8 @@ def _sidecar(
         outputs=_output_specs(source, runtime),
         tasks={name: task_to_dict(task) for name, task in source.tasks.items()},
         crop=crop_spec(experiment).to_dict(),
-        quantization={"recipe": recipe.model_dump(mode="json"), **details},
-        metrics=compared["metrics"]["file"],
+        quantization=jsonable({"recipe": recipe.model_dump(mode="json"), **details}),
+        metrics=plain_parity["metrics"]["file"],
         protocol={
             "split": SPLIT,
             "photos": compared["photos"],
@@ -153,7 +146,7 @@ def _sidecar(
             # Of these photos alone, as in a run's `metrics.json`.
             "split_hash": source.data.manifest.split(SPLIT).split_hash(),
         },
-        parity=compared,
+        parity=plain_parity,
         cost=cost,
         operations=op_counts(file),
         licences={"code": "Apache-2.0", "data": provenance["sources"]},
@@ -170,14 +163,7 @@ def _output_specs(source: Source, runtime: LiteRTModel) -> dict[str, OutputSpec]
         task_name = task_of(name, source.tasks)
         assert task_name is not None
         task = source.tasks[task_name]
-        labels: tuple[str | float, ...] = ()
-        meaning = MEANINGS[task.kind]
-        if name == f"{task_name}_classes":
-            meaning, labels = "probabilities", task.class_names  # type: ignore[union-attr]
-        elif name != task_name:
-            meaning, labels = "distribution", tuple(float(round(value, 6)) for value in task.bins)  # type: ignore[union-attr]
-        elif task.kind in ("categorical", "multilabel"):
-            labels = tuple(getattr(task, "classes", ()) or getattr(task, "attributes", ()))
+        meaning, labels = output_meaning(name, task)
         integer = np.dtype(entry["dtype"]).kind != "f"
         specs[name] = OutputSpec(
             task=task_name,

@@ -74,8 +74,9 @@ def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Pa
     if key is None:
         return []
     task, name = key
-    values = [_metrics(artifact)[key]["value"] for artifact in artifacts]
-    before = artifacts[0].sidecar.parity["metrics"]["float"][task]["metrics"][name]["value"]
+    # None is no number, and leaves a gap in the picture.
+    values = [_number(_metrics(artifact)[key]["value"]) for artifact in artifacts]
+    before = _number(artifacts[0].sidecar.parity["metrics"]["float"][task]["metrics"][name]["value"])
     label = f"{task} {metric_title(name, artifacts[0].sidecar.metrics[task]['unit'])}"
 
     def scatter(x: list[float]) -> Any:
@@ -102,6 +103,10 @@ def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Pa
     return pictures
 
 
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
 def _file(artifact: Artifact, folder: Path) -> dict[str, Any]:
     sidecar = artifact.sidecar
     layers = sidecar.quantization.get("layers")
@@ -109,7 +114,7 @@ def _file(artifact: Artifact, folder: Path) -> dict[str, Any]:
         "sidecar": sidecar,
         "gates": [verdict_row(gate.name, gate.limit, gate.measured, gate.met) for gate in sidecar.gates],
         "differences": [
-            [*pair.replace("_", " ").split(" to "), output, *(f"{gap[k]:.2g}" for k in ("largest", "p99", "mean"))]
+            [*pair.replace("_", " ").split(" to "), output, *(_gap(gap[k]) for k in ("largest", "p99", "mean"))]
             for pair, outputs in sidecar.parity["differences"].items()
             for output, gap in outputs.items()
         ],
@@ -117,6 +122,11 @@ def _file(artifact: Artifact, folder: Path) -> dict[str, Any]:
         "noise": _noise(layers, folder / f"{sidecar.recipe}_layer_noise.png") if layers else None,
         "histogram": artifact.differences_path,
     }
+
+
+def _gap(value: float | None) -> str:
+    """A difference of outputs; None where one of them is no number."""
+    return "no number" if value is None else f"{value:.2g}"
 
 
 def _groups(task: str, found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -139,7 +149,7 @@ def _change(metric: str, change: dict[str, Any] | None) -> list[str]:
 
 
 def _noise(layers: list[dict[str, Any]], path: Path) -> Path:
-    rows = layers[:WORST_LAYERS][::-1]
+    rows = [row for row in layers[:WORST_LAYERS][::-1] if row["total"] is not None and row["own"] is not None]
     places = np.arange(len(rows))
 
     def bars(axes: Axes) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
-from keras_faceattr.artifact.sidecar import GateSpec, Sidecar
-from keras_faceattr.budget.gates import budget_gates, drop_gates, proof_gates, status_of, unjudged, verdicts
+from keras_faceattr.artifact.sidecar import GateSpec, Sidecar, status_of, unjudged
+from keras_faceattr.budget.gates import budget_gates, drop_gates, proof_gates, verdicts
 from keras_faceattr.budget.limits import Budget
 from keras_faceattr.budget.tolerance import Tolerance
 from keras_faceattr.convert.parity import parity
@@ -154,7 +154,7 @@ def test_a_budget_that_nothing_is_known_of_has_every_limit_and_meets_or_misses_n
         ("speed against resnet50", "≥ 3 ×"), ("p90 on pixel_4", "≤ 33 ms"),
     ]  # fmt: skip
     assert {(gate.measured, gate.met) for gate in gates} == {("not measured", None)}
-    assert status_of(gates) == "passed"
+    assert status_of(gates) == "not proven"
 
 
 @pytest.fixture(scope="module")
@@ -192,17 +192,40 @@ def test_a_drop_that_the_sidecar_does_not_know_is_not_measured(sidecar: Sidecar)
     assert found["age mae (budget own)"] is None and found["attractiveness mae (budget own)"] is True
 
 
+def last_of(sidecar: Sidecar) -> GateSpec:
+    return verdicts(BUDGET, None, sidecar, {}, {})[-1]
+
+
 def test_what_the_export_itself_said_is_part_of_the_verdict(sidecar: Sidecar) -> None:
     missed = GateSpec(name="age mae (recipe x)", limit="at most 1 worse", measured="2 worse", met=False)
     unproven = GateSpec(name="smile (recipe x)", limit="judged", measured="not judged: no labels", met=None)
-    for status, gate, met, measured in (
-        ("failed", missed, False, "failed: age mae (recipe x)"),
-        ("not proven", unproven, None, "not proven: smile (recipe x)"),
-        ("passed", missed.model_copy(update={"met": True}), True, "passed"),
+    for more, met, measured in (
+        ([missed], False, "failed: age mae (recipe x)"),
+        ([unproven], None, "not proven: smile (recipe x)"),
+        ([], True, "passed"),
     ):
-        changed = sidecar.model_copy(update={"status": status, "gates": (gate,)})
-        last = verdicts(BUDGET, None, changed, {}, {})[-1]
+        # The word in the sidecar counts for nothing.
+        changed = sidecar.model_copy(update={"status": "passed", "gates": (*sidecar.gates, *more)})
+        last = last_of(changed)
         assert (last.name, last.met, last.measured) == ("gates of the export", met, measured)
+
+
+def test_a_gate_that_its_numbers_do_not_bear_out_proves_nothing(sidecar: Sidecar) -> None:
+    kept = tuple(gate for gate in sidecar.gates if gate.name != "age mae (recipe float32)")
+    finite = tuple(gate for gate in sidecar.gates if gate.name != "finite outputs")
+    recipe = {**sidecar.quantization["recipe"], "tolerance": {"mae": {"relative": 10.0}}}
+    for change, words in (
+        ({"gates": kept}, "not proven: age mae (recipe float32)"),
+        ({"gates": finite}, "not proven: finite outputs"),
+        (
+            {"quantization": {"recipe": {**recipe, "tolerance": {"mea": {"relative": 1}}}}},
+            "not proven: tolerance of the",
+        ),
+        # The limits in the gates are those of another tolerance, and gender has none.
+        ({"quantization": {"recipe": recipe}}, "not proven: attractiveness mae (recipe float32)"),
+    ):
+        last = last_of(sidecar.model_copy(update=change))
+        assert last.met is None and last.measured.startswith(words)
 
 
 @pytest.mark.parametrize("damaged", [{}, {"drop": []}, {"drop": {"age": 3}, "metrics": {"float": {}}}])

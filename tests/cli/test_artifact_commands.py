@@ -214,7 +214,7 @@ def test_a_truncated_file_or_one_of_another_kind_is_refused_although_a_sidecar_v
     from keras_faceattr.storage import sha256
 
     whole = exported["float32"].path
-    path = tmp_path / "x.tflite"
+    path = tmp_path / whole.name
     for content, words in [
         (whole.read_bytes()[:5000], "damaged or truncated"),
         (b"PK\x03\x04" + bytes(100), "not a TFLite file"),

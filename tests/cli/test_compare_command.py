@@ -189,7 +189,7 @@ def test_a_sidecar_without_results_is_one_line(cli: Cli, exported: dict[str, Art
     for key, value in [("protocol", {}), ("parity", {}), ("metrics", {"age": 3})]:
         path.with_suffix(".json").write_text(json.dumps({**plain, key: value}), encoding="utf-8")
         done = cli("compare", path, exported["int8_qat"].path)
-        assert done.code == 2 and "holds no results to compare" in done.error and "export it again" in done.error
+        assert done.code == 2 and f"no sidecar of format 1: {key}." in done.error and "export it again" in done.error
 
 
 # What is named, and what the line says.

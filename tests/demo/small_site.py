@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hand_made
 import pytest
 
 from keras_faceattr.demo import bundle
@@ -63,22 +64,13 @@ def detectors(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def make_artifact(tmp_path: Path) -> MakeArtifact:
-    """Writes an artifact whose bytes are no net, as building a site reads none."""
-    from keras_faceattr.config_files import load_experiment
-
-    experiment = load_experiment("quickstart", [], {}).model_dump(mode="json")
+    """Writes an artifact whose file is made by hand, and no two of which are alike."""
 
     def make(path: str = "export/int8/a.tflite", *, batch: int = 1, name: str = "net", **crop: Any) -> Path:
         target = tmp_path / path
-        write_files(target.parent, {target.name: f"net {path}"})
-        sidecar = {
-            "name": name, "recipe": "int8_qat", "status": "passed", "gates": [], "model": "tiny_att_net",
-            "file": {"name": target.name, "bytes": 1, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()},
-            "input": {"name": "pixels", "shape": [batch, 64, 64, 3], "dtype": "uint8"}, "outputs": {}, "tasks": {},
-            "crop": crop, "quantization": {}, "metrics": {}, "protocol": {}, "parity": {}, "operations": {},
-            "cost": dict.fromkeys(("parameters", "macs", "file_bytes", "weight_bytes", "peak_activation_bytes"), 1),
-            "licences": {}, "training": {}, "notices": [], "versions": {}, "experiment": experiment,
-        }  # fmt: skip
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(hand_made.model(side=64, batch=batch, description=path))
+        sidecar = {**hand_made.sidecar(target, recipe="int8_qat", **crop), "name": name}
         golden = {"golden/expected.json": "{}", "golden/0.png": "crop", "golden/photos/0.png": "photo"}
         texts = {target.with_suffix(".json").name: json.dumps(sidecar), "golden/photos.json": "{}", **golden}
         write_files(target.parent, texts)

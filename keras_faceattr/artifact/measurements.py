@@ -1,0 +1,154 @@
+"""Types of what a sidecar says was measured; they stay plain data, in which an unknown key is kept."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired
+
+from pydantic import ConfigDict, with_config
+
+# Pydantic does not take the one of `typing` before Python 3.12.
+from typing_extensions import TypedDict
+
+PLAIN = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+class Shaped:
+    """Annotation of plain data that is validated by a `TypedDict`."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler.generate_schema(self.kind)
+
+
+@with_config(PLAIN)
+class Number(TypedDict):
+    """A metric with its 95 % interval; None where it was not measured."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@with_config(PLAIN)
+class Group(TypedDict):
+    """A group of photos; without metrics where it has too few."""
+
+    labelled: int
+    metrics: NotRequired[dict[str, float | Number | None]]
+
+
+@with_config(PLAIN)
+class TaskMetrics(TypedDict):
+    """Metrics of a task, overall and by group column and value."""
+
+    kind: str
+    unit: str
+    labelled: int
+    metrics: dict[str, Number]
+    groups: dict[str, dict[str, Group]]
+
+
+@with_config(PLAIN)
+class Protocol(TypedDict):
+    """On which photos it was measured."""
+
+    split: str
+    photos: int
+    tta: str
+    seed: int
+    split_hash: str
+
+
+@with_config(PLAIN)
+class Gap(TypedDict):
+    """How far the outputs of two models lie apart; None where that is no number."""
+
+    largest: float | None
+    mean: float | None
+    p99: float | None
+
+
+@with_config(PLAIN)
+class Change(TypedDict):
+    """Change of a metric from the float model to the file, with its paired interval."""
+
+    photos: int
+    change: float | None
+    low: float | None
+    high: float | None
+
+
+@with_config(PLAIN)
+class GroupChanges(TypedDict):
+    """Changes of a task's first metric, overall and by group; None where a group has too few photos."""
+
+    metric: str
+    all: Change | None
+    by: dict[str, dict[str, Change | None]]
+
+
+@with_config(PLAIN)
+class Parity(TypedDict):
+    """What `convert.parity.parity` found: metrics by model and task, differences, drops, and changes by group."""
+
+    photos: int
+    metrics: dict[str, dict[str, TaskMetrics]]
+    differences: dict[str, dict[str, Gap]]
+    drop: dict[str, dict[str, float | None]]
+    groups: dict[str, GroupChanges]
+
+
+@with_config(PLAIN)
+class Recipe(TypedDict):
+    """The recipe; its other keys are those of `convert.recipe.ExportRecipe`."""
+
+    name: str
+    weights: str
+    tolerance: dict[str, Any]
+
+
+@with_config(PLAIN)
+class LayerNoise(TypedDict):
+    """Signal to rounding noise of a layer, in dB."""
+
+    layer: str
+    own: float | None
+    total: float | None
+    kernel: float | None
+
+
+@with_config(PLAIN)
+class Quantization(TypedDict):
+    """How the file was made."""
+
+    recipe: Recipe
+    engine: NotRequired[str]
+    layers: NotRequired[list[LayerNoise]]
+
+
+@with_config(PLAIN)
+class Terms(TypedDict):
+    """Of a data set."""
+
+    citation: str | None
+    licence: str | None
+
+
+@with_config(PLAIN)
+class Licences(TypedDict):
+    """Of the code, and by data set of the data."""
+
+    code: str
+    data: dict[str, Terms]
+
+
+@with_config(PLAIN)
+class Training(TypedDict):
+    """Photos by split, and what names them."""
+
+    photos: dict[str, int]
+    label_hash: str
+    split_hash: str
+    sources: dict[str, Terms]
