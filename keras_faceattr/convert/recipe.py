@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from keras_faceattr.budget.tolerance import Tolerances
 from keras_faceattr.config import Epochs, MaybeEpochs, Rate, Section
 from keras_faceattr.config_files import load_section, names_in
+from keras_faceattr.quantization.calibrate import DEFAULT_OBSERVER
 from keras_faceattr.run import safe_name
 
 RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "recipes"
@@ -29,7 +30,7 @@ class CalibrationConfig(Section):
     """From which training photos the ranges of activations are taken, and how."""
 
     photos: Annotated[int, Field(ge=1, le=1_000_000)] = 100
-    observer: Literal["minmax", "moving", "percentile", "least_squares"] = "minmax"
+    observer: Literal["minmax", "moving", "percentile", "least_squares"] = DEFAULT_OBSERVER
 
 
 class FineTuningConfig(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import keras
 import numpy as np
@@ -79,8 +80,12 @@ OBSERVERS: dict[str, Callable[[Observed], Range]] = {
 }
 
 
+DEFAULT_OBSERVER: Final = "minmax"
+"""Of `calibrate` and of the recipes alike."""
+
+
 def calibrate(
-    quantized: QuantizedNetwork, folded: keras.Model, batches: Iterable[np.ndarray], observer: str = "moving"
+    quantized: QuantizedNetwork, folded: keras.Model, batches: Iterable[np.ndarray], observer: str = DEFAULT_OBSERVER
 ) -> None:
     """Sets the ranges from the float model's activations.
 
@@ -108,13 +113,17 @@ def observe(
     """Extremes and a sample of the activations at each range's nodes.
 
     Raises:
-        DataError: no photos.
+        DataError: no photos, or of another size than the model's.
     """
     nodes = sorted({node for names in points.values() for node in names})
     probe = keras.Model(folded.input, {node: folded.get_layer(node).output for node in nodes})
     random = np.random.default_rng(seed)
     found: dict[str, list[tuple[float, float, np.ndarray]]] = {name: [] for name in points}
     for batch in batches:
+        if np.shape(batch)[1:] != folded.input.shape[1:]:
+            raise DataError(f"photos to calibrate with are batches of {folded.input.shape[1:]}, not {np.shape(batch)}")
+        if not len(batch):
+            continue
         outputs = {node: np.asarray(value) for node, value in probe.predict_on_batch(batch).items()}
         for name, names in points.items():
             values = [outputs[node].ravel() for node in names]
@@ -122,7 +131,7 @@ def observe(
             extremes = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
             found[name].append((*extremes, np.concatenate(drawn)))
     if not next(iter(found.values()), None):
-        raise DataError("no photos to calibrate with: the train split is empty")
+        raise DataError("no photos to calibrate with: give one batch of training photos or more")
     return {name: _stacked(rows) for name, rows in found.items()}
 
 

@@ -64,7 +64,7 @@ def _foldable_norms(graph: Graph) -> dict[str, layers.BatchNormalization]:
         producer = graph.nodes[node.inputs[0]]
         alone = consumers[producer.name] == [node.name] and producer.name not in graph.outputs.values()
         linear = getattr(producer.layer, "activation", None) is keras.activations.linear
-        if type(producer.layer) in FOLDABLE and alone and linear:
+        if type(producer.layer) in FOLDABLE and alone and linear and _by_channel(node.layer, producer.layer):
             found[producer.name] = node.layer
     return found
 
@@ -93,6 +93,13 @@ def _averaged(name: str, inputs: list[Tensor]) -> Tensor:
     return layers.Rescaling(1 / len(inputs), name=name)(total)
 
 
+def _by_channel(norm: layers.BatchNormalization, layer: keras.layers.Layer) -> bool:
+    """Whether a batch norm has a factor for each channel of a layer, as its kernel has."""
+    rank = len(norm.input.shape)
+    channels = 1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1
+    return bool(norm.axis % rank == channels)
+
+
 def _scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
     """(channels,) float64 factors and summands that a batch norm applies at inference."""
     mean, variance = (np.asarray(v, "float64") for v in (norm.moving_mean, norm.moving_variance))
@@ -103,7 +110,12 @@ def _scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.nd
 
 
 def _as_depthwise(norm: layers.BatchNormalization) -> tuple[keras.layers.Layer, list[np.ndarray]]:
-    if len(norm.input.shape) != 4 or norm.axis not in (-1, 3):
+    rank = len(norm.input.shape)
+    if norm.axis % rank != rank - 1:
+        raise ModelError(
+            f"batch norm {norm.name!r} normalises along axis {norm.axis} instead of the channels: build it with axis=-1"
+        )
+    if rank != 4:
         raise ModelError(
             f"batch norm {norm.name!r} has nothing before it to fold into: "
             "put it right behind a linear convolution or dense layer"

@@ -80,9 +80,13 @@ def read_graph(model: keras.Model) -> Graph:
     Raises:
         ModelError: a layer is called twice, has several outputs, or is itself a model; it is named.
     """
-    outputs = model.output
+    # A `Sequential` or a subclass that was never called has neither inputs nor outputs.
+    outputs = getattr(model, "output", None) if getattr(model, "inputs", None) else None
     if not isinstance(outputs, dict) or len(model.inputs) != 1:
-        raise ModelError(f"model {model.name!r}: needs one input and outputs by name")
+        raise ModelError(
+            f"model {model.name!r} ({type(model).__name__}): needs one input and outputs by name; "
+            "build keras.Model(inputs, {task: output})"
+        )
     nodes: dict[str, Node] = {}
     calls: dict[str, int] = {}
     for output in outputs.values():

@@ -111,9 +111,20 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         if self.fixed is None and not self.learned:
             self.rate.assign(rate)
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        if training and self.fixed is None and not self.learned:
-            for limit, found in ((self.minimum, ops.min(inputs)), (self.maximum, ops.max(inputs))):
+    def call(
+        self, inputs: Tensor, others: tuple[Tensor, ...] = (), moves: bool = True, training: bool | None = None
+    ) -> Tensor:
+        """Rounds.
+
+        Args:
+            others: what else shares the range, so that it moves towards the extremes of all.
+            moves: whether this call moves the range; of several that share it, only one does.
+        """
+        if moves and training and self.fixed is None and not self.learned:
+            seen = (inputs, *others)
+            lowest = ops.min(ops.stack([ops.min(values) for values in seen]))
+            highest = ops.max(ops.stack([ops.max(values) for values in seen]))
+            for limit, found in ((self.minimum, lowest), (self.maximum, highest)):
                 limit.assign(limit + self.rate * (ops.stop_gradient(found) - limit))
         low, high = self._limits()
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=BITS)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from keras_faceattr.errors import ModelError
+from keras_faceattr.errors import ModelError, nearest
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph, rebuild
 from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize
@@ -53,9 +54,16 @@ def quantize(
         learned_ranges: by gradient instead of moving averages.
 
     Raises:
-        ModelError: a layer has no int8 kernel; it is named.
+        ModelError: a layer has no int8 kernel, or the model has no such task; it is named.
     """
     graph = read_graph(folded)
+    tasks = list(tasks)
+    known = [node.removesuffix("_raw") for node in graph.nodes if node.endswith("_raw")]
+    if not tasks:
+        raise ModelError(f"no task to quantize the model for; valid: {', '.join(sorted(known))}")
+    for task in tasks:
+        if task not in known:
+            raise ModelError(f"the model has no task {task!r} with a layer {task}_raw; {nearest(task, known)}")
     builder = _Builder(graph, make_plan(graph, all_integer), learned_ranges)
     pixels, tensors = rebuild(graph, builder.make)
     outputs = {name: tensors[node] for name, node in graph.outputs.items()}
@@ -75,6 +83,8 @@ class _Builder:
     def __init__(self, graph: Graph, plan: Plan, learned_ranges: bool) -> None:
         self.graph, self.plan, self.learned_ranges = graph, plan, learned_ranges
         self.ranges: dict[str, FakeQuantize] = {}
+        self.sharing = {name: len(nodes) for name, nodes in plan.points().items()}
+        self.unrounded: dict[str, list[Tensor]] = {}
         self.weights: dict[str, list[np.ndarray]] = {}
         self.normalised: Tensor = None
 
@@ -101,7 +111,14 @@ class _Builder:
         if name not in self.ranges:
             low, high = self.plan.fixed.get(name, (None, None))
             self.ranges[name] = FakeQuantize(low, high, self.learned_ranges, name=name)
-        return self.ranges[name](tensor)
+        if self.sharing[name] == 1:
+            return self.ranges[name](tensor)
+        # The last of the tensors that share a range moves it towards the extremes of all: each by itself would pull it
+        # to its own, and the smallest would clip the others.
+        before = self.unrounded.setdefault(name, [])
+        before.append(tensor)
+        last = len(before) == self.sharing[name]
+        return self.ranges[name](tensor, tuple(before[:-1]) if last else (), moves=last)
 
     def _image(self, node: Node, pixels: Tensor) -> Tensor:
         """The pixels, normalised such that each of the 256 grey levels is a step of the integer input."""
@@ -110,7 +127,7 @@ class _Builder:
         scale, offset = 1.0, 0.0
         self.normalised = pixels
         if isinstance(node.layer, layers.Rescaling):
-            scale, offset = float(node.layer.scale), float(node.layer.offset)
+            scale, offset = _single(node, node.layer.scale), _single(node, node.layer.offset)
             zero_point = round(-offset / scale)
             if not 0 <= zero_point <= 255 or scale <= 0:
                 raise ModelError(f"layer {node.name!r} maps no grey level of 0 to 255 to 0, which integers need")
@@ -118,6 +135,17 @@ class _Builder:
             offset = -zero_point * scale
             self.normalised = layers.Rescaling(scale, offset, name=node.name)(pixels)
         return FakeQuantize(offset, offset + 255 * scale, name=IMAGE_RANGE)(self.normalised)
+
+
+def _single(node: Node, numbers: Any) -> float:
+    """The one number of a scale or an offset, which Keras also takes by channel."""
+    found = np.unique(np.asarray(numbers, "float64"))
+    if len(found) != 1 or not np.isfinite(found[0]):
+        raise ModelError(
+            f"layer {node.name!r} normalises each channel in its own way, and integer pixels have one scale for all: "
+            "give it one scale and one offset"
+        )
+    return float(found[0])
 
 
 def _kept_in_float(features: Tensor, name: str) -> Tensor:

@@ -26,6 +26,7 @@ import numpy as np
 from keras_faceattr import errors
 from keras_faceattr.config import Experiment
 from keras_faceattr.errors import FaceAttrError, ModelError, RunError, TrainingError
+from keras_faceattr.quantization.calibrate import DEFAULT_OBSERVER
 from keras_faceattr.run import Run
 
 CHILD = "keras_faceattr.quantization.tfmot_child"
@@ -80,7 +81,7 @@ def fine_tune_with_tfmot(
     calibration_photos: int,
     say: Callable[[str], None],
     *,
-    observer: str = "moving",
+    observer: str = DEFAULT_OBSERVER,
 ) -> TfmotResult:
     """Quantizes with TFMOT's default 8-bit scheme, fine-tunes and converts; the heads stay in float.
 

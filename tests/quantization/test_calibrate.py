@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 from integer_nets import draw_photos, randomise
 from keras import layers
 
+from keras_faceattr.convert.recipe import CalibrationConfig
 from keras_faceattr.errors import ConfigError, DataError
 from keras_faceattr.quantization.calibrate import (
     OBSERVERS,
@@ -23,6 +25,7 @@ from keras_faceattr.quantization.calibrate import (
 )  # fmt: skip
 from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.quantization.tfmot import fine_tune_with_tfmot
 
 
 def observed(minima: list[float], maxima: list[float], sample: Any = ()) -> Observed:
@@ -153,3 +156,14 @@ def test_no_photos_is_an_error() -> None:
     quantized, model = net()
     with pytest.raises(DataError, match="no photos to calibrate with"):
         calibrate(quantized, model, [])
+    with pytest.raises(DataError, match="no photos to calibrate with"):
+        calibrate(quantized, model, [np.zeros((0, 32, 32, 3), "float32")])
+    for wrong in (np.zeros((2, 16, 16, 3), "float32"), np.zeros((32, 32, 3), "float32")):
+        with pytest.raises(DataError, match=r"batches of \(32, 32, 3\), not \("):
+            calibrate(quantized, model, [wrong])
+
+
+def test_calibrating_and_recipes_have_one_default() -> None:
+    default = inspect.signature(calibrate).parameters["observer"].default
+    assert default == CalibrationConfig().observer == "minmax"
+    assert inspect.signature(fine_tune_with_tfmot).parameters["observer"].default == default

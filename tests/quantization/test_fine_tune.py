@@ -23,6 +23,7 @@ from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.evaluation.evaluate_run import evaluate_run
 from keras_faceattr.models import MODELS, Architecture, shared
 from keras_faceattr.models.layers import conv_block, normalise
+from keras_faceattr.models.loading import load_model
 from keras_faceattr.quantization import fine_tune as module
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment, round_biases
@@ -243,6 +244,31 @@ def test_rounded_biases_are_whole_multiples_of_input_scale_times_kernel_scale() 
         np.testing.assert_allclose(steps, np.round(steps), atol=np.abs(steps).max() * 1e-6)
         if name in before:
             assert (np.abs(np.asarray(layer.bias) - before[name]) <= 0.51 * scale).all()
+
+
+def test_a_range_that_tensors_share_holds_all_of_them_after_a_training_step(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(4)
+    image = keras.Input((32, 32, 3), name="image")
+    x = normalise(image)
+    wide = layers.Rescaling(10.0, name="wide")(layers.Conv2D(4, 3, name="one")(x))
+    joined = layers.Concatenate(name="joined")([wide, layers.Conv2D(4, 3, name="narrow")(x)])
+    raw = layers.Dense(2, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(joined))
+    model = randomise(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net"))
+    quantized, pixels = quantize(model, ["t"]), draw_photos(4, 1)
+    calibrate(quantized, model, [pixels / 2])
+    shared = quantized.plan.ranges["joined"]
+    assert shared == quantized.plan.ranges["wide"] == quantized.plan.ranges["narrow"]
+    quantized.network.inference.save(tmp_path / "net.keras")
+    for net in (quantized.network.inference, load_model(tmp_path / "net.keras")):
+        layer = net.get_layer(shared)
+        # At this rate the range becomes that of the batch. What stands before the joint is not rounded but by kernels.
+        layer.set_rate(1.0)
+        probe = keras.Model(net.input, [net.get_layer(name).output for name in ("wide", "narrow")])
+        before = [np.asarray(values) for values in probe(pixels)]
+        net(pixels, training=True)
+        lowest, highest = min(v.min() for v in before), max(v.max() for v in before)
+        assert highest > 3 * before[1].max()
+        assert layer.limits() == pytest.approx((lowest, highest), rel=1e-5)
 
 
 ON_JAX = """

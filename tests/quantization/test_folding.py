@@ -174,3 +174,27 @@ def test_a_net_without_batch_norm_is_copied() -> None:
     model = model_of(lambda x: layers.PReLU(shared_axes=[1, 2], name="prelu")(layers.Conv2D(4, 3, name="conv")(x)))
     folded = check_same_function(model)
     np.testing.assert_array_equal(folded.get_layer("prelu").alpha, model.get_layer("prelu").alpha)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_batch_norm_along_another_axis_than_the_channels_is_refused(axis: int) -> None:
+    # As many rows as channels, so that the shapes alone would fit.
+    model = model_of(lambda x: norm(layers.Conv2D(32, 3, padding="same", name="conv")(x), axis=axis))
+    with pytest.raises(ModelError, match=f"'norm' normalises along axis {axis} instead of the channels: .*axis=-1"):
+        fold_batch_norm(model)
+
+
+@pytest.mark.parametrize("axis", [-1, 3])
+def test_both_names_of_the_channels_axis_fold(axis: int) -> None:
+    check_same_function(model_of(lambda x: norm(layers.Conv2D(32, 3, padding="same", name="conv")(x), axis=axis)))
+
+
+@pytest.mark.parametrize(
+    "net", [keras.Sequential([layers.Dense(2)], name="s"), keras.Sequential([keras.Input((4,)), layers.Dense(2)])]
+)
+def test_a_sequential_model_is_refused_in_one_line(net: keras.Model) -> None:
+    with pytest.raises(
+        ModelError, match=r"\(Sequential\): needs one input and outputs by name; build keras.Model"
+    ) as e:
+        fold_batch_norm(net)
+    assert "\n" not in str(e.value)

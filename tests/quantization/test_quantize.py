@@ -377,3 +377,26 @@ def test_pixels_joined_with_features_are_refused() -> None:
 @pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0.5), (1 / 255, -2.0), (-1 / 255, 1.0)])
 def test_a_normalisation_without_a_grey_level_for_0_is_refused(scale: float, offset: float) -> None:
     refused(lambda x: conv(normalised(x, scale, offset), "first"), "'normalise' maps no grey level", True)
+
+
+def small_net(scale: Any, offset: Any) -> keras.Model:
+    image = keras.Input((32, 32, 3), name="image")
+    x = conv(layers.Rescaling(scale, offset, name="normalise")(image), "conv")
+    raw = layers.Dense(2, name="t_raw")(layers.GlobalAveragePooling2D(name="pool")(x))
+    return keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net")
+
+
+def test_a_scale_by_channel_is_taken_where_it_is_one_number_and_refused_where_not() -> None:
+    # 1/127.5 and −1 map the grey level 127.5 to 0, which is rounded to 128.
+    expected = (-128 / 127.5, 127 / 127.5)
+    for scale, offset in ((1 / 127.5, -1.0), ([1 / 127.5] * 3, [-1.0] * 3)):
+        assert quantize(small_net(scale, offset), ["t"]).ranges()[IMAGE_RANGE].limits() == pytest.approx(expected)
+    for scale, offset in (([0.1, 0.2, 0.1], 0.0), (1 / 127.5, [-1.0, -0.9, -1.0])):
+        with pytest.raises(ModelError, match="'normalise' normalises each channel in its own way.*one scale and one"):
+            quantize(small_net(scale, offset), ["t"])
+
+
+@pytest.mark.parametrize(("tasks", "words"), [(["T"], "no task 'T' with a layer T_raw; valid: t"), ([], "no task to")])
+def test_a_task_that_the_model_lacks_is_one_line(tasks: list[str], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        quantize(small_net(1 / 127.5, -1.0), tasks)

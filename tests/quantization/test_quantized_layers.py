@@ -184,6 +184,18 @@ def test_a_range_moves_only_in_training_and_only_at_its_rate() -> None:
     assert layer.limits() == (-1.5, 2.0)
 
 
+def test_of_calls_that_share_a_range_the_last_moves_it_towards_the_extremes_of_all() -> None:
+    layer = ready()
+    layer.set_range(-1.0, 1.0)
+    layer.set_rate(0.5)
+    wide, narrow = (np.array([values], "float32") for values in ([-5.0, 0.0, 2.0, 9.0], [0.0, 0.1, 0.2, 0.3]))
+    layer(wide, moves=False, training=True)
+    assert layer.limits() == (-1.0, 1.0)
+    layer(narrow, (wide,), training=True)
+    # Half of the way to −5 and to 9; the second tensor alone would have pulled the range to 0.3.
+    assert layer.limits() == (-3.0, 5.0)
+
+
 def test_a_fixed_range_neither_moves_nor_learns() -> None:
     layer = ready(minimum=0.0, maximum=255 / 256, learned=True)
     layer.set_rate(1.0)
