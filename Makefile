@@ -21,9 +21,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 
 quickstart: $(VENV)/.installed  ## Train TinyAttNet on embedded faces, export it, measure the file: about five minutes
 	$(BIN)/keras-faceattr fit quickstart
+	judge() { "$$@" || { code=$$?; [ $$code -eq 3 ] || return $$code; echo "exit 3: not everything was measured, see above"; }; } && \
 	run=$$(ls -dt runs/quickstart* | head -1) && \
-	$(BIN)/keras-faceattr export $$run --tflite --budget quickstart && \
-	$(BIN)/keras-faceattr benchmark $$run/export/float32/quickstart_float32.tflite \
+	judge $(BIN)/keras-faceattr export $$run --tflite --budget quickstart && \
+	judge $(BIN)/keras-faceattr benchmark $$run/export/float32/quickstart_float32.tflite \
 	  $$run/export/int8_qat/quickstart_int8_qat.tflite \
 	  --against resnet50,mobilenet_v3_small --budget quickstart --seconds 10 && \
 	echo "page     $$run/export/index.html" && \

@@ -91,6 +91,7 @@ def command_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[s
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["keras-faceattr", *map(str, arguments)])
+        monkeypatch.setenv("KERAS_FACEATTR_TRACEBACK", "1")
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
             main()

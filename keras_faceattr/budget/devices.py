@@ -10,10 +10,14 @@ from typing import Literal
 from pydantic import ValidationError
 
 from keras_faceattr.config import Section
-from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.errors import BenchmarkError, ConfigError, nearest
 from keras_faceattr.yaml_files import read_yaml
 
 DEVICE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "devices"
+HOST = "host"
+"""The class of whatever computer runs the command."""
+BOARD_MODEL = Path("/proc/device-tree/model")
+"""Where Linux names the board that it runs on."""
 
 
 class Matches(Section):
@@ -22,10 +26,12 @@ class Matches(Section):
     Attributes:
         models: whole model names, as `ro.product.model` gives them.
         socs: beginnings of chip names: makers append letters for the speed grade.
+        boards: whole words that the name of a host's board begins with: makers append the revision.
     """
 
     models: tuple[str, ...] = ()
     socs: tuple[str, ...] = ()
+    boards: tuple[str, ...] = ()
 
 
 class DeviceClass(Section):
@@ -75,6 +81,41 @@ def class_of(model: str, soc: str) -> str | None:
 def model_class(model: str) -> str | None:
     """Name of the class that lists a whole model name, such as `Pixel 4`; None when none does."""
     return next((phone.name for phone in _phones() if model.lower() in map(str.lower, phone.matches.models)), None)
+
+
+def board_name(path: Path | None = None) -> str:
+    """Name of the board that this computer is, such as `Raspberry Pi 5 Model B Rev 1.0`; empty where none is told.
+
+    Args:
+        path: None for that of the system.
+    """
+    try:
+        return (path or BOARD_MODEL).read_bytes().rstrip(b"\0").decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def host_classes(board: str) -> frozenset[str]:
+    """Names of the classes of a computer: `host`, and those that recognise its board."""
+    hosts = [c for c in device_classes().values() if c.kind == "host"]
+    words = f"{board} ".lower()
+    return frozenset(
+        c.name for c in hosts if c.name == HOST or words.startswith(tuple(f"{b} ".lower() for b in c.matches.boards))
+    )
+
+
+def check_host(name: str, board: str) -> None:
+    """Refuse to measure a computer as one of another class.
+
+    Raises:
+        BenchmarkError: the computer is none of this class.
+    """
+    if name not in host_classes(board):
+        told = f"the system names its board {board!r}" if board else f"no board is named in {BOARD_MODEL}"
+        raise BenchmarkError(
+            f"--device {name}: this computer is no {device_class(name).title} ({told}); run the command on one, or "
+            f"measure this computer with --device {HOST}"
+        )
 
 
 def _phones() -> list[DeviceClass]:

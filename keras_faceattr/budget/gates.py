@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from keras_faceattr.artifact.measured_file import MeasuredFile
 from keras_faceattr.artifact.sidecar import NOT_JUDGED, CostSpec, GateSpec, Sidecar, status_of, unjudged
-from keras_faceattr.budget.limits import NOT_MEASURED, Bounds, Budget, file_gates, speed_gates
+from keras_faceattr.budget.limits import NOT_MEASURED, Budget, Times, Verdict, file_gates, speed_gates
 from keras_faceattr.budget.tolerance import Tolerance, Tolerances
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.evaluation.formatting import number_text
@@ -21,6 +22,8 @@ from keras_faceattr.tasks import Task
 
 FINITE = "finite outputs"
 """The gate that every file has."""
+
+Outcome = Literal["met", "not met", "not measured"]
 
 
 def proof_gates(
@@ -67,20 +70,19 @@ def budget_gates(
     budget: Budget,
     cost: CostSpec | None,
     precision: str | None,
+    batch: int,
     tasks: dict[str, Task],
     parity: dict[str, Any],
-    ratios: dict[str, float],
-    bounds: dict[str, Bounds],
-) -> list[GateSpec]:
+    times: Times,
+) -> list[Verdict]:
     """A verdict on every limit of a budget; `met` is None where nothing tells.
 
     Args:
-        cost: None where the file cannot be read.
+        cost: of one call; None where the file cannot be read.
         precision: of the file, as `cost`.
+        batch: photos of one call.
         tasks: of the file; empty where nobody says.
         parity: as of `drop_gates`.
-        ratios: as of `budget.speed_gates`.
-        bounds: of the p90, by class of devices.
     """
     whose = f"budget {budget.name}"
     drops = [gate for task in tasks.values() for gate in drop_gates(task, parity, budget.drop, whose)]
@@ -90,33 +92,55 @@ def budget_gates(
         for metric, limit in budget.drop.items()
         if metric not in known
     ]
-    return [*file_gates(budget, cost, precision), *drops, *speed_gates(budget, ratios, bounds)]
+    return [*file_gates(budget, cost, precision, batch), *counted(drops), *speed_gates(budget, times)]
 
 
-def verdicts(
-    budget: Budget,
-    file: MeasuredFile | None,
-    sidecar: Sidecar | None,
-    ratios: dict[str, float],
-    bounds: dict[str, Bounds],
-) -> list[GateSpec]:
+def verdicts(budget: Budget, file: MeasuredFile | None, sidecar: Sidecar | None, times: Times) -> list[Verdict]:
     """What a budget says of a file that was exported before, and last what its own export said.
 
     Args:
         file: None where it cannot be read.
         sidecar: of the file; None where there is none, so that nobody knows how good the file is.
-        ratios: as of `budget_gates`, with `bounds`; what was not measured is left out.
 
     Raises:
         ArtifactError: the sidecar's comparison with the float model is damaged.
     """
     cost = CostSpec(**asdict(file.cost)) if file else None
+    precision, batch = (file.precision, max(file.batch, 1)) if file else (None, 1)
     tasks, parity = (sidecar.task_objects(), sidecar.parity) if sidecar else ({}, {})
     try:
-        gates = budget_gates(budget, cost, file.precision if file else None, tasks, parity, ratios, bounds)
+        gates = budget_gates(budget, cost, precision, batch, tasks, parity, times)
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{sidecar and sidecar.name}: parity: damaged in the sidecar; export it again") from error
-    return [*gates, _sidecar_gate(sidecar)]
+    return [*gates, *counted([_sidecar_gate(sidecar)])]
+
+
+def counted(gates: Iterable[GateSpec]) -> list[Verdict]:
+    """Gates of the file itself, which are judged wherever it is measured."""
+    return [Verdict(**gate.model_dump()) for gate in gates]
+
+
+def export_gates(sidecar: Sidecar, budget: Budget | None, times: Times) -> list[Verdict]:
+    """What an export proved of a file, with the limits on times by what was measured right after it.
+
+    A metric of which the float model has no number can lose nothing: where another one judges the task, as the status
+    says, the recipe's tolerance for it does not count.
+    """
+    measured = {gate.name: gate for gate in speed_gates(budget, times)} if budget else {}
+    own = f"(recipe {sidecar.recipe})"
+    open_ = {gate.name for gate in unjudged(sidecar.gates)}
+    return [
+        gate.model_copy(update={"applies": gate.met is not None or not gate.name.endswith(own) or gate.name in open_})
+        if gate.name not in measured
+        else measured[gate.name]
+        for gate in counted(sidecar.gates)
+    ]
+
+
+def outcome(gates: Iterable[Verdict]) -> Outcome:
+    """What the gates that apply say together: met only if every one of them was judged and met."""
+    found = [gate.met for gate in gates if gate.applies]
+    return "not met" if False in found else "not measured" if None in found else "met"
 
 
 def _sidecar_gate(sidecar: Sidecar | None) -> GateSpec:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, field_validator
 
 from keras_faceattr.artifact.sidecar import CostSpec, GateSpec
-from keras_faceattr.budget.devices import device_class
+from keras_faceattr.budget.devices import HOST, device_class
 from keras_faceattr.budget.tolerance import Tolerances
 from keras_faceattr.config import Section
 from keras_faceattr.config_files import load_section
@@ -30,7 +32,40 @@ Positive = Annotated[float, Field(gt=0, le=1e18)]
 
 
 Bounds = tuple[float | None, float | None]
-"""Between which two numbers a p90 lies: a median is not above it, a p95 not below it. None: not measured."""
+"""Between which two numbers a measured one lies. None: not measured."""
+
+
+class Ratio(NamedTuple):
+    """How many times faster than a reference net, and the 95 % interval; None where too few rounds tell it."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Times:
+    """What was measured of a file on one thread, and on what.
+
+    Attributes:
+        classes: those of `export/devices` that the measured device is of; empty where nothing was measured.
+        ratios: by reference net, measured in the same run on a host.
+        p90_ms: of one call.
+    """
+
+    classes: frozenset[str] = frozenset()
+    ratios: Mapping[str, Ratio] = field(default_factory=dict)
+    p90_ms: Bounds = (None, None)
+
+
+class Verdict(GateSpec):
+    """A limit, what was measured, and whether it is to be judged here.
+
+    Attributes:
+        applies: False for a class of devices other than those that were measured on: listed, but not counted.
+    """
+
+    applies: bool = True
 
 
 class FileLimits(Section):
@@ -106,74 +141,94 @@ def load_budget(name: str) -> Budget:
     return budget
 
 
-def file_gates(budget: Budget, cost: CostSpec | None, precision: str | None) -> list[GateSpec]:
+def file_gates(budget: Budget, cost: CostSpec | None, precision: str | None, batch: int = 1) -> list[Verdict]:
     """Verdicts on what the file itself is.
 
+    Multiply-adds count per photo, as ratios and images/s do; memory is what one call needs at once.
+
     Args:
-        cost: None where the file cannot be read: nothing is measured then.
+        cost: of one call; None where the file cannot be read: nothing is measured then.
         precision: `float32`, `float16`, `dynamic` or `int8`.
+        batch: photos of one call.
     """
-    limits, note = budget.file, ""
-    max_bytes = limits.max_bytes
-    if isinstance(max_bytes, dict):
-        # Where the precision is not known, all that holds for sure is the largest.
-        note = "" if precision else " or less, by precision"
-        max_bytes = max_bytes.get(precision) if precision else max(max_bytes.values(), default=None)
+    limits = budget.file
+    max_bytes, size_note = _max_bytes(limits.max_bytes, precision)
+    photo, call = (" per photo", " per call") if batch > 1 else ("", "")
     rows = [
-        ("parameters", limits.max_parameters, cost.parameters if cost else None, 1.0, ",.0f", ""),
-        ("MACs", limits.max_macs, cost.macs if cost else None, 1e9, ".3f", " G"),
-        ("file size", max_bytes, cost.file_bytes if cost else None, 1e6, ".3f", " MB"),
+        ("parameters", limits.max_parameters, cost.parameters if cost else None, 1.0, ",.0f", "", ""),
+        ("MACs", limits.max_macs, cost.macs / batch if cost else None, 1e9, ".3f", " G", photo),
+        ("file size", max_bytes, cost.file_bytes if cost else None, 1e6, ".3f", " MB", size_note),
         ("peak activations", limits.max_peak_activation_bytes, cost.peak_activation_bytes if cost else None, 1e6, ".2f",
-         " MB"),
+         " MB", call),
     ]  # fmt: skip
-    return [
-        GateSpec(
+    gates = [
+        Verdict(
             name=name,
-            limit=f"≤ {limit / unit:,g}{suffix}{note if name == 'file size' else ''}",
+            limit=f"≤ {limit / unit:,g}{suffix}{note}",
             measured=NOT_MEASURED if value is None else f"{value / unit:{form}}{suffix}",
             met=None if value is None else value <= limit,
         )
-        for name, limit, value, unit, form, suffix in rows
+        for name, limit, value, unit, form, suffix, note in rows
         if limit is not None
     ]
+    if limits.max_bytes is not None and max_bytes is None:
+        # A limit that says nothing of this precision is not kept by it.
+        measured = f"{cost.file_bytes / 1e6:.3f} MB" if cost else NOT_MEASURED
+        gates.append(Verdict(name="file size", limit=f"none for {precision}", measured=measured, met=None))
+    return gates
 
 
-def verdict_row(name: str, limit: str, measured: str, met: bool | None) -> list[str]:
+def _max_bytes(limit: dict[str, float] | float | None, precision: str | None) -> tuple[float | None, str]:
+    """The limit of a precision; where that is not known, all that holds for sure is the largest, which a note says."""
+    if not isinstance(limit, dict):
+        return limit, ""
+    if precision:
+        return limit.get(precision), ""
+    return max(limit.values(), default=None), " or less, by precision"
+
+
+def verdict_row(name: str, limit: str, measured: str, met: bool | None, applies: bool = True) -> list[str]:
     """A gate as cells."""
-    return [name, limit, measured, {True: "met", False: "not met", None: NOT_MEASURED}[met]]
+    verdict = {True: "met", False: "not met", None: NOT_MEASURED}[met]
+    return [name, limit, measured, verdict if applies else f"{NOT_MEASURED} (another device)"]
 
 
-def speed_gates(budget: Budget, ratios: dict[str, float], p90_ms: dict[str, Bounds]) -> list[GateSpec]:
-    """Verdicts on times.
-
-    Args:
-        ratios: how many times faster than each reference net that was measured, on one thread of a host.
-        p90_ms: what is known of it, by class of devices.
-    """
-    gates = []
-    for net, speed_up in budget.speed_up.items():
-        ratio = ratios.get(net)
-        gates.append(
-            GateSpec(
-                name=f"speed against {net}",
-                limit=f"≥ {speed_up.minimum:g} ×" + (f" (paper: {speed_up.paper})" if speed_up.paper else ""),
-                measured=NOT_MEASURED if ratio is None else f"{ratio:.2f} ×",
-                met=None if ratio is None else ratio >= speed_up.minimum,
-            )
-        )
-    limits = budget.latency.items()
-    return [*gates, *(latency_gate(device, limit, p90_ms.get(device, (None, None))) for device, limit in limits)]
+def speed_gates(budget: Budget, times: Times) -> list[Verdict]:
+    """Verdicts on times. A speed-up is one on a host; a limit of a class applies to devices of that class."""
+    host = HOST in times.classes
+    gates = [
+        _ratio_gate(net, speed_up, times.ratios.get(net) if host else None, host)
+        for net, speed_up in budget.speed_up.items()
+    ]
+    for device, limit in budget.latency.items():
+        applies = device in times.classes
+        gates.append(latency_gate(device, limit, times.p90_ms if applies else (None, None), applies))
+    return gates
 
 
-def latency_gate(device: str, limit: LatencyLimit, bounds: Bounds) -> GateSpec:
-    """Verdict on one class of devices."""
+def _ratio_gate(net: str, limit: SpeedUp, ratio: Ratio | None, applies: bool) -> Verdict:
+    """Met or missed where the whole interval says so: the machine may have done other work in some of the rounds."""
+    measured, met = NOT_MEASURED, None
+    if ratio is not None:
+        known = ratio.low is not None and ratio.high is not None
+        measured = f"{ratio.value:.2f} × ({f'{ratio.low:.2f}–{ratio.high:.2f}' if known else 'too few rounds'})"
+        above = ratio.low is not None and ratio.low >= limit.minimum
+        below = ratio.high is not None and ratio.high < limit.minimum
+        met = True if above else False if below else None
+    told = f"≥ {limit.minimum:g} ×" + (f" (paper: {limit.paper})" if limit.paper else "")
+    return Verdict(name=f"speed against {net}", limit=told, measured=measured, met=met, applies=applies)
+
+
+def latency_gate(device: str, limit: LatencyLimit, bounds: Bounds, applies: bool = True) -> Verdict:
+    """Verdict on one class of devices: a p90 between a median and a p95, or two ends of an interval."""
     low, high = bounds
     known = [f"{value:.1f} ms" for value in (low, high) if value is not None]
     below = high is not None and high <= limit.max_p90_ms
     above = low is not None and low > limit.max_p90_ms
-    return GateSpec(
+    return Verdict(
         name=f"p90 on {device}",
         limit=f"≤ {limit.max_p90_ms:g} ms",
         measured=" to ".join(dict.fromkeys(known)) or NOT_MEASURED,
         met=True if below else False if above else None,
+        applies=applies,
     )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
+
+WRONG = 2
+CRASHED = 70
+"""EX_SOFTWARE of sysexits.h: no script takes a fault of this package for a verdict."""
+TRACEBACK = "KERAS_FACEATTR_TRACEBACK"
 
 MOST_CHARACTERS = 2000
 """Length of an error's line."""
 
 
 def main() -> None:
-    """Entry point of `keras-faceattr`: an error that the user can fix is one line and exit 2."""
+    """Entry point of `keras-faceattr`: an error that the user can fix is one line and exit 2, a crash one line and 70.
+
+    Exit codes: docs/exit-codes.md.
+    """
     from keras_faceattr.failures import machine_failure
 
     try:
@@ -19,12 +29,13 @@ def main() -> None:
     except Exception as error:
         message = machine_failure(error)
         if message is None:
-            raise
+            _crash(error)
         _fail(message)
     sys.exit(code or 0)
 
 
 def _run() -> int | None:
+    """Run the command; its exit code, None for 0."""
     import typer
 
     from keras_faceattr.cli.app import app
@@ -55,11 +66,23 @@ def _run() -> int | None:
     return code
 
 
-def _fail_usage(error: Any) -> None:
+def _crash(error: Exception) -> NoReturn:
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    print(
+        f"internal error: {told}; this is a fault of keras-faceattr: run it again with {TRACEBACK}=1 and report the "
+        "traceback in the project's issue tracker",
+        file=sys.stderr,
+    )
+    sys.exit(CRASHED)
+
+
+def _fail_usage(error: Any) -> NoReturn:
     """Tells what is wrong with the arguments; a group that is given none shows its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
-        sys.exit(2)
+        sys.exit(WRONG)
     close = getattr(error, "possibilities", None)
     message = f"{error.message}. Did you mean {close[0]!r}?" if close else error.format_message()
     message = message if message.endswith((".", "?")) else f"{message}."
@@ -67,8 +90,8 @@ def _fail_usage(error: Any) -> None:
     _fail(f"{message} See '{context.command_path} --help'." if context else message)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     # A full stderr must not hide the exit code.
     with suppress(OSError):
         print(f"error: {' '.join(message[:MOST_CHARACTERS].split())}", file=sys.stderr, flush=True)
-    sys.exit(2)
+    sys.exit(WRONG)

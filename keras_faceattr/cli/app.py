@@ -292,7 +292,7 @@ def export(
 ) -> None:
     """Quantize and convert a run, and verify the files on held-out photos.
 
-    Exits 1 if a gate or a limit of the budget is not met.
+    Exits 1 if a gate or a limit of the budget is not met, 3 if one that applies was not measured or proven.
     """
     if detector:
         from keras_faceattr.cli.export_detector import run_export_detector

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.budget.devices import class_of
-from keras_faceattr.budget.limits import Bounds, Budget
+from keras_faceattr.budget.limits import Bounds, Budget, Times
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, thread_numbers
 from keras_faceattr.errors import BenchmarkError
@@ -41,8 +41,9 @@ def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[
         for threads in dict.fromkeys(thread_numbers(options.threads))
         for path, name in zip(options.models, file_names(options.models), strict=True)
     ]
-    bounds = {m.model: {found: _bounds(m)} for m in measurements if found and m.threads == 1}
-    verdicts = judge(options, budget, {}, bounds)
+    classes = frozenset([found] if found else [])
+    times = {m.model: Times(classes, p90_ms=_bounds(m)) for m in measurements if m.threads == 1}
+    verdicts = judge(options, budget, times, classes)
     result: dict[str, Any] = {"class": found, "rows": [asdict(m) for m in measurements], "verdicts": verdicts}
     if options.out:
         for m in measurements:

@@ -35,7 +35,7 @@ def import_results(options: BenchmarkOptions) -> None:
     own = {sha256(path) for path in options.models}
     console = Console(stderr=True)
     for path, body, result in zip(options.imports, bodies, results, strict=True):
-        saved = save_result(body, options.results)
+        saved = save_result(body, options.results, "imported")
         console.print(f"{path}: saved as {saved}", highlight=False, markup=False, soft_wrap=True)
         if not own & {row.sha256 for row in result.rows}:
             _warn(console, [f"{path} holds no measurement of these files"])
@@ -49,7 +49,7 @@ def benchmark_browser(options: BenchmarkOptions, budget: Budget | None) -> dict[
     for path in options.models:
         model_file(path, path.name)
     result: dict[str, Any] = {"environment": None, "rows": [], "end_to_end": {}, "warnings": []}
-    result["verdicts"] = judge(options, budget, {}, {})
+    result["verdicts"] = judge(options, budget, {}, frozenset())
     add_browsers(options, budget, result)
     if not result["browser"]:
         _warn(Console(stderr=True), result["warnings"])
@@ -69,9 +69,14 @@ def add_browsers(options: BenchmarkOptions, budget: Budget | None, result: dict[
             f"{unverified} of {len(rows)} browser rows are unverified: the page did not reproduce the golden crops, so "
             "that no budget judges them"
         )
+    if budget and (posted := sum(not row["imported"] for row in rows)):
+        warnings.append(
+            f"{posted} of {len(rows)} browser rows were posted by whoever could reach the demo: the budget judges none "
+            "of these; import a result that you trust with --import FILE"
+        )
     for name in dict.fromkeys(row["name"] for row in rows if budget):
         assert budget is not None
-        gates = browser_gates(budget, [row for row in rows if row["name"] == name])
+        gates = browser_gates(budget, [row for row in rows if row["name"] == name], options.device == BROWSER)
         result["verdicts"][name] += [gate.model_dump() for gate in gates]
     result["browser"] = rows
     result["rows"] = [*result["rows"], *rows]
@@ -98,7 +103,7 @@ def _print_browsers(rows: list[BrowserRow]) -> None:
     table = Table(box=None, pad_edge=False, title="\nin browsers: p50 of the parts in ms", title_justify="left")
     table.add_column("file", no_wrap=True)
     table.add_column("browser", no_wrap=True)
-    for title in ("threads", "p50 ms", "p90 ms", "detection", "crop", "end to end", "runs", "verified"):
+    for title in ("threads", "p50 ms", "p90 ms", "detection", "crop", "end to end", "runs", "verified", "imported"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         parts = [row["parts"][part] for part in ("detection", "crop", "end_to_end")]
@@ -112,6 +117,7 @@ def _print_browsers(rows: list[BrowserRow]) -> None:
             *(f"{part['p50_ms']:.2f}" if part else "" for part in parts),
             str(row["runs"]),
             "yes" if row["verified"] else "NO",
+            "yes" if row["imported"] else "no",
         )
     print_table(table)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from keras_faceattr.artifact.loading import load_artifact
-from keras_faceattr.budget.devices import device_class
-from keras_faceattr.budget.limits import Bounds, Budget, load_budget
+from keras_faceattr.budget.devices import board_name, check_host, device_class
+from keras_faceattr.budget.limits import Budget, Ratio, Times, Verdict, load_budget
 from keras_faceattr.cli.arguments import listed
 from keras_faceattr.cli.benchmark_android import ANY, benchmark_android
 from keras_faceattr.cli.benchmark_browser import (
@@ -23,6 +22,7 @@ from keras_faceattr.cli.benchmark_browser import (
     show,
 )
 from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, thread_numbers
+from keras_faceattr.cli.exit_codes import conclude
 from keras_faceattr.cli.results import print_table
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, write_result
@@ -34,25 +34,26 @@ NOTHING = "none"
 
 
 def run_benchmark_models(options: BenchmarkOptions) -> None:
-    """Prints what was measured and the budget's verdict; exits 1 where a limit is not met."""
+    """Print what was measured and the budget's verdict; exit 1 if a limit is not met, 3 if one was not measured."""
     budget = load_budget(options.budget) if options.budget else None
     for path in options.models:
         # The sidecar's numbers are of another file if the hash differs.
         if path.with_suffix(".json").is_file():
             load_artifact(path)
+    on_host = options.device not in (ANY, BROWSER) and device_class(options.device).kind == "host"
+    if on_host:
+        check_host(options.device, board_name())
     import_results(options)
     if options.results != RESULTS and not options.results.is_dir():
         raise BenchmarkError(f"--results {options.results}: no such folder")
     if options.device == BROWSER:
         result = benchmark_browser(options, budget)
-    elif options.device != ANY and device_class(options.device).kind == "host":
+    elif on_host:
         result = _on_host(options, budget)
     else:
         result = benchmark_android(options, budget)
-    failed = [gate["name"] for gates in result["verdicts"].values() for gate in gates if gate["met"] is False]
-    if failed:
-        Console(stderr=True).print(f"limit not met: {', '.join(dict.fromkeys(failed))}", highlight=False)
-        raise typer.Exit(1)
+    gates = [Verdict.model_validate(gate) for gates in result["verdicts"].values() for gate in gates]
+    conclude(gates, "limit")
 
 
 def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]
         names = file_names(options.models)
         profiles = [op_profile(path, 1) for path in options.models]
         result["ops"] = {name: [asdict(op) for op in ops] for name, ops in zip(names, profiles, strict=True)}
-    result["verdicts"] = _verdicts(options, result["rows"], budget)
+    result["verdicts"] = _verdicts(options, result, budget)
     add_browsers(options, budget, result)
     path = write_result(result, options.out) if options.out else None
     show(options, budget, result, lambda: _print(result))
@@ -95,14 +96,21 @@ def _end_to_end(options: BenchmarkOptions, rows: list[Row]) -> dict[str, Any]:
     return found
 
 
-def _verdicts(options: BenchmarkOptions, rows: list[Row], budget: Budget | None) -> dict[str, list[dict[str, Any]]]:
-    """On one thread the speed is judged, too, and, for a class of hosts, the time."""
-    alone = {row["name"]: row for row in rows if row["kind"] == "model" and row["threads"] == 1}
-    ratios = {name: row["ratios"] for name, row in alone.items()}
-    times: dict[str, dict[str, Bounds]] = {
-        name: {options.device: (row["p90_ms"], row["p90_ms"])} for name, row in alone.items()
+def _verdicts(
+    options: BenchmarkOptions, result: dict[str, Any], budget: Budget | None
+) -> dict[str, list[dict[str, Any]]]:
+    """On one thread the speed is judged too. A busy machine gives no time to judge, only ratios within its rounds."""
+    classes = frozenset(result["environment"]["classes"])
+    rows: list[Row] = [row for row in result["rows"] if row["kind"] == "model" and row["threads"] == 1]
+    times = {
+        row["name"]: Times(
+            classes,
+            {net: Ratio(value, *row["ratio_bounds"][net]) for net, value in row["ratios"].items()},
+            (None, None) if row["busy"] else row["p90_bounds_ms"],
+        )
+        for row in rows
     }
-    return judge(options, budget, ratios, times)
+    return judge(options, budget, times, classes)
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -138,7 +146,11 @@ def _print(result: dict[str, Any]) -> None:
     console.print(
         f"\n{environment['cpu']}, {environment['cores']} cores, {environment['os']}, {environment['runtime']} "
         f"{environment['runtime_version']}, measured in turn on pinned threads"
-        + ("; × NET: times as fast as that net at the same precision and threads" if references else ""),
+        + (
+            "; × NET: times as fast as that net of the same precision, side and batch on as many threads"
+            if references
+            else ""
+        ),
         highlight=False,
     )
 

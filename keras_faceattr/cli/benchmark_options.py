@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
 from keras_faceattr.budget.gates import verdicts
-from keras_faceattr.budget.limits import Bounds, Budget, verdict_row
+from keras_faceattr.budget.limits import Budget, Times, verdict_row
 from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.results import print_table
 from keras_faceattr.errors import ArtifactError, ConfigError
 from keras_faceattr.measure.benchmark import file_names
 
@@ -68,21 +70,21 @@ def thread_numbers(values: list[str]) -> list[int]:
 def judge(
     options: BenchmarkOptions,
     budget: Budget | None,
-    ratios: dict[str, dict[str, float]],
-    bounds: dict[str, dict[str, Bounds]],
+    times: Mapping[str, Times],
+    classes: frozenset[str],
 ) -> dict[str, list[dict[str, Any]]]:
     """Verdicts of a budget by name of the file, as of `file_names`; nothing without a budget.
 
     Args:
-        ratios: by name of the file, as of `gates.verdicts`; files without any are left out.
-        bounds: as `ratios`.
+        times: by name of the file; files that were not measured on one thread are left out.
+        classes: those that the measured device is of.
     """
     if budget is None:
         return {}
     found = {}
     for path, name in zip(options.models, file_names(options.models), strict=True):
         sidecar = load_artifact(path).sidecar if path.with_suffix(".json").is_file() else None
-        gates = verdicts(budget, _readable(path, name), sidecar, ratios.get(name, {}), bounds.get(name, {}))
+        gates = verdicts(budget, _readable(path, name), sidecar, times.get(name, Times(classes)))
         found[name] = [gate.model_dump() for gate in gates]
     return found
 
@@ -99,11 +101,10 @@ def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | N
     """Prints each limit, what was measured, and whether it was met."""
     if budget is None:
         return
-    console = Console()
     table = Table("file", "limit of", "limit", "measured", "verdict", title=f"budget {budget.name}", box=None)
     for name, gates in verdicts.items():
         for gate in gates:
-            table.add_row(escape(name), *verdict_row(gate["name"], gate["limit"], gate["measured"], gate["met"]))
-    console.print(table)
+            table.add_row(*map(Text, [name, *verdict_row(**gate)]))
+    print_table(table)
     if budget.note:
-        console.print(budget.note, highlight=False)
+        Console().print(budget.note, highlight=False, markup=False)

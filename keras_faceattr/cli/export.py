@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keras_faceattr.artifact.loading import Artifact
-from keras_faceattr.artifact.sidecar import unjudged
-from keras_faceattr.budget.limits import Budget, load_budget, verdict_row
+from keras_faceattr.budget.devices import board_name, host_classes
+from keras_faceattr.budget.gates import export_gates
+from keras_faceattr.budget.limits import Budget, Times, Verdict, load_budget, verdict_row
 from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.exit_codes import conclude
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.progress import FitProgress
+from keras_faceattr.cli.results import print_table
 from keras_faceattr.convert.engines import engine
 from keras_faceattr.convert.export import export_recipe
 from keras_faceattr.convert.page import write_page
@@ -36,12 +39,6 @@ MOST_LISTED = 2
 """Files of which every gate is printed; of more, gates that are met are counted. The page has all."""
 
 
-UNPROVEN = (
-    "The files are written, but nothing says whether they are as good as the model there: give labelled test photos by "
-    "--data, and the recipe a tolerance, or leave such a task out by naming the others with --heads."
-)
-
-
 @dataclass(frozen=True)
 class ExportOptions:
     """Options of the command."""
@@ -59,7 +56,7 @@ class ExportOptions:
 
 
 def run_export(options: ExportOptions) -> None:
-    """Exports every recipe, prints what was proven, and exits 1 where a gate was not met or a task not judged."""
+    """Export every recipe and print what was proven; exit 1 if a gate is not met, 3 if one was not measured."""
     if options.run is None:
         raise ConfigError("which run? give its folder, or --detector for the face detector")
     names = listed(options.recipes) or DEFAULT_RECIPES
@@ -87,30 +84,20 @@ def run_export(options: ExportOptions) -> None:
             raise ModelError(f"this net can have no recipe: {next(iter(left_out.values()))}")
         progress.say("timing the files in turn")
         latencies = _latencies(artifacts)
+    verdicts = {one.sidecar.name: _judged(one, latencies[one.sidecar.name], budget) for one in artifacts}
     page = out / "index.html"
     write_page(page, artifacts, latencies)
     result = {
         "page": str(page),
-        "artifacts": [_summary(artifact, latencies) for artifact in artifacts],
+        "artifacts": [_summary(artifact, latencies, verdicts) for artifact in artifacts],
         "left_out": left_out,
     }
     write_json(out / "export.json", result)
     if options.json:
         print_json(result)
     else:
-        _print(options, artifacts, latencies, budget, page)
-    gates = [gate for artifact in artifacts for gate in artifact.sidecar.gates]
-    failed = [gate.name for gate in gates if gate.met is False]
-    open_ = [f"{gate.name} {gate.measured}" for gate in unjudged(gates)]
-    console = Console(stderr=True)
-    for words, names in (("gate not met", failed), ("not proven", open_)):
-        if names:
-            told = f"{words}: {', '.join(dict.fromkeys(names))}"
-            console.print(told, highlight=False, markup=False, soft_wrap=True)
-    if open_:
-        console.print(UNPROVEN, highlight=False, markup=False, soft_wrap=True)
-    if failed or open_:
-        raise typer.Exit(1)
+        _print(options, artifacts, latencies, verdicts, budget, page)
+    conclude([gate for gates in verdicts.values() for gate in gates], "gate")
 
 
 def _recipes(names: list[str], options: ExportOptions) -> list[ExportRecipe]:
@@ -129,7 +116,13 @@ def _latencies(artifacts: list[Artifact]) -> dict[str, Latency]:
     return measure_latencies(paths, 1, budget_s=SECONDS_A_FILE * len(paths))
 
 
-def _summary(artifact: Artifact, latencies: dict[str, Latency]) -> dict[str, Any]:
+def _judged(artifact: Artifact, latency: Latency, budget: Budget | None) -> list[Verdict]:
+    """The gates of a file, with a budget's limits on times: a busy machine gives none, and no reference net ran."""
+    times = Times(host_classes(board_name()), p90_ms=(None, None) if latency.busy else latency.p90_bounds_ms)
+    return export_gates(artifact.sidecar, budget, times)
+
+
+def _summary(artifact: Artifact, latencies: dict[str, Latency], verdicts: dict[str, list[Verdict]]) -> dict[str, Any]:
     sidecar, latency = artifact.sidecar, latencies[artifact.sidecar.name]
     return {
         "file": str(artifact.path),
@@ -138,13 +131,18 @@ def _summary(artifact: Artifact, latencies: dict[str, Latency]) -> dict[str, Any
         "cost": sidecar.cost.model_dump(),
         "metrics": sidecar.metrics,
         "drop": sidecar.parity["drop"],
-        "gates": [gate.model_dump() for gate in sidecar.gates],
+        "gates": [gate.model_dump() for gate in verdicts[sidecar.name]],
         "host_one_thread_ms": {"p50": latency.p50_ms, "p90": latency.p90_ms, "runs": latency.runs},
     }
 
 
 def _print(
-    options: ExportOptions, artifacts: list[Artifact], latencies: dict[str, Latency], budget: Budget | None, page: Path
+    options: ExportOptions,
+    artifacts: list[Artifact],
+    latencies: dict[str, Latency],
+    verdicts: dict[str, list[Verdict]],
+    budget: Budget | None,
+    page: Path,
 ) -> None:
     console = Console()
     first = artifacts[0].sidecar
@@ -169,16 +167,17 @@ def _print(
     table = Table("recipe", "gate", "limit", "measured", "verdict", box=None)
     few = len(artifacts) <= MOST_LISTED
     for artifact in artifacts:
-        met = sum(gate.met is True for gate in artifact.sidecar.gates)
+        gates = verdicts[artifact.sidecar.name]
+        met = sum(gate.met is True for gate in gates)
         if met and not few:
             table.add_row(artifact.sidecar.recipe, f"{met} gates", "", "", "met")
-        for gate in artifact.sidecar.gates:
+        for gate in gates:
             if gate.met and not few:
                 continue
-            table.add_row(artifact.sidecar.recipe, *verdict_row(gate.name, gate.limit, gate.measured, gate.met))
-    console.print(table)
+            table.add_row(*map(Text, [artifact.sidecar.recipe, *verdict_row(**gate.model_dump())]))
+    print_table(table)
     if budget and budget.note:
-        console.print(budget.note, highlight=False)
+        console.print(budget.note, highlight=False, markup=False)
     for notice in first.notices:
         console.print(notice, highlight=False)
     last = shlex.quote(str(artifacts[-1].path))
@@ -187,5 +186,6 @@ def _print(
         print(f"file     {artifact.path}")
     against = f" --budget {shlex.quote(options.budget)}" if options.budget else ""
     print(f"next     keras-faceattr demo {last}")
-    print(f"         keras-faceattr benchmark {last} --against resnet50,vgg16{against}")
+    nets = ",".join(budget.speed_up) if budget and budget.speed_up else "resnet50,vgg16"
+    print(f"         keras-faceattr benchmark {last} --against {nets}{against}")
     print(f"         keras-faceattr predict {last} PHOTO|FOLDER|CSV --out predictions.csv")

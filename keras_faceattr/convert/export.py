@@ -17,7 +17,7 @@ from keras_faceattr.artifact.measured_file import precision_of
 from keras_faceattr.artifact.runtime import LiteRTModel
 from keras_faceattr.artifact.sidecar import CostSpec, FileSpec, GateSpec, InputSpec, OutputSpec, Sidecar, status_of
 from keras_faceattr.budget.gates import budget_gates, proof_gates
-from keras_faceattr.budget.limits import Budget
+from keras_faceattr.budget.limits import Budget, Times
 from keras_faceattr.convert.card import artifact_card
 from keras_faceattr.convert.conversion import INPUT, convert
 from keras_faceattr.convert.inspection import check_operations
@@ -83,7 +83,7 @@ def export_recipe(
     cost = CostSpec(**dataclasses.asdict(cost_of(file)))
     gates = proof_gates(source.tasks, compared, outputs["file"], recipe.tolerance, f"recipe {recipe.name}")
     if budget:
-        gates += budget_gates(budget, cost, precision_of(file), source.tasks, compared, {}, {})
+        gates += budget_gates(budget, cost, precision_of(file), batch, source.tasks, compared, Times())
     write_golden(folder / "golden", runtime, crop_spec(source.experiment))
     sidecar = _sidecar(source, recipe, path, file, runtime, cost, gates, compared, details)
     artifact = Artifact(path, sidecar)

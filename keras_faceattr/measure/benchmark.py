@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from keras_faceattr.artifact.measured_file import MeasuredFile, Metric, measured_file, model_file
+from keras_faceattr.budget.devices import board_name, host_classes
+from keras_faceattr.budget.limits import Bounds
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.machine import processor, usable_cores
-from keras_faceattr.measure.latency import BUDGET_S, Latency, measure_latencies, pinned
+from keras_faceattr.measure.latency import BUDGET_S, Latency, measure_latencies, pinned, ratio
 from keras_faceattr.measure.references import reference_net, reference_path
 from keras_faceattr.storage import write_json
 
 
 class FileColumns(TypedDict):
-    """What a row says of its file; `kind` is `model` or `reference`, `metrics` None where none was measured."""
+    """What a row says of its file.
+
+    `kind` is `model` or `reference`, `macs` counts per photo, `batch` is photos of one call, `metrics` None where none
+    was measured.
+    """
 
     name: str
     kind: str
@@ -43,7 +49,7 @@ def file_columns(file: MeasuredFile) -> FileColumns:
         reference_precision=file.reference_precision,
         side=file.side,
         file_bytes=file.cost.file_bytes,
-        macs=file.cost.macs,
+        macs=round(file.cost.macs / max(file.batch, 1)),
         parameters=file.cost.parameters,
         metrics=file.metrics,
         batch=file.batch,
@@ -53,9 +59,10 @@ def file_columns(file: MeasuredFile) -> FileColumns:
 class Row(FileColumns):
     """A file on a number of threads.
 
-    `device` is `host`, or `browser` for a `browser_rows.BrowserRow`; `ratios` says by reference net how many times more
-    images a second this file takes than a net of `reference_precision` in the same run, on as many threads and at the
-    same input side.
+    `device` is `host`, or `browser` for a `browser_rows.BrowserRow`; times are of one call. `ratios` says by reference
+    net how many times faster this file is than a net of `reference_precision`, of the same input side and batch, on as
+    many threads: the median over rounds of the same run, in each of which both were measured. `ratio_bounds` is its
+    95 % interval, and `p90_bounds_ms` that of the p90; None where too few rounds or runs tell it.
     """
 
     device: str
@@ -67,6 +74,8 @@ class Row(FileColumns):
     spread: float
     busy: bool
     ratios: dict[str, float]
+    ratio_bounds: dict[str, Bounds]
+    p90_bounds_ms: Bounds
 
 
 def benchmark_models(
@@ -81,11 +90,11 @@ def benchmark_models(
     """Measures files and reference nets in turn, once for each number of threads.
 
     Args:
-        models: .tflite files; metrics come from the sidecar `name.json` beside `name.tflite`.
+        models: .tflite files; metrics come from the sidecar `name.json` next to `name.tflite`.
         against: keys of `references.REFERENCE_NETS`; they are built where the cache has none.
         threads: numbers of threads.
-        precisions: of the reference nets; each model's own without.
-        side: of the reference nets' input in pixels; each model's own without.
+        precisions: of the reference nets; default: each model's own. Another precision gives rows, but no ratio.
+        side: of the reference nets' input in pixels; default: each model's own. Another side gives no ratio either.
         seconds: about how long the measuring takes for each number of threads.
         say: receives a line before work that takes long.
 
@@ -159,16 +168,9 @@ def _wanted_nets(
 
 def _rows(entries: list[MeasuredFile], latencies: list[Latency], threads: int) -> list[Row]:
     pairs = list(zip(entries, latencies, strict=True))
-    references = [(entry, latency) for entry, latency in pairs if entry.kind == "reference"]
-    alone = len({entry.side for entry, _ in references}) == 1
     rows = []
     for entry, latency in pairs:
-        ratios = {
-            other.name: latency.images_per_s / reference.images_per_s
-            for other, reference in references
-            # A side that was asked for is every model's.
-            if other.reference_precision == entry.reference_precision and (alone or other.side == entry.side)
-        }
+        ratios = {other.name: ratio(latency, reference) for other, reference in pairs if _is_reference_of(other, entry)}
         rows.append(
             Row(
                 **file_columns(entry),
@@ -180,10 +182,19 @@ def _rows(entries: list[MeasuredFile], latencies: list[Latency], threads: int) -
                 runs=latency.runs,
                 spread=latency.spread,
                 busy=latency.busy,
-                ratios=ratios,
+                ratios={name: found.value for name, found in ratios.items()},
+                ratio_bounds={name: (found.low, found.high) for name, found in ratios.items()},
+                p90_bounds_ms=latency.p90_bounds_ms,
             )
         )
     return rows
+
+
+def _is_reference_of(net: MeasuredFile, entry: MeasuredFile) -> bool:
+    """Whether a ratio to this net compares the same work."""
+    return net.kind == "reference" and all(
+        getattr(net, key) == getattr(entry, key) for key in ("reference_precision", "side", "batch")
+    )
 
 
 def _warnings(rows: list[Row], against: list[str]) -> list[str]:
@@ -191,24 +202,36 @@ def _warnings(rows: list[Row], against: list[str]) -> list[str]:
     if busy := [row for row in rows if row["busy"]]:
         worst = max(busy, key=lambda row: row["spread"])
         lines.append(
-            f"the machine did other work, only the ratios of this run mean something: p90 lies up to "
-            f"{100 * worst['spread']:.0f} % above the median ({worst['name']}, {worst['precision']}, threads: "
-            f"{worst['threads']}), and far above it in {len(busy)} of {len(rows)} rows"
+            "the machine did other work, only the ratios of this run mean something, and no limit in ms is judged: p90 "
+            f"lies up to {100 * worst['spread']:.0f} % above the median ({worst['name']}, {worst['precision']}, "
+            f"threads: {worst['threads']}), and far above it in {len(busy)} of {len(rows)} rows"
         )
     if not against:
-        lines.append("no reference net ran beside: times of different runs or machines cannot be compared")
+        lines.append(
+            "no reference net was measured in this run: times of different runs or machines cannot be compared"
+        )
+    references = [row for row in rows if row["kind"] == "reference"]
     lines += [
-        f"{row['name']} computes in {row['precision']}: no reference net of {row['reference_precision']} was asked for"
+        f"{row['name']} ({_work(row)}) is compared with no reference net: those measured are {', '.join(others)}"
         for row in rows
-        if against and not row["ratios"]
+        if (others := dict.fromkeys(map(_work, references))) and not row["ratios"]
     ]
     return list(dict.fromkeys(lines))
 
 
+def _work(row: Row) -> str:
+    """What a ratio compares files of."""
+    side = f"{row['side']}²" if row["side"] else "no square photo"
+    return f"{row['reference_precision']}, {side}, batch {row['batch']}"
+
+
 def _environment() -> dict[str, Any]:
+    board = board_name()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": "host",
+        "board": board,
+        "classes": sorted(host_classes(board)),
         "cpu": processor().name,
         "cores": usable_cores(),
         "os": f"{platform.system()} {platform.machine()}",

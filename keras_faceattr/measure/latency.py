@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import ArrayLike
 
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.backend import silent_native_output
+from keras_faceattr.budget.limits import Bounds, Ratio
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.machine import allowed_cores
+from keras_faceattr.measure.intervals import quantile_interval
 
 ROUNDS = 10
-MIN_ROUNDS = 4
+MIN_ROUNDS = 6
+"""Of fewer rounds no two give a 95 % interval of their median."""
 BUDGET_S = 20.0
 WARMUP_RUNS = 3
 MAX_RUNS_A_TURN = 50
@@ -37,6 +41,8 @@ class Latency:
         spread: (p90 - p50) / p50.
         images_per_s: at the median.
         batch: photos of one invocation.
+        p90_bounds_ms: 95 % interval of the p90; None where too few runs tell it.
+        round_ms: median of each round.
     """
 
     p50_ms: float
@@ -46,18 +52,39 @@ class Latency:
     spread: float
     images_per_s: float
     batch: int
+    p90_bounds_ms: Bounds
+    round_ms: tuple[float, ...]
 
     @classmethod
-    def of(cls, seconds: list[float], batch: int) -> Latency:
-        """Sums up the timed invocations."""
-        p50, p90 = (float(value) for value in np.quantile(np.array(seconds), [0.5, 0.9]))
-        mean = float(np.mean(seconds))
-        return cls(1e3 * p50, 1e3 * p90, 1e3 * mean, len(seconds), (p90 - p50) / p50, batch / p50, batch)
+    def of(cls, seconds: ArrayLike, batch: int) -> Latency:
+        """Sum up the timed invocations: (rounds, runs), or those of one round."""
+        ms = 1e3 * np.atleast_2d(np.asarray(seconds, "float64"))
+        p50, p90 = (float(value) for value in np.quantile(ms, [0.5, 0.9]))
+        return cls(
+            p50_ms=p50,
+            p90_ms=p90,
+            mean_ms=float(ms.mean()),
+            runs=ms.size,
+            spread=(p90 - p50) / p50,
+            images_per_s=1e3 * batch / p50,
+            batch=batch,
+            p90_bounds_ms=quantile_interval(ms.ravel(), 0.9),
+            round_ms=tuple(float(value) for value in np.median(ms, axis=1)),
+        )
 
     @property
     def busy(self) -> bool:
         """Whether the machine did other work meanwhile: only ratios within this run mean something."""
         return self.spread > BUSY_SPREAD
+
+
+def ratio(model: Latency, reference: Latency) -> Ratio:
+    """How many times faster a model is than a reference net that was measured in the same rounds.
+
+    Each round gives a ratio of its own, so that what slows a whole round slows both.
+    """
+    paired = np.array(reference.round_ms) / np.array(model.round_ms)
+    return Ratio(float(np.median(paired)), *quantile_interval(paired, 0.5))
 
 
 def measure_latencies(
@@ -86,7 +113,7 @@ def interleave(
     rounds: int = ROUNDS,
     budget_s: float = BUDGET_S,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+) -> dict[str, np.ndarray]:
     """Times functions in turn, in an order that changes with the round.
 
     In a turn one function runs several times, of which the first is not timed: the one before has left cold caches.
@@ -95,22 +122,22 @@ def interleave(
     median, later than asked.
 
     Returns:
-        Seconds of each timed run, by name.
+        Seconds of each timed run, (rounds, runs), by name.
     """
     turn_s = budget_s / (rounds * len(calls))
     runs = {}
     for name, call in calls.items():
         warm = min(_timed(call, WARMUP_RUNS, clock))
         runs[name] = int(np.clip(turn_s / max(warm, 1e-9) - 1, 1, MAX_RUNS_A_TURN))
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[str, list[list[float]]] = {name: [] for name in calls}
     end = clock() + budget_s
     for number in range(rounds):
         if number >= min(MIN_ROUNDS, rounds) and clock() >= end:
             break
         for name in turns(list(calls), number):
             calls[name]()
-            seconds[name] += _timed(calls[name], runs[name], clock)
-    return seconds
+            seconds[name].append(_timed(calls[name], runs[name], clock))
+    return {name: np.array(rounds) for name, rounds in seconds.items()}
 
 
 def turns(names: list[str], number: int) -> list[str]:

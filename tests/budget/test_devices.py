@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 from small import frameworks_after
 
-from keras_faceattr.budget.devices import DEVICE_FOLDER, class_of, device_class, device_classes, read_device_class
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.budget.devices import (
+    DEVICE_FOLDER,
+    board_name,
+    check_host,
+    class_of,
+    device_class,
+    device_classes,
+    host_classes,
+    read_device_class,
+)
+from keras_faceattr.errors import BenchmarkError, ConfigError
 
 GOOD = "name: mine\ntitle: My phone\nkind: android\n"
 
@@ -19,13 +28,13 @@ def test_the_shipped_classes_are_found_by_their_files_names() -> None:
 
 
 @pytest.mark.parametrize("name", device_classes())
-def test_a_shipped_class_says_what_it_is_and_only_phones_are_recognised_by_their_properties(name: str) -> None:
+def test_a_shipped_class_says_what_it_is_and_how_it_is_recognised(name: str) -> None:
     found = device_class(name)
     assert found.name == name
     assert found.title
     assert found.note
-    recognised = bool(found.matches.models or found.matches.socs)
-    assert recognised == (found.kind == "android")
+    assert bool(found.matches.models or found.matches.socs) == (found.kind == "android")
+    assert bool(found.matches.boards) == (found.kind == "host" and name != "host")
 
 
 def test_no_phone_is_of_two_classes() -> None:
@@ -64,6 +73,38 @@ def test_a_device_is_recognised_by_its_whole_model_or_the_beginning_of_its_chip(
 
 def test_the_model_counts_before_the_chip() -> None:
     assert class_of("Pixel 4", "SM6375") == "pixel_4"
+
+
+@pytest.mark.parametrize(
+    ("content", "classes"),
+    [
+        (b"Raspberry Pi 5 Model B Rev 1.0\0", {"host", "raspberry_pi_5"}),
+        (b"raspberry pi 5", {"host", "raspberry_pi_5"}),
+        (b"Raspberry Pi 4 Model B Rev 1.5\0", {"host"}),
+        (b"Raspberry Pi 500 Rev 1.0\0", {"host"}),
+        (b"\xff\xfe no words", {"host"}),
+        (b"", {"host"}),
+        (None, {"host"}),
+    ],
+)
+def test_a_board_is_recognised_by_the_name_that_the_system_gives_it(
+    tmp_path: Path, content: bytes | None, classes: set[str]
+) -> None:
+    path = tmp_path / "model"
+    if content is not None:
+        path.write_bytes(content)
+    assert host_classes(board_name(path)) == classes
+
+
+def test_a_computer_is_not_measured_as_a_board_that_it_is_not(tmp_path: Path) -> None:
+    check_host("host", "")
+    check_host("raspberry_pi_5", "Raspberry Pi 5 Model B Rev 1.0")
+    for board, told in (("Raspberry Pi 4", "names its board 'Raspberry Pi 4'"), ("", "no board is named in /proc/")):
+        with pytest.raises(
+            BenchmarkError, match=r"^--device raspberry_pi_5: this computer is no Raspberry Pi 5"
+        ) as error:
+            check_host("raspberry_pi_5", board)
+        assert told in str(error.value) and "--device host" in str(error.value) and "\n" not in str(error.value)
 
 
 def write(folder: Path, text: str) -> Path:

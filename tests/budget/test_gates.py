@@ -10,9 +10,9 @@ import pytest
 
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
-from keras_faceattr.artifact.sidecar import GateSpec, Sidecar, status_of, unjudged
-from keras_faceattr.budget.gates import budget_gates, drop_gates, proof_gates, verdicts
-from keras_faceattr.budget.limits import Budget
+from keras_faceattr.artifact.sidecar import NOT_JUDGED, GateSpec, Sidecar, status_of, unjudged
+from keras_faceattr.budget.gates import budget_gates, drop_gates, export_gates, outcome, proof_gates, verdicts
+from keras_faceattr.budget.limits import Budget, Times, Verdict
 from keras_faceattr.budget.tolerance import Tolerance
 from keras_faceattr.convert.parity import parity
 from keras_faceattr.data.manifest import Manifest
@@ -147,14 +147,32 @@ BUDGET = Budget.model_validate(
 
 
 def test_a_budget_that_nothing_is_known_of_has_every_limit_and_meets_or_misses_none() -> None:
-    gates = budget_gates(BUDGET, None, None, {}, {}, {}, {})
+    gates = budget_gates(BUDGET, None, None, 1, {}, {}, Times())
     assert [(gate.name, gate.limit) for gate in gates] == [
         ("parameters", "≤ 3e+06"), ("MACs", "≤ 1e-09 G"), ("file size", "≤ 9 MB or less, by precision"),
         ("mae (budget own)", "at most 50 % worse"), ("auc (budget own)", "at most 0.0100 worse"),
         ("speed against resnet50", "≥ 3 ×"), ("p90 on pixel_4", "≤ 33 ms"),
     ]  # fmt: skip
     assert {(gate.measured, gate.met) for gate in gates} == {("not measured", None)}
-    assert status_of(gates) == "not proven"
+    assert status_of(gates) == "not proven" and outcome(gates) == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("met", "applies", "said"),
+    [
+        ([True, True], [True, True], "met"),
+        ([True, None], [True, True], "not measured"),
+        ([True, None], [True, False], "met"),
+        ([None, False], [True, True], "not met"),
+        ([True, False], [True, False], "met"),
+        ([], [], "met"),
+    ],
+)
+def test_limits_that_apply_are_met_only_if_every_one_was_judged_and_met(
+    met: list[bool | None], applies: list[bool], said: str
+) -> None:
+    gates = [Verdict(name="x", limit="1", measured="2", met=m, applies=a) for m, a in zip(met, applies, strict=True)]
+    assert outcome(gates) == said
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +186,7 @@ def file(exported: dict[str, Artifact]) -> MeasuredFile:
 
 
 def told(file: MeasuredFile | None, sidecar: Sidecar | None) -> dict[str, bool | None]:
-    return {gate.name: gate.met for gate in verdicts(BUDGET, file, sidecar, {}, {})}
+    return {gate.name: gate.met for gate in verdicts(BUDGET, file, sidecar, Times())}
 
 
 def test_every_limit_of_a_budget_is_judged_by_the_file_and_its_sidecar(file: MeasuredFile, sidecar: Sidecar) -> None:
@@ -184,6 +202,29 @@ def test_every_limit_of_a_budget_is_judged_by_the_file_and_its_sidecar(file: Mea
 def test_the_drop_is_that_of_the_sidecar(sidecar: Sidecar, drop: float | None, met: bool) -> None:
     changed = {**sidecar.parity, "drop": {**sidecar.parity["drop"], "age": {"mae": drop}}}
     assert told(None, sidecar.model_copy(update={"parity": changed}))["age mae (budget own)"] is met
+
+
+@pytest.mark.parametrize("status", ["passed", "failed", "not proven"])
+def test_an_export_and_a_later_benchmark_of_the_same_file_agree(
+    file: MeasuredFile, sidecar: Sidecar, status: str
+) -> None:
+    proof = {
+        "passed": [True, None],  # of a constant float model's correlation nothing can be lost
+        "failed": [False],
+        "not proven": [True, None],
+    }[status]
+    told = NOT_JUDGED if status == "not proven" else "not measured"
+    gates = tuple(GateSpec(name=f"x{i} (recipe float32)", limit="", measured=told, met=m) for i, m in enumerate(proof))
+    budget = Budget.model_validate(
+        {"name": "own", "file": {"max_bytes": 9e6}, "latency": {"pixel_4": {"max_p90_ms": 1}}}
+    )
+    judged = budget_gates(budget, sidecar.cost, file.precision, 1, {}, {}, Times())
+    changed = sidecar.model_copy(update={"status": status_of([*gates, *judged]), "gates": (*gates, *judged)})
+    assert changed.status == status
+    times = Times(frozenset({"host"}), {}, (1.0, 1.0))
+    later = outcome(verdicts(budget, file, changed, times))
+    assert outcome(export_gates(changed, budget, times)) == later
+    assert later == {"passed": "met", "failed": "not met", "not proven": "not measured"}[status]
 
 
 def test_a_drop_that_the_sidecar_does_not_know_is_not_measured(sidecar: Sidecar) -> None:

@@ -8,7 +8,17 @@ import pytest
 
 from keras_faceattr.artifact.sidecar import CostSpec
 from keras_faceattr.budget.devices import device_class, device_classes
-from keras_faceattr.budget.limits import BUDGET_FOLDER, Budget, file_gates, load_budget, speed_gates, verdict_row
+from keras_faceattr.budget.gates import outcome
+from keras_faceattr.budget.limits import (
+    BUDGET_FOLDER,
+    Budget,
+    Ratio,
+    Times,
+    file_gates,
+    load_budget,
+    speed_gates,
+    verdict_row,
+)
 from keras_faceattr.config_files import names_in
 from keras_faceattr.errors import ConfigError
 
@@ -100,9 +110,29 @@ def test_a_limit_is_met_up_to_itself_and_not_one_below(limit: str, value: float,
 
 def test_bytes_are_judged_by_the_precision_of_the_file_and_one_number_holds_for_all() -> None:
     by_precision = budget(file={"max_bytes": {"float32": 4e6, "int8": 1e6}})
-    verdicts = {p: [g.met for g in file_gates(by_precision, COST, p)] for p in ("float32", "int8", "float16")}
-    assert verdicts == {"float32": [True], "int8": [False], "float16": []}
+    verdicts = {p: [g.met for g in file_gates(by_precision, COST, p)] for p in ("float32", "int8")}
+    assert verdicts == {"float32": [True], "int8": [False]}
     assert [g.met for g in file_gates(budget(file={"max_bytes": 1e6}), COST, "float16")] == [False]
+
+
+@pytest.mark.parametrize("limits", [{"float32": 4e6, "int8": 1e6}, {}])
+def test_a_size_limit_that_names_other_precisions_than_the_files_is_left_open_and_not_dropped(
+    limits: dict[str, float],
+) -> None:
+    (gate,) = file_gates(budget(file={"max_bytes": limits}), COST, "float16")
+    assert (gate.name, gate.limit, gate.measured, gate.met) == ("file size", "none for float16", "3.000 MB", None)
+    assert outcome([gate]) == "not measured"
+
+
+def test_multiply_adds_count_per_photo_as_ratios_do_and_memory_per_call() -> None:
+    # Eight photos a call: 2 G in all are 0.25 G a photo; the 0.5 MB of the call are needed at once.
+    limits = budget(file={"max_macs": 0.25e9, "max_peak_activation_bytes": 0.4e6, "max_parameters": 1000})
+    found = {gate.name: (gate.limit, gate.measured, gate.met) for gate in file_gates(limits, COST, "int8", batch=8)}
+    assert found == {
+        "parameters": ("≤ 1,000", "1,000", True),
+        "MACs": ("≤ 0.25 G per photo", "0.250 G", True),
+        "peak activations": ("≤ 0.4 MB per call", "0.50 MB", False),
+    }
 
 
 def test_a_verdict_shows_the_limit_beside_what_was_measured() -> None:
@@ -116,23 +146,58 @@ def test_a_verdict_shows_the_limit_beside_what_was_measured() -> None:
     ]
 
 
+def on(*classes: str, p90: tuple[float | None, float | None] = (None, None), **ratios: Ratio) -> Times:
+    return Times(frozenset(classes), ratios, p90)
+
+
 def test_without_limits_nothing_is_judged() -> None:
-    assert file_gates(budget(), COST, "int8") == [] == speed_gates(budget(), {"resnet50": 1.0}, {"pixel_4": (1, 1)})
+    times = on("host", "pixel_4", p90=(1, 1), resnet50=Ratio(1, 1, 1))
+    assert file_gates(budget(), COST, "int8") == [] == speed_gates(budget(), times)
 
 
-def test_a_ratio_is_judged_and_the_papers_ratio_only_shown() -> None:
-    limits = budget(speed_up={"resnet50": {"minimum": 3.5, "paper": "4.5 × on a GPU"}, "vgg16": {"minimum": 12}})
-    gates = speed_gates(limits, {"resnet50": 3.5, "vgg16": 11.99}, {})
-    assert [(g.name, g.met) for g in gates] == [("speed against resnet50", True), ("speed against vgg16", False)]
-    assert gates[0].limit == "≥ 3.5 × (paper: 4.5 × on a GPU)" and gates[0].measured == "3.50 ×"
-    assert gates[1].limit == "≥ 12 ×"
+@pytest.mark.parametrize(
+    ("ratio", "met", "measured"),
+    [
+        (Ratio(3.7, 3.5, 3.9), True, "3.70 × (3.50–3.90)"),
+        (Ratio(3.7, 3.49, 9.0), None, "3.70 × (3.49–9.00)"),  # the machine was busy in some of the rounds
+        (Ratio(3.4, 3.3, 3.5), None, "3.40 × (3.30–3.50)"),
+        (Ratio(3.4, 3.3, 3.49), False, "3.40 × (3.30–3.49)"),
+        (Ratio(99.0, None, None), None, "99.00 × (too few rounds)"),
+    ],
+)
+def test_a_ratio_is_met_or_missed_only_where_its_whole_interval_says_so(
+    ratio: Ratio, met: bool | None, measured: str
+) -> None:
+    limits = budget(speed_up={"resnet50": {"minimum": 3.5, "paper": "4.5 × on a GPU"}})
+    (gate,) = speed_gates(limits, on("host", resnet50=ratio))
+    assert (gate.name, gate.met, gate.measured) == ("speed against resnet50", met, measured)
+    # The paper's ratio is shown, and never judged.
+    assert gate.limit == "≥ 3.5 × (paper: 4.5 × on a GPU)"
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
-    limits = budget(speed_up={"resnet50": {"minimum": 1}}, latency={"pixel_4": {"max_p90_ms": 33}})
-    for gate in speed_gates(limits, {"vgg16": 99.0}, {"mid_range_phone": (1.0, 1.0)}):
-        assert (gate.measured, gate.met) == ("not measured", None)
-        assert verdict_row(gate.name, gate.limit, gate.measured, gate.met)[-1] == "not measured"
+    limits = budget(speed_up={"resnet50": {"minimum": 1}}, latency={"host": {"max_p90_ms": 33}})
+    for gate in speed_gates(limits, on("host", vgg16=Ratio(99, 99, 99))):
+        assert (gate.measured, gate.met, gate.applies) == ("not measured", None, True)
+        assert verdict_row(**gate.model_dump())[-1] == "not measured"
+
+
+def test_a_limit_of_another_class_of_devices_is_listed_and_not_counted() -> None:
+    classes = ("host", "pixel_4", "raspberry_pi_5")
+    limits = budget(speed_up={"resnet50": {"minimum": 1}}, latency={name: {"max_p90_ms": 9} for name in classes})
+    for measured, expected in [
+        (("host",), [True, True, False, False]),
+        (("host", "raspberry_pi_5"), [True, True, False, True]),
+        (("pixel_4",), [False, False, True, False]),
+        ((), [False, False, False, False]),
+    ]:
+        gates = speed_gates(limits, on(*measured, p90=(8.0, 8.5), resnet50=Ratio(2, 2, 2)))
+        assert [gate.applies for gate in gates] == expected
+        # What was measured here says nothing of another class.
+        assert [gate.met for gate in gates] == [True if applies else None for applies in expected]
+        assert outcome(gates) == "met"
+    (*_, pi) = speed_gates(limits, on("host"))
+    assert verdict_row(**pi.model_dump())[2:] == ["not measured", "not measured (another device)"]
 
 
 @pytest.mark.parametrize(
@@ -152,5 +217,5 @@ def test_a_p90_between_median_and_p95_is_met_or_missed_only_where_both_bounds_sa
     median: float | None, p95: float | None, met: bool | None, measured: str
 ) -> None:
     limits = budget(latency={"pixel_4": {"max_p90_ms": 33}})
-    (gate,) = speed_gates(limits, {}, {"pixel_4": (median, p95)})
+    (gate,) = speed_gates(limits, on("pixel_4", p90=(median, p95)))
     assert (gate.met, gate.measured) == (met, measured)

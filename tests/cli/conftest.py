@@ -42,6 +42,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr("sys.argv", ["keras-faceattr", *map(str, arguments)])
+        monkeypatch.setenv("KERAS_FACEATTR_TRACEBACK", "1")
         capfd.readouterr()
         code: Any = 0
         try:

@@ -13,6 +13,7 @@ import pytest
 from stand_in_phone import Phone
 
 from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.measure.browser.results import save_result
 
 from .conftest import Cli, Done
 
@@ -87,7 +88,7 @@ def test_a_result_is_a_row_beside_the_hosts(benchmark, posted: Posted, tmp_path:
     assert result["browser"] == [browser]
     # The one about reference nets, of the host alone.
     # On a busy machine a second one says so.
-    assert "no reference net ran beside" in result["warnings"][-1] and host["ratios"] == {}
+    assert "no reference net was measured" in result["warnings"][-1] and host["ratios"] == {}
     (written,) = (tmp_path / "out").glob("*_host_*_net.json")
     assert json.loads(written.read_text(encoding="utf-8")) == result
     (saved,) = (tmp_path / "results").iterdir()
@@ -100,7 +101,7 @@ def test_people_read_a_table_of_its_own(benchmark, posted: Posted) -> None:
     lines = [line.split() for line in done.out.splitlines()]
     start = next(i for i, words in enumerate(lines) if words[:2] == ["in", "browsers:"])
     assert "p50 ms" in done.out.splitlines()[start + 1] and "end to end" in done.out.splitlines()[start + 1]
-    shown = "net.tflite Chrome 141, Android 13, Pixel 4, 8 cores 1 12.30 14.50 30.25 47.50 77 yes"
+    shown = "net.tflite Chrome 141, Android 13, Pixel 4, 8 cores 1 12.30 14.50 30.25 47.50 77 yes yes"
     assert lines[start + 2] == shown.split()
     assert sum(words[:1] == ["net.tflite"] for words in lines[:start]) == 1
 
@@ -118,7 +119,9 @@ def test_a_result_is_a_row_beside_a_phones(benchmark, posted: Posted, phone: Pho
     done = benchmark("--import", posted(), *options, "--out", tmp_path / "out", "--json", device="android")
     result = done.json()
     own, browser = result["rows"]
-    assert done.code == 0 and result["browser"] == [browser] and "warnings" not in result
+    # Nothing says how good a file without a sidecar is.
+    assert done.code == 3 and done.err.splitlines()[-1] == "not measured: gates of the export"
+    assert result["browser"] == [browser] and "warnings" not in result
     assert (own["model"], own["median_ms"]) == ("net.tflite", pytest.approx(5.29))
     assert (browser["name"], browser["device"], browser["p50_ms"]) == ("net.tflite", "browser", 12.3)
     # The phone's p90 lies below its p95 of 5.6 ms; the browser's of 14.5 ms proves nothing.
@@ -153,18 +156,21 @@ def test_hostile_names_are_shown_as_they_are_and_move_nothing(
     assert done.code == 0
     (line,) = (line for line in done.out.splitlines() if line.startswith("net.tflite"))
     assert r"[link=http://a]\, [red]x[/nope]:smile:  [2Jyzzz" in line and "z…, 8 cores" in line
-    assert line.split()[-1] == "yes" and "\x1b" not in done.out and "\u202e" not in done.out and len(line) < 250
+    assert (
+        line.split()[-2:] == ["yes", "yes"] and "\x1b" not in done.out and "\u202e" not in done.out and len(line) < 250
+    )
 
 
 def test_what_is_not_verified_is_marked_and_not_judged(benchmark, posted: Posted, tmp_path: Path) -> None:
     budget = ("--budget", budget_file(tmp_path, 100))
     gates = benchmark("--import", posted(verified=False), "--json", *budget).json()["verdicts"]["net.tflite"]
     assert gates[-1] == {
-        "name": "p90 on pixel_4 (browser)", "limit": "≤ 100 ms", "measured": "not measured", "met": None
+        "name": "p90 on pixel_4 (browser)", "limit": "≤ 100 ms", "measured": "not measured", "met": None,
+        "applies": True,
     }  # fmt: skip
     done = benchmark(*budget)
     (line,) = (line for line in done.out.splitlines() if "Pixel 4" in line)
-    assert line.split()[-1] == "NO"
+    assert line.split()[-2] == "NO"
     assert "1 of 1 browser rows are unverified" in " ".join(done.out.split())
 
 
@@ -176,11 +182,35 @@ def test_a_limit_is_met_in_a_browser_or_left_open(
     alone = benchmark(*options, "--json")
     beside = benchmark(*options, *ALONE, "--json", device="host")
     gate = {"name": "p90 on pixel_4 (browser)", "limit": f"≤ {limit} ms", "measured": "14.5 ms", "met": met}
-    assert alone.json()["browser"][0]["verdict"] == gate
-    for done in (alone, beside):
+    assert alone.json()["browser"][0]["verdict"] == {**gate, "applies": True}
+    for done, applies in ((alone, True), (beside, False)):
         native, export, browser = done.json()["verdicts"]["net.tflite"]
-        assert (native["name"], native["met"], browser) == ("p90 on pixel_4", None, gate)
-        assert (export["name"], export["met"], done.code) == ("gates of the export", None, 0)
+        assert (native["name"], native["met"], native["applies"]) == ("p90 on pixel_4", None, False)
+        assert browser == {**gate, "applies": applies}
+        # Without a sidecar nothing says how good the file is.
+        assert (export["name"], export["met"], done.code) == ("gates of the export", None, 3)
+
+
+def test_a_posted_result_turns_no_budget_to_met(
+    benchmark, posted: Posted, exported: dict[str, Artifact], model: Path, tmp_path: Path
+) -> None:
+    sidecar = exported["int8_qat"].path.with_suffix(".json")
+    shutil.copy(sidecar, model.with_suffix(".json"))
+    status = json.loads(sidecar.read_text(encoding="utf-8"))["status"]
+    save_result(posted().read_bytes(), tmp_path / "results")
+    budget = ("--budget", budget_file(tmp_path, 14.5))
+    done = benchmark("--json", *budget)
+    *_, gate = done.json()["verdicts"][model.name]
+    assert (gate["met"], gate["measured"]) == (None, "not measured: posted, not imported")
+    (warning,) = done.json()["warnings"]
+    assert "1 of 1 browser rows were posted" in warning and "--import FILE" in warning
+    assert "p90 on pixel_4 (browser)" in done.err.splitlines()[0] and done.code == (1 if status == "failed" else 3)
+    # The user may vouch for the very same result.
+    (saved,) = (tmp_path / "results").iterdir()
+    done = benchmark("--import", saved, "--json", *budget)
+    *_, gate = done.json()["verdicts"][model.name]
+    assert (gate["met"], len(done.json()["rows"])) == (True, 1)
+    assert done.code == (1 if status == "failed" else 0)
 
 
 def test_with_browsers_alone_the_file_and_its_sidecar_are_judged_too(
@@ -260,4 +290,4 @@ def test_the_folder_of_results_is_the_projects_own_without_one_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli("benchmark", model, "--device", "browser", "--import", posted(), "--json").code == 0
-    assert len(list((tmp_path / "export" / "results").glob("2026-01-31T120000_browser_pixel-4_*.json"))) == 1
+    assert len(list((tmp_path / "export" / "results").glob("2026-01-31T120000_imported_pixel-4_*.json"))) == 1

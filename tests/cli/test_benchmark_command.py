@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -12,10 +13,13 @@ import pytest
 from stand_in_phone import PRINTED, Phone, elf
 
 from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.budget import devices
 from keras_faceattr.cli import benchmark_models
+from keras_faceattr.measure import benchmark
 from keras_faceattr.measure.end_to_end import measure_end_to_end
+from keras_faceattr.measure.latency import Latency
 
-from .conftest import Cli
+from .conftest import Cli, Done
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +56,7 @@ def test_each_file_is_a_row_with_its_cost_its_metrics_and_its_time_from_photo_to
         times = result["end_to_end"][path.name]
         assert all(times[part]["p50_ms"] > 0 for part in ("preprocessing", "model", "end_to_end"))
         assert times["end_to_end"]["p50_ms"] > times["preprocessing"]["p50_ms"]
-    assert any("no reference net ran beside" in line for line in result["warnings"])
+    assert any("no reference net was measured" in line for line in result["warnings"])
     assert result["verdicts"] == {}
 
 
@@ -61,7 +65,7 @@ def test_the_table_shows_the_same_to_people(cli: Cli, exported: dict[str, Artifa
     assert done.code == 0
     assert "quickstart_int8_qat.tflite" in done.out and "age mae" in done.out and "p90 ms" in done.out
     assert "operations as they run" in done.out and "QUANTIZE" in done.out
-    assert "warning: no reference net ran beside" in done.out
+    assert "warning: no reference net was measured" in done.out
     (written,) = tmp_path.glob("*_host_*.json")
     assert f"written to {written}" in done.err
     assert json.loads(written.read_text(encoding="utf-8"))["rows"][0]["name"] == "quickstart_int8_qat.tflite"
@@ -76,18 +80,80 @@ def test_a_file_without_a_sidecar_is_timed_and_its_metrics_read_not_measured(
     assert done.code == 0 and "metrics not measured" in done.out and "end to end" not in done.out
 
 
-def test_a_budget_that_is_kept_exits_0_and_what_was_not_measured_is_said(
+def verdicts(done: Done, name: str = "quickstart_float32.tflite") -> dict[str, bool | None]:
+    return {gate["name"]: gate["met"] for gate in done.json()["verdicts"][name]}
+
+
+def test_a_budget_exits_0_where_all_that_applies_was_judged_and_met(
     cli: Cli, exported: dict[str, Artifact], tmp_path: Path
 ) -> None:
-    text = (
-        "file: {max_bytes: {float32: 5.0e+6}}\nspeed_up: {resnet50: {minimum: 1}}\nlatency: {pixel_4: {max_p90_ms: 9}}"
-    )
-    done = cli("benchmark", exported["float32"].path, *ALONE, "--budget", budget_file(tmp_path, text), "--json")
-    assert done.code == 0
-    verdicts = {gate["name"]: gate["met"] for gate in done.json()["verdicts"]["quickstart_float32.tflite"]}
-    assert verdicts == {
-        "file size": True, "speed against resnet50": None, "p90 on pixel_4": None, "gates of the export": True
+    text = "file: {max_bytes: {float32: 5.0e+6}}\nlatency: {pixel_4: {max_p90_ms: 9}, raspberry_pi_5: {max_p90_ms: 9}}"
+    options = (*ALONE, "--budget", budget_file(tmp_path, text))
+    done = cli("benchmark", exported["float32"].path, *options, "--json")
+    assert (done.code, done.err.splitlines()[-1][:9]) == (0, "measuring")
+    assert verdicts(done) == {
+        "file size": True, "p90 on pixel_4": None, "p90 on raspberry_pi_5": None, "gates of the export": True
     }  # fmt: skip
+    # Other devices are listed, and not counted.
+    gates = done.json()["verdicts"]["quickstart_float32.tflite"]
+    assert [gate["applies"] for gate in gates] == [True, False, False, True]
+    assert cli("benchmark", exported["float32"].path, *options).out.count("not measured (another device)") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "name"),
+    [
+        ("speed_up: {resnet50: {minimum: 1}}", [], "speed against resnet50"),
+        ("latency: {host: {max_p90_ms: 1.0e+6}}", ["--threads", "2"], "p90 on host"),
+        ("file: {max_bytes: {int8: 5.0e+6}}", [], "file size"),
+        ("drop: {auc: {absolute: 0.1}}", [], "auc (budget own)"),
+    ],
+)
+def test_a_limit_that_was_not_measured_exits_3_and_is_named(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str,
+    options: list[str], name: str
+) -> None:  # fmt: skip
+    if "--threads" in options and len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    budget = ("--budget", budget_file(tmp_path, text))
+    done = cli("benchmark", exported["float32"].path, *ALONE, *budget, *options, "--json")
+    assert (done.code, done.err.splitlines()[-1]) == (3, f"not measured: {name}")
+    assert verdicts(done)[name] is None
+
+
+def test_a_board_that_this_computer_is_not_is_refused_and_judged_on_itself(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = tmp_path / "model"
+    monkeypatch.setattr(devices, "BOARD_MODEL", board)
+    budget = ("--budget", budget_file(tmp_path, "latency: {raspberry_pi_5: {max_p90_ms: 1.0e+6}}"), "--json")
+    command = ("benchmark", exported["float32"].path, *ALONE, *budget)
+    refused = cli(*command, "--device", "raspberry_pi_5")
+    assert refused.code == 2 and refused.out == "" and "this computer is no Raspberry Pi 5" in refused.error
+    assert cli(*command).json()["environment"]["classes"] == ["host"]
+    board.write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
+    for device in ("host", "raspberry_pi_5"):
+        done = cli(*command, "--device", device)
+        (row,) = done.json()["rows"]
+        assert done.json()["environment"]["classes"] == ["host", "raspberry_pi_5"]
+        # A busy machine measures nothing.
+        assert (done.code, verdicts(done)["p90 on raspberry_pi_5"]) == ((3, None) if row["busy"] else (0, True))
+
+
+def test_a_busy_machine_gives_no_p90_to_judge(
+    cli: Cli, exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = ("--budget", budget_file(tmp_path, "latency: {host: {max_p90_ms: 1000}}"), "--json")
+    for slow, busy in ((1.0, False), (2.0, True)):
+        # Of each ten runs two take as long or twice as long.
+        times = Latency.of([[0.01] * 8 + [0.01 * slow] * 2] * 10, 1)
+        monkeypatch.setattr(
+            benchmark, "measure_latencies", lambda models, *_, times=times, **__: dict.fromkeys(models, times)
+        )
+        done = cli("benchmark", exported["float32"].path, *ALONE, *budget)
+        (row,) = done.json()["rows"]
+        assert row["busy"] is busy
+        assert (done.code, verdicts(done)["p90 on host"]) == ((3, None) if busy else (0, True))
 
 
 def test_a_budget_that_is_not_kept_exits_1_and_names_the_limit(
@@ -132,7 +198,7 @@ def test_what_the_sidecar_says_of_the_accuracy_is_part_of_the_verdict(
     }  # fmt: skip
     worse.with_suffix(".json").unlink()
     done = cli("benchmark", worse, *ALONE, "--budget", budget_file(tmp_path, text), "--json")
-    assert done.code == 0 and {gate["met"] for gate in done.json()["verdicts"][worse.name]} == {None}
+    assert done.code == 3 and {gate["met"] for gate in done.json()["verdicts"][worse.name]} == {None}
 
 
 def test_a_file_whose_export_failed_keeps_no_budget(cli: Cli, exported: dict[str, Artifact], tmp_path: Path) -> None:
@@ -197,9 +263,8 @@ def test_a_damaged_file_without_a_sidecar_is_one_line(
 
 @pytest.fixture
 def android(cli: Cli, phone: Phone, exported: dict[str, Artifact], tmp_path: Path):
-    """`benchmark` of the exported file alone on the stand-in phone, a Pixel 4 without its connection to the world."""
-    (tmp_path / "alone").mkdir()
-    alone = shutil.copy(exported["int8_qat"].path, tmp_path / "alone")
+    """`benchmark` of an exported file that passed on the stand-in phone, a Pixel 4 without connection to the world."""
+    alone = copied(exported["int8_qat"], tmp_path / "alone")
 
     def run(*options: object, device: str = "android", models: Sequence[Path] = ()):
         binary = ("--benchmark-binary", phone.binary)
@@ -250,9 +315,9 @@ def printed(times: str) -> str:
 @pytest.mark.parametrize(
     ("times", "code", "met"),
     [
-        ("p5=5110 median=5290 p95=5600", 0, None),  # the p90 lies on either side of 5.5 ms
-        ("", 0, None),  # an old binary prints no percentile at all
-        ("p5=5110 median=5290", 0, None),
+        ("p5=5110 median=5290 p95=5600", 3, None),  # the p90 lies on either side of 5.5 ms
+        ("", 3, None),  # an old binary prints no percentile at all
+        ("p5=5110 median=5290", 3, None),
         ("p5=5110 median=5290 p95=5400", 0, True),
         ("p5=5110 median=5600 p95=5900", 1, False),
         ("p5=5110 median=5290 p90=5400 p95=5600", 0, True),
@@ -268,8 +333,10 @@ def test_a_p90_is_judged_only_by_what_the_binary_printed(
     gate, _ = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
     assert (gate["name"], gate["met"], done.code) == ("p90 on pixel_4", met, code)
     shown = android("--budget", budget)
-    assert ("met" in shown.out.replace("not met", "")) == (met is True)
-    assert ("limit not met: p90 on pixel_4" in shown.err) == (met is False)
+    (row,) = (line.rstrip() for line in shown.out.splitlines() if "p90 on pixel_4" in line)
+    assert row.endswith({True: "  met", False: "  not met", None: "  not measured"}[met])
+    told = {True: "", False: "limit not met: p90 on pixel_4", None: "not measured: p90 on pixel_4"}[met]
+    assert shown.err.splitlines() == ([told] if told else [])
 
 
 def test_what_one_thread_gave_is_judged_whatever_else_was_measured(android, phone: Phone, tmp_path: Path) -> None:
@@ -278,7 +345,7 @@ def test_what_one_thread_gave_is_judged_whatever_else_was_measured(android, phon
         done = android("--budget", budget_file(tmp_path, LIMIT), "--threads", threads, "--json")
         assert [row["threads"] for row in done.json()["rows"]] == [int(n) for n in threads.split(",")]
         assert done.code == 1, threads
-    assert android("--budget", budget_file(tmp_path, LIMIT), "--threads", "2").code == 0
+    assert android("--budget", budget_file(tmp_path, LIMIT), "--threads", "2").code == 3
 
 
 def test_another_class_of_phones_is_not_judged(android, phone: Phone, tmp_path: Path) -> None:
@@ -289,6 +356,7 @@ def test_another_class_of_phones_is_not_judged(android, phone: Phone, tmp_path: 
     assert done.code == 0 and done.json()["class"] is None
     gate, _ = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
     assert (gate["name"], gate["met"], gate["measured"]) == ("p90 on pixel_4", None, "not measured")
+    assert not gate["applies"]
 
 
 def test_on_a_phone_too_every_limit_is_judged_or_not_measured(

@@ -10,10 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from keras_faceattr.errors import ArtifactError, BenchmarkError
 from keras_faceattr.measure import latency
-from keras_faceattr.measure.latency import BUSY_SPREAD, MIN_ROUNDS, WARMUP_RUNS, Latency, interleave, measure_latencies
+from keras_faceattr.measure.latency import (
+    BUSY_SPREAD,
+    MIN_ROUNDS,
+    WARMUP_RUNS,
+    Latency,
+    interleave,
+    measure_latencies,
+    ratio,
+)
 
 
 def tiny_net(path: Path, dtype: str = "float32", batch: int = 1) -> Path:
@@ -83,15 +92,15 @@ def test_warm_up_and_the_first_run_of_a_turn_are_not_timed() -> None:
 
         spy.functions[name] = cold
     seconds = interleave(spy.functions, rounds=5, budget_s=2.0, clock=spy.clock)
-    assert set(np.round(seconds["a"], 6)) == {0.01}
-    assert set(np.round(seconds["b"], 6)) == {0.02}
+    assert set(np.round(seconds["a"].ravel(), 6)) == {0.01}
+    assert set(np.round(seconds["b"].ravel(), 6)) == {0.02}
 
 
 def test_fast_nets_run_often_slow_ones_often_enough_and_the_time_is_kept() -> None:
     spy = Spy(fast=2, slow=300)
     seconds = interleave(spy.functions, rounds=10, budget_s=10.0, clock=spy.clock)
-    assert len(seconds["slow"]) == 10
-    assert len(seconds["fast"]) >= 200
+    assert seconds["slow"].shape == (10, 1)
+    assert seconds["fast"].shape == (10, 50)
     assert spy.now <= 10.0 + WARMUP_RUNS * 0.302 + 0.7
 
 
@@ -113,6 +122,29 @@ def test_percentiles_mean_and_images_per_second() -> None:
     times = np.random.default_rng(1).exponential(0.01, 57)
     measured = Latency.of(times.tolist(), batch=1)
     assert measured.p90_ms == pytest.approx(1000 * np.percentile(times, 90))
+
+
+def test_rounds_keep_their_medians_and_all_runs_give_the_interval_of_the_p90() -> None:
+    # Ten rounds of ten runs, 1 … 100 ms.
+    rounds = np.arange(1, 101).reshape(10, 10) / 1000
+    measured = Latency.of(rounds, batch=1)
+    assert measured.round_ms == pytest.approx([5.5 + 10 * n for n in range(10)])
+    assert (measured.runs, measured.p50_ms) == (100, pytest.approx(50.5))
+    low, high = measured.p90_bounds_ms
+    assert low == pytest.approx(stats.binom.ppf(0.025, 100, 0.9)) == 84
+    assert high == pytest.approx(stats.binom.isf(0.025, 100, 0.9) + 1)
+
+
+def test_what_slows_a_whole_round_leaves_the_ratio_as_it_is() -> None:
+    slowed = np.array([1, 1, 5, 1, 1, 1, 3, 1, 1, 1])[:, None]
+    model, reference = Latency.of(0.01 * slowed, 1), Latency.of(0.04 * slowed, 1)
+    assert model.busy
+    assert ratio(model, reference) == pytest.approx((4, 4, 4))
+    # Slowed in other rounds than the model: 4/5, 4/3, six times 4, 12 and 20, of which the 2nd and 9th are the ends.
+    other = Latency.of(0.04 * np.roll(slowed, 1, axis=0), 1)
+    assert ratio(model, other) == pytest.approx((4, 4 / 3, 12))
+    few = Latency.of(np.full((5, 1), 0.01), 1)
+    assert ratio(few, few) == (1.0, None, None)
 
 
 @pytest.mark.parametrize(("ninth", "busy"), [(1 + BUSY_SPREAD / 2, False), (1 + 2 * BUSY_SPREAD, True)])

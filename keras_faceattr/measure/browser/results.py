@@ -27,7 +27,9 @@ FOLDER = "browser_results"
 SHOWN = 60
 """Characters of a posted name in a title or an error."""
 
-SAVED_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}_browser_[a-z0-9-]+_[0-9a-f]{12}\.json")
+Origin = Literal["browser", "imported"]
+"""A browser posted it, which anybody on the network can; or the user vouches for it by `benchmark --import`."""
+SAVED_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}_(browser|imported)_[a-z0-9-]+_[0-9a-f]{12}\.json")
 BROWSERS = (
     ("Edge", r"Edg(?:A|iOS)?/(\d+)"),
     ("Samsung Internet", r"SamsungBrowser/(\d+)"),
@@ -225,8 +227,10 @@ def read_bytes(path: Path) -> bytes:
         raise BenchmarkError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def save_result(body: bytes, folder: Path) -> Path:
-    """Writes a result, whole or not at all, under a name that says when and on what; twice the same is one file.
+def save_result(body: bytes, folder: Path, origin: Origin = "browser") -> Path:
+    """Write a result, whole or not at all, under a name that says when, on what, and who put it there.
+
+    The same result from the same origin is one file.
 
     Raises:
         BenchmarkError: no result, or the folder is full.
@@ -238,7 +242,7 @@ def save_result(body: bytes, folder: Path) -> Path:
     read_result(text.encode(), "the posted result")
     device, when = result.device, result.date.strftime("%Y-%m-%dT%H%M%S")
     on_what = slug(device.model_name or "") or slug(device.system or "") or "unknown"
-    path = folder / f"{when}_browser_{on_what}_{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    path = folder / f"{when}_{origin}_{on_what}_{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     if not path.is_file() and len(saved_results(folder)) >= MAX_RESULTS:
         raise BenchmarkError(f"{folder} holds {MAX_RESULTS} browser results: move some of them away")
     write_text(path, text)
@@ -247,7 +251,12 @@ def save_result(body: bytes, folder: Path) -> Path:
 
 def saved_results(folder: Path) -> list[Path]:
     """Files of a folder that are named as `save_result` names them; none where there is no folder."""
-    return sorted(path for path in folder.glob("*_browser_*.json") if SAVED_NAME.fullmatch(path.name))
+    return sorted(path for path in folder.glob("*.json") if SAVED_NAME.fullmatch(path.name))
+
+
+def is_imported(path: Path) -> bool:
+    """Whether the user imported a saved result; a posted one may be anybody's word."""
+    return path.name.split("_")[1] == "imported"
 
 
 def results_folder(models: Sequence[Path]) -> Path:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
-from keras_faceattr.artifact.sidecar import GateSpec
 from keras_faceattr.budget.devices import device_class, model_class
-from keras_faceattr.budget.limits import Budget, LatencyLimit, latency_gate
+from keras_faceattr.budget.limits import Budget, LatencyLimit, Verdict, latency_gate
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.benchmark import Row, file_columns, file_names
 from keras_faceattr.measure.browser.results import (
     BrowserMeasurement,
     BrowserResult,
+    is_imported,
     read_bytes,
     read_result,
     result_folders,
@@ -26,8 +26,9 @@ from keras_faceattr.storage import sha256
 class BrowserRow(Row):
     """A row whose times are those of the model alone in a browser; it has no ratios, nothing else ran beside it.
 
-    `title` says on what, `device_class` is the class of `export/devices` that the phone is of, `interval` the 95 %
-    interval of the median in ms, `parts` holds the times by part, `verdict` the limit of its class, where there is one.
+    `title` says on what, `device_class` is the class of `export/devices` that the phone is of, `imported` whether the
+    user vouches for it, `interval` the 95 % interval of the median in ms, `parts` holds the times by part, `verdict` is
+    that on the limit of its class, where there is one.
     """
 
     title: str
@@ -35,6 +36,7 @@ class BrowserRow(Row):
     build: str
     isolated: bool
     verified: bool
+    imported: bool
     date: str
     interval: tuple[float, float]
     parts: dict[str, dict[str, Any] | None]
@@ -46,6 +48,8 @@ def browser_rows(
     folder: Path, models: Sequence[Path], budget: Budget | None = None
 ) -> tuple[list[BrowserRow], list[str]]:
     """Saved results of these very files, by SHA-256; the newest of each device, file and number of threads.
+
+    Of imported ones and of posted ones the newest each: what somebody posts takes no imported result's place.
 
     Args:
         folder: searched in addition to the runs of the models and the cache, where the demo keeps results.
@@ -59,20 +63,24 @@ def browser_rows(
     """
     warnings, found = [], []
     folders = [folder, *result_folders(models)]
-    # The same result has the same name everywhere.
-    saved = {path.name: path for one in folders for path in saved_results(one)}
-    for path in saved.values():
+    # The same result has the same name everywhere, but for its origin: posted and then imported, it is imported.
+    paths = sorted((is_imported(path), path) for one in folders for path in saved_results(one))
+    saved = {path.name.replace("_imported_", "_browser_"): (imported, path) for imported, path in paths}
+    for imported, path in saved.values():
         try:
-            found.append(read_result(read_bytes(path), str(path)))
+            found.append((read_result(read_bytes(path), str(path)), imported))
         except BenchmarkError as error:
             warnings.append(f"not shown: {error}")
-    found.sort(key=lambda result: result.date)
+    found.sort(key=lambda pair: pair[0].date)
     rows: list[BrowserRow] = []
     for path, name in zip(models, file_names(models), strict=True):
         digest = sha256(path)
         newest = {
-            (result.device.model_dump_json(exclude={"battery", "screen", "isolated"}), row.threads): (result, row)
-            for result in found
+            (result.device.model_dump_json(exclude={"battery", "screen", "isolated"}), row.threads, imported): (
+                result,
+                row,
+            )
+            for result, imported in found
             for row in result.rows
             if row.sha256 == digest
         }
@@ -80,36 +88,47 @@ def browser_rows(
         if newest:
             file = model_file(path, name)
             rows += sorted(
-                (_row(file, *pair, budget) for pair in newest.values()), key=lambda row: (row["title"], row["threads"])
+                (_row(file, *pair, key[2], budget) for key, pair in newest.items()),
+                key=lambda row: (row["title"], row["threads"], row["imported"]),
             )
-        others = sum(row.file == path.name and row.sha256 != digest for result in found for row in result.rows)
+        others = sum(row.file == path.name and row.sha256 != digest for result, _ in found for row in result.rows)
         if others:
             measured = f"{others} browser measurement{'s' * (others > 1)}"
             warnings.append(f"not shown: {measured} of another {name} (another SHA-256)")
     return rows, warnings
 
 
-def browser_gates(budget: Budget, rows: Sequence[BrowserRow]) -> list[GateSpec]:
+def browser_gates(budget: Budget, rows: Sequence[BrowserRow], alone: bool) -> list[Verdict]:
     """Verdicts on a file's time by what browsers measured, for each class of phones that the budget speaks of.
 
     The budget means native time on one thread, and a browser is slower: a limit that is kept in the browser is kept,
-    and one that is not kept there is not measured, never failed. A row that is not verified says nothing.
+    and one that is not kept there is not measured, never failed. All results that count must keep it.
 
     Args:
         rows: rows of one file.
+        alone: nothing else is measured, so that a limit applies where a browser on a phone of its class sent a result.
     """
     return [
-        _gate(device, limit, rows) for device, limit in budget.latency.items() if device_class(device).kind == "android"
+        _gate(device, limit, rows, alone and any(row["device_class"] == device for row in rows))
+        for device, limit in budget.latency.items()
+        if device_class(device).kind == "android"
     ]
 
 
-def _gate(device: str, limit: LatencyLimit, rows: Sequence[BrowserRow]) -> GateSpec:
-    times = [row["p90_ms"] for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1]
-    gate = latency_gate(device, limit, (None, min(times, default=None)))
-    return gate.model_copy(update={"name": f"{gate.name} (browser)"})
+def _gate(device: str, limit: LatencyLimit, rows: Sequence[BrowserRow], applies: bool) -> Verdict:
+    """A row counts if the user imported it, the page reproduced the golden crops, and nothing else ran meanwhile."""
+    own = [row for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1]
+    times = [row["p90_ms"] for row in own if row["imported"] and not row["busy"]]
+    gate = latency_gate(device, limit, (None, max(times, default=None)), applies)
+    told = gate.measured
+    if not times and own:
+        told += ": busy" if any(row["imported"] for row in own) else ": posted, not imported"
+    return gate.model_copy(update={"name": f"{gate.name} (browser)", "measured": told})
 
 
-def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement, budget: Budget | None) -> BrowserRow:
+def _row(
+    file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement, imported: bool, budget: Budget | None
+) -> BrowserRow:
     times, device = measured.parts.model, result.device
     row = BrowserRow(
         **file_columns(file),
@@ -122,11 +141,14 @@ def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement
         spread=(times.p90_ms - times.p50_ms) / times.p50_ms,
         busy=times.busy,
         ratios={},
+        ratio_bounds={},
+        p90_bounds_ms=(None, None),
         title=device.title,
         device_class=model_class(device.model_name or ""),
         build=result.runtime.build,
         isolated=device.isolated,
         verified=measured.verified,
+        imported=imported,
         date=result.date.isoformat(timespec="seconds"),
         interval=(times.low_ms, times.high_ms),
         parts=measured.parts.model_dump(),
@@ -135,5 +157,5 @@ def _row(file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement
     )
     device_name = row["device_class"]
     if budget and device_name in budget.latency:
-        row["verdict"] = _gate(device_name, budget.latency[device_name], [row]).model_dump()
+        row["verdict"] = _gate(device_name, budget.latency[device_name], [row], True).model_dump()
     return row

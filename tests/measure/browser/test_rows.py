@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,9 +34,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def saved(model: Path, tmp_path: Path) -> Saved:
-    """Saves the result as one of the model, with changes."""
+    """Saves the result as one of the model, with changes; imported by the user, unless told."""
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    return lambda *changes: save_result(body(("rows.0.sha256", digest), *changes), tmp_path)
+    return lambda *changes, origin="imported": save_result(body(("rows.0.sha256", digest), *changes), tmp_path, origin)
 
 
 def test_a_result_is_a_row_with_the_files_own_cost(saved: Saved, model: Path, tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_a_result_is_a_row_with_the_files_own_cost(saved: Saved, model: Path, tm
     (row,), warnings = browser_rows(tmp_path, [model])
     assert warnings == []
     assert (row["name"], row["kind"], row["device"], row["precision"]) == ("net.tflite", "model", "browser", "float32")
-    assert (row["file_bytes"], row["macs"], row["side"]) == (model.stat().st_size, 2 * 32 * 32 * 3 * 4, 32)
+    assert (row["file_bytes"], row["macs"], row["side"]) == (model.stat().st_size, 32 * 32 * 3 * 4, 32)
     assert (row["p50_ms"], row["p90_ms"], row["interval"], row["runs"]) == (8, 10, (7.5, 8.5), 60)
     assert (row["images_per_s"], row["spread"], row["batch"]) == (250, 0.25, 2)
     assert (row["ratios"], row["verdict"], row["device_class"]) == ({}, None, "pixel_4")
@@ -70,10 +69,11 @@ def test_what_the_demo_kept_in_the_run_or_the_cache_is_shown_too(
     folder = results_folder([own] if place == "run" else [own, model])
     assert folder.is_relative_to(run if place == "run" else own_cache)
     kept = save_result(body(("rows.0.sha256", hashlib.sha256(own.read_bytes()).hexdigest())), folder)
-    assert [row["name"] for row in browser_rows(tmp_path / "none", [own])[0]] == ["net.tflite"]
+    (row,) = browser_rows(tmp_path / "none", [own])[0]
+    assert (row["name"], row["imported"]) == ("net.tflite", False)
     # One that was imported, too, is one.
-    shutil.copy(kept, tmp_path)
-    assert len(browser_rows(tmp_path, [own])[0]) == 1
+    save_result(kept.read_bytes(), tmp_path, "imported")
+    assert [row["imported"] for row in browser_rows(tmp_path, [own])[0]] == [True]
 
 
 def test_a_run_that_cannot_be_written_leaves_results_to_the_cache(
@@ -137,6 +137,7 @@ FIREFOX = "Mozilla/5.0 (Android 13; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0"
         ([], 9.99, None, "10.0 ms"),  # a browser is slower than the phone: nothing is proven
         ([("rows.0.verified", False)], 10, None, "not measured"),
         ([("rows.0.threads", 2)], 10, None, "not measured"),
+        ([(f"{MODEL}.busy", True)], 10, None, "not measured: busy"),
         ([("device.model", "Pixel 9")], 10, None, "not measured"),
         ([("device.model", "PIXEL 4 XL")], 10, True, "10.0 ms"),
         ([("device.model", None), ("device.user_agent", CHROME.replace("10; K", "13; Pixel 4"))], 10, True, "10.0 ms"),
@@ -149,15 +150,37 @@ def test_a_limit_kept_in_a_browser_is_kept_and_no_other_is_judged(
     saved(*changes)
     limits = budget(pixel_4=limit, mid_range_phone=1000, raspberry_pi_5=1000)
     rows, _ = browser_rows(tmp_path, [model], limits)
-    gate, other = browser_gates(limits, rows)
+    gate, other = browser_gates(limits, rows, alone=True)
     assert (gate.name, gate.met, gate.measured) == ("p90 on pixel_4 (browser)", met, measured)
     assert (other.name, other.met, other.measured) == ("p90 on mid_range_phone (browser)", None, "not measured")
     assert rows[0]["verdict"] == (gate.model_dump() if rows[0]["device_class"] else None)
+    assert (gate.applies, other.applies) == (bool(rows[0]["device_class"]), False)
+    assert not any(gate.applies for gate in browser_gates(limits, rows, alone=False))
 
 
-def test_one_browser_that_keeps_the_limit_proves_it(saved: Saved, model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limit", "met"), [(40, True), (39, None)])
+def test_of_several_browsers_the_slowest_counts(
+    saved: Saved, model: Path, tmp_path: Path, limit: float, met: bool | None
+) -> None:
     saved((f"{MODEL}.p90_ms", 40))
     saved(("device.user_agent", FIREFOX))
     rows, _ = browser_rows(tmp_path, [model])
-    (gate,) = browser_gates(budget(pixel_4=11), rows)
-    assert len(rows) == 2 and (gate.met, gate.measured) == (True, "10.0 ms")
+    (gate,) = browser_gates(budget(pixel_4=limit), rows, alone=True)
+    assert len(rows) == 2 and (gate.met, gate.measured) == (met, "40.0 ms")
+
+
+def test_what_somebody_posted_is_shown_and_never_judged(saved: Saved, model: Path, tmp_path: Path) -> None:
+    forged = [(f"{MODEL}.{key}_ms", 0.01) for key in ("p50", "p90", "low", "high")]
+    saved(*forged, origin="browser")
+    rows, _ = browser_rows(tmp_path, [model])
+    (gate,) = browser_gates(budget(pixel_4=11), rows, alone=True)
+    assert [row["p90_ms"] for row in rows] == [0.01]
+    assert (gate.met, gate.measured, gate.applies) == (None, "not measured: posted, not imported", True)
+    # A newer one takes nothing from what the user imported.
+    saved((f"{MODEL}.p90_ms", 12.0))
+    saved(*forged, ("date", "2026-02-01T12:00:00Z"), origin="browser")
+    rows, _ = browser_rows(tmp_path, [model])
+    assert [(row["imported"], row["p90_ms"]) for row in rows] == [(False, 0.01), (True, 12.0)]
+    for limit, met in ((12, True), (11, None)):
+        (gate,) = browser_gates(budget(pixel_4=limit), rows, alone=True)
+        assert (gate.met, gate.measured) == (met, "12.0 ms")
