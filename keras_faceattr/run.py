@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,11 @@ class Run:
     """Paths of a run, and what stands in its configuration."""
 
     folder: Path
+
+    @property
+    def resume_command(self) -> str:
+        """For a shell, whatever characters the folder's name has."""
+        return f"keras-faceattr fit --resume {shlex.quote(str(self.folder))}"
 
     @property
     def config_path(self) -> Path:
@@ -197,7 +203,7 @@ class Run:
         Raises:
             RunError: no run, one that never finished, or one whose file is damaged.
         """
-        folder, again = self.folder, f"keras-faceattr fit --resume {self.folder}"
+        folder, again = self.folder, self.resume_command
         if not self.metrics_path.is_file():
             if self.config_path.is_file():
                 raise RunError(f"{folder} never finished: go on with {again}")

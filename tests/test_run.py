@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from small import photo_configs
 
+import keras_faceattr
 from keras_faceattr.config import TaskConfig
 from keras_faceattr.config_files import load_experiment, parse_experiment
 from keras_faceattr.errors import RunError
@@ -162,3 +164,21 @@ def test_a_run_from_before_there_were_plans_is_split_by_the_first(tmp_path: Path
     config["data"]["split"] = {"plan": 2}
     run.config_path.write_text(yaml.safe_dump(config))
     assert run.experiment().data.split.plan == 2
+
+
+@pytest.mark.parametrize("name", ["plain", "two words", "a'b", "[x]", "$HOME", "a;b"])
+def test_a_command_that_is_printed_can_be_pasted_into_a_shell(tmp_path: Path, name: str) -> None:
+    run = Run(tmp_path / name)
+    expected = ["keras-faceattr", "fit", "--resume", str(run.folder)]
+    assert shlex.split(run.resume_command) == expected
+    run.folder.mkdir()
+    run.config_path.touch()
+    with pytest.raises(RunError) as error:
+        run.results()
+    assert shlex.split(str(error.value).partition("go on with ")[2]) == expected
+
+
+def test_no_message_names_a_run_to_resume_without_quotes() -> None:
+    package = Path(keras_faceattr.__file__).parent
+    found = [path.name for path in package.rglob("*.py") if "--resume {" in path.read_text(encoding="utf-8")]
+    assert found == ["run.py"]

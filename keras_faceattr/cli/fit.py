@@ -48,7 +48,7 @@ def run_fit(
             run = fit(experiment, runs, progress, resume=run, make_callbacks=_tensorboard if tensorboard else None)
         except KeyboardInterrupt:
             if progress.folder:
-                progress.say(f"stopped; go on with: keras-faceattr fit --resume {shlex.quote(str(progress.folder))}")
+                progress.say(f"stopped; go on with: {Run(progress.folder).resume_command}")
             raise
     results = run.results()
     if json:

@@ -70,7 +70,7 @@ def read_source(run: Run, heads: list[str], paths: dict[str, str], listener: Exp
         raise ConfigError(f"the converter is TensorFlow's: export without KERAS_BACKEND={keras.backend.backend()}")
     experiment, tasks = with_paths(run.experiment(), paths), run.tasks()
     if not run.model_path.exists():
-        raise RunError(f"{run.folder} never finished training: go on with keras-faceattr fit --resume {run.folder}")
+        raise RunError(f"{run.folder} never finished training: go on with {run.resume_command}")
     for head in heads:
         if head not in tasks:
             raise ConfigError(f"--heads {head}: the run has no such task; {nearest(head, tasks)}")

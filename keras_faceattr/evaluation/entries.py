@@ -162,7 +162,7 @@ def read_entries(folder: Path, name: str) -> list[Entry]:
         return found
     except DAMAGE as error:
         raise RunError(
-            f"{path} is damaged: {_reason(error)}; write it again with keras-faceattr fit --resume {folder}"
+            f"{path} is damaged: {_reason(error)}; write it again with {Run(folder).resume_command}"
         ) from None
 
 

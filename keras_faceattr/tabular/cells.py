@@ -49,7 +49,7 @@ def read_all_cells(run: Run, regressors: Iterable[str], splits: int) -> pd.DataF
         split, name = min(missing)
         raise RunError(
             f"{run.cells_path} has {len(wanted) - len(missing)} of {len(wanted)} cells, and none of {name} on split "
-            f"{split}: go on with keras-faceattr fit --resume {run.folder}"
+            f"{split}: go on with {run.resume_command}"
         )
     return cells[[cell in wanted for cell in found]]
 
@@ -81,5 +81,5 @@ def write_exactly(path: Path, table: pd.DataFrame) -> None:
 
 def _damaged(path: Path, reason: str) -> RunError:
     return RunError(
-        f"{path} is damaged: {reason}; delete it, then write it again with keras-faceattr fit --resume {path.parent}"
+        f"{path} is damaged: {reason}; delete it, then write it again with {Run(path.parent).resume_command}"
     )

@@ -86,7 +86,7 @@ def _results(run: Run) -> TableResults:
         first = error.errors()[0]
         raise RunError(
             f"{run.metrics_path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
-            f"write it again with keras-faceattr fit --resume {run.folder}"
+            f"write it again with {run.resume_command}"
         ) from None
 
 

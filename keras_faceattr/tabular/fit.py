@@ -71,7 +71,7 @@ def fit_table(experiment: TableExperiment, runs: Path, say: Say, resume: Run | N
         for split in splits:
             _fit_split(run, experiment, names, table, split, say)
     except KeyboardInterrupt:
-        say(f"stopped; go on with: keras-faceattr fit --resume {run.folder}")
+        say(f"stopped; go on with: {run.resume_command}")
         raise
     write_table_results(run, experiment, table, splits[0])
     return run
