@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -179,8 +178,9 @@ def _read_xlsx(path: Path, header_with: Sequence[str], sheet: str) -> tuple[pd.D
         raise DataError(f"{path}: reading xlsx needs openpyxl; install it, or save the sheet as csv beside the xlsx")
     try:
         sheets = pd.read_excel(path, sheet_name=None, header=None, dtype="string", engine="openpyxl")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a readable xlsx ({error}); save it again, or as csv") from error
+    except Exception as error:  # The reader raises whatever a damaged file makes it stumble over.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not a readable xlsx ({reason}); save it again, or as csv") from error
     for _, cells in sorted(sheets.items(), key=lambda item: not str(item[0]).startswith(sheet)):
         for position in range(len(cells)):
             if _is_header(cells.iloc[position].dropna(), header_with):

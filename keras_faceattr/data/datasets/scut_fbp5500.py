@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.data.datasets.label_tables import find_tables, read_table, rename_columns
+from keras_faceattr.data.datasets.label_tables import find_tables, read_lines, read_table, rename_columns
 from keras_faceattr.data.datasets.ratings import rated
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.errors import DataError
@@ -74,5 +74,4 @@ def _read_labels(path: Path) -> pd.DataFrame:
     """Lines `name score` of a label file as columns `name, attractiveness, line`."""
     if not path.is_file():
         raise DataError(f"scut_fbp5500: no {path}; is this the folder of the official release?")
-    frame = pd.read_csv(path, sep=r"\s+", header=None, names=["name", "attractiveness"], dtype="string")
-    return frame.assign(line=range(1, len(frame) + 1))
+    return read_lines(path, ("name", "attractiveness")).rename(columns={"row": "line"})
