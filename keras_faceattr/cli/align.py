@@ -39,6 +39,7 @@ class AlignOptions:
     crop: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
+    photo_root: Path | None = None
     suffix: str = "png"
     workers: int | None = None
     engine: str = "local"
@@ -53,7 +54,7 @@ def run_align(options: AlignOptions) -> None:
     for name, value, valid in (("format", options.suffix, ENCODINGS), ("engine", options.engine, ENGINES)):
         if value not in valid:
             raise ConfigError(f"unknown --{name} {value!r}; {nearest(value, valid)}")
-    named = read_named(options.source, options.data, [], plain_folder=True)
+    named = read_named(options.source, options.data, [], plain_folder=True, photo_root=options.photo_root)
     _check_apart(options.out, named)
     work = _work(options, named)
     engine = engine_of(options.engine, options.workers or usable_cores(), options.address)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import keras_faceattr
-from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, Runs, Set, listed
+from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, PhotoRoot, Runs, Set, listed
 from keras_faceattr.cli.benchmark_commands import benchmark_app
 from keras_faceattr.cli.data_commands import data_app
 from keras_faceattr.cli.environment import onednn_of, start_backend, start_counting_backend
@@ -189,6 +189,7 @@ def align(
         ),
     ] = [],  # noqa: B006
     data: DataPaths = [],  # noqa: B006
+    photo_root: PhotoRoot = None,
     format_: Annotated[
         str,
         typer.Option(
@@ -214,7 +215,9 @@ def align(
 
     crop = {"size": size, "method": method, "margin": margin, "face": face, "fallback": fallback}
     run_align(
-        AlignOptions(source, out, crop, set_, data, format_, workers, engine, address, max_bad_share, preview, json)
+        AlignOptions(
+            source, out, crop, set_, data, photo_root, format_, workers, engine, address, max_bad_share, preview, json
+        )
     )
 
 

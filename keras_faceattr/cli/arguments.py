@@ -21,6 +21,12 @@ DataPaths = Annotated[
     list[str],
     typer.Option("--data", metavar="NAME=PATH", help="Where the data of one of the config's sources lies; repeatable."),
 ]
+PhotoRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--photo-root", metavar="DIR", help="Folder below which the photos of a CSV lie.  [default: the CSV's folder]"
+    ),
+]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder in which the run's folder is made.")]
 Steps = Annotated[
     int, typer.Option(min=5, metavar="N", help="Number of timed batches per measurement, over all rounds.")

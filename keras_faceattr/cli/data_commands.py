@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from keras_faceattr.cli.arguments import DataPaths, Json, Set
+from keras_faceattr.cli.arguments import DataPaths, Json, PhotoRoot, Set
 from keras_faceattr.cli.help_pages import Command, Group
 
 data_app = typer.Typer(cls=Group, help="Look at data before training on it.", no_args_is_help=True)
@@ -19,6 +19,7 @@ def data_inspect(
         str, typer.Argument(metavar="SRC", help="Config (name or path), READER=PATH, CSV, or folder of crops.")
     ],
     data: DataPaths = [],  # noqa: B006  Typer copies defaults
+    photo_root: PhotoRoot = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE", help="PNG to which label histograms and sample photos are drawn.")
     ] = None,
@@ -28,7 +29,7 @@ def data_inspect(
     """Show counts, label histograms, missing labels, duplicates and bad files."""
     from keras_faceattr.cli.inspect import run_inspect
 
-    run_inspect(source, data, picture, set_, json)
+    run_inspect(source, data, photo_root, picture, set_, json)
 
 
 @data_app.command("list", cls=Command)

@@ -17,11 +17,18 @@ from keras_faceattr.errors import ConfigError
 SHOWN_BAD = 5
 
 
-def run_inspect(source: str, data: list[str], picture: Path | None, overrides: list[str], json: bool) -> None:
+def run_inspect(
+    source: str,
+    data: list[str],
+    photo_root: Path | None,
+    picture: Path | None,
+    overrides: list[str],
+    json: bool,
+) -> None:
     """Prints what is in a data set and draws it."""
     if picture and picture.suffix.lower() != ".png":
         raise ConfigError(f"--picture {picture}: unknown kind {picture.suffix!r}; valid: .png")
-    named = read_named(source, data, overrides)
+    named = read_named(source, data, overrides, photo_root=photo_root)
     if picture:
         check_out(picture, named.inputs(source), named.experiment, "--picture")
     findings, manifest = inspect_manifest(named.manifest)

@@ -42,16 +42,23 @@ class Named:
         return [Path(source), Path(source.partition("=")[2] or source).expanduser(), *roots]
 
 
-def read_named(source: str, data: list[str], overrides: list[str], plain_folder: bool = False) -> Named:
+def read_named(
+    source: str,
+    data: list[str],
+    overrides: list[str],
+    plain_folder: bool = False,
+    photo_root: Path | None = None,
+) -> Named:
     """Reads what a user names.
 
     Args:
         data: `READER=PATH` for the sources of a config.
         overrides: `KEY=VALUE` for a config.
         plain_folder: whether a folder of photos without labels will do.
+        photo_root: below which the photos of a CSV lie; None for the CSV's folder.
 
     Raises:
-        ConfigError: no such config, or a folder of an unknown layout.
+        ConfigError: no such config, a folder of an unknown layout, or a `photo_root` of something else than a CSV.
         DataError: the data cannot be used.
     """
     if not source:
@@ -61,14 +68,20 @@ def read_named(source: str, data: list[str], overrides: list[str], plain_folder:
     config = Path(source).suffix in (".yaml", ".yml") or source in config_names()
     if data and not config:
         raise ConfigError(f"--data says where the sources of a config lie; {source} is none")
-    if equals and "/" not in reader:
+    folder, by_reader = Path(source), bool(equals) and "/" not in reader
+    if by_reader:
         ((reader, path),) = data_paths([source]).items()
-        return _with_table(reader, Path(path)) if reader == CSV_READER else Named(read_dataset(reader, Path(path), {}))
+        folder, is_csv = Path(path), reader == CSV_READER
+    else:
+        is_csv = source not in READERS and (folder.suffix.lower() == ".csv" or (folder.is_dir() and _described(folder)))
+    if is_csv:
+        return _with_table(folder, photo_root)
+    if photo_root:
+        raise ConfigError(f"--photo-root says where the photos of a CSV lie; {source} is none")
+    if by_reader:
+        return Named(read_dataset(reader, folder, {}))
     if source in READERS:
         return Named(read_dataset(source, source_path(source, None), {}))
-    folder = Path(source)
-    if folder.suffix.lower() == ".csv" or (folder.is_dir() and _described(folder)):
-        return _with_table(CSV_READER, folder)
     if folder.is_dir() and plain_folder:
         found = find_photos(folder)
         check_any(found)
@@ -85,9 +98,10 @@ def _described(folder: Path) -> bool:
     return (folder / CROP_FILE).is_file() or bool(find_csv(folder))
 
 
-def _with_table(reader: str, path: Path) -> Named:
+def _with_table(path: Path, photo_root: Path | None) -> Named:
     """A CSV, and what else stands in it for the manifest's rows."""
-    manifest = read_dataset(reader, path, {})
+    options = {"photo_root": str(photo_root.expanduser().absolute())} if photo_root else {}
+    manifest = read_dataset(CSV_READER, path, options)
     if path.is_dir():
         if (path / CROP_FILE).is_file():
             return Named(manifest)

@@ -380,3 +380,17 @@ def test_what_a_refused_training_says_mends_it(cli: Cli, crops: Path, tmp_path: 
     repaired = [text for change in mend for text in ("--set", change)]
     done = cli("fit", crops / "fit.yaml", *fast, *wrong, *repaired)
     assert done.code == 0, done.err
+
+
+def test_photos_of_a_csv_may_lie_in_another_folder(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = scenes(tmp_path / "images", 2)
+    (tmp_path / "labels").mkdir()
+    pd.DataFrame({"image": names, "score": [1, 2]}).to_csv(tmp_path / "labels" / "x.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    command = ("--out", "out", "--method", "centre_square", *FAST, "--photo-root", "images")
+    for source in ("labels/x.csv", "labels", "csv_file=labels/x.csv"):
+        assert cli("align", source, *command).code == 0
+        assert cli("data", "inspect", source, "--photo-root", "images", "--json").json()["photos"] == 2
+    assert pd.read_csv("out/manifest.csv")["score"].tolist() == [1, 2]
+    refused = cli("align", "images", *command)
+    assert refused.code == 2 and "--photo-root says where the photos of a CSV lie; images is none" in refused.error
