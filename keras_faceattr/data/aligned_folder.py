@@ -83,5 +83,5 @@ def read_aligned_set(folder: Path) -> AlignedSet | None:
         crop = CropSpec(**plain["crop"])
         sources = [Source(s["name"], folder, s["citation"], s["licence"]) for s in plain["sources"]]
         return AlignedSet(crop, [task_from_dict(task) for task in plain["tasks"]], sources)
-    except (OSError, ValueError, TypeError, KeyError, FaceAttrError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, FaceAttrError) as error:
         raise DataError(f"{path}: cannot be read ({type(error).__name__}): align the photos again") from None

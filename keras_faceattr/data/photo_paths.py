@@ -9,6 +9,7 @@ from pathlib import Path
 
 OUTSIDE = "lies outside the data folder"
 ABSENT = "no such photo"
+NO_FILE = "no photo but a folder, a pipe, a device or a link to nothing"
 
 
 class PhotoPaths:
@@ -41,6 +42,8 @@ class PhotoPaths:
             return OUTSIDE
         if os.path.isfile(f"{self._roots[0]}/{path}"):
             return None
+        if os.path.lexists(f"{self._roots[0]}/{path}") and path:
+            return NO_FILE
         near = self._near(path)
         if near is None:
             return ABSENT

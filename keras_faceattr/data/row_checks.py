@@ -68,8 +68,9 @@ def check_repeated(rows: pd.DataFrame, tasks: Sequence[Task], carried: pd.DataFr
     own = rows.loc[again].drop(columns=["source", "image", "row"])
     more = own.iloc[:, :0] if carried is None else carried.reset_index(drop=True)[again].apply(_as_numbers)
     told = pd.concat([own, more[[column for column in more if column not in own]]], axis=1)
-    differs = told.groupby(rows.loc[again, "image"]).transform(lambda c: c.nunique(dropna=False) > 1)
-    differs = differs.astype(bool).reindex(rows.index, fill_value=False)
+    images = rows.loc[again, "image"]
+    differs = (told.groupby(images).nunique(dropna=False) > 1).loc[images].set_index(images.index)
+    differs = differs.reindex(rows.index, fill_value=False)
     labels = [c for task in tasks for c in task.columns] + list(more)
     _note(reasons, differs[labels].any(axis=1), lambda i: "two rows give this photo different labels")
     _note(

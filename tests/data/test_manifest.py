@@ -69,9 +69,13 @@ def test_a_row_with_a_wrong_value_is_put_aside_with_the_reason(
         ("sub/../../1.png", "lies outside the data folder"),
         ("..", "lies outside the data folder"),
         ("/etc/hostname", "lies outside the data folder"),
+        ("folder.png", "no photo but a folder, a pipe, a device or a link to nothing"),
+        ("zero.png", "no photo but a folder, a pipe, a device or a link to nothing"),
     ],
 )
 def test_a_photo_that_is_missing_or_outside_the_folder_is_put_aside(folder: Path, image: str, reason: str) -> None:
+    (folder / "folder.png").mkdir()
+    (folder / "zero.png").symlink_to("/dev/zero")
     manifest = build(folder, [AGE], image=["0.png", image], age=[1, 2])
     assert manifest.rows["image"].tolist() == ["0.png"]
     assert aside(manifest) == {image: reason}

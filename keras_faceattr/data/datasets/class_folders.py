@@ -34,24 +34,24 @@ def read(root: Path, *, task: str = "label") -> Manifest:
     check_name(task)
     if not root.is_dir():
         raise DataError(f"class_folders: no such folder: {root}")
-    parts = split_folders(root)
-    classes: set[str] = set()
+    parts = {folder: split for split, folder in split_folders(root).items()}
+    bases = [root / folder for folder in parts] or [root]
+    # Also a class without photos: that it has none is said.
+    classes = {p.name for base in bases for p in base.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    found = find_photos(root)
     rows: list[tuple[str, str | None, str]] = []
-    outside: list[tuple[str, str]] = []
-    for split, folder in parts.items() or [(None, "")]:
-        base, prefix = root / folder, f"{folder}/" if folder else ""
-        found = find_photos(base)
-        # Also one without photos: that it has none is said.
-        classes |= {path.name for path in base.iterdir() if path.is_dir() and not path.name.startswith(".")}
-        for photo in found.photos:
-            name, slash, _ = photo.partition("/")
-            if slash:
-                rows.append((prefix + photo, split, name))
-            else:
-                outside.append((prefix + photo, "lies in no class's folder"))
-        outside += [(prefix + path, reason) for path, reason in found.skipped]
+    outside = list(found.skipped)
+    for photo in found.photos:
+        first, _, below = photo.partition("/")
+        name = (below if parts else photo).rpartition("/")[0].partition("/")[0]
+        if parts and first not in parts:
+            outside.append((photo, f"lies in none of the folders {', '.join(parts)}"))
+        elif not name:
+            outside.append((photo, "lies in no class's folder"))
+        else:
+            rows.append((photo, parts.get(first), name))
     if len(classes) < 2 or not rows:
-        check_any(find_photos(root))
+        check_any(found)
         held = ", ".join(sorted(classes)) or "none"
         raise DataError(
             f"class_folders: {root} needs a folder with photos for each of two classes or more; found: {held}"

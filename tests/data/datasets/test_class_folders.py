@@ -37,12 +37,16 @@ def test_a_folder_is_a_class(tmp_path: Path, write_photos) -> None:
 def test_folders_above_the_classes_are_splits(
     tmp_path: Path, write_photos, folders: tuple[str, ...], splits: tuple[str, ...]
 ) -> None:
-    write_photos(tmp_path, *(f"{folder}/{name}/1.jpg" for folder in folders for name in "ab"), f"{folders[0]}/x.jpg")
+    write_photos(tmp_path, *(f"{folder}/{name}/1.jpg" for folder in folders for name in "ab"))
+    write_photos(tmp_path, f"{folders[0]}/x.jpg", "extra/a/1.jpg", "y.jpg")
     manifest = class_folders.read(tmp_path)
     found = manifest.rows.groupby("split")["image"].apply(sorted).to_dict()
     assert found == {s: [f"{f}/a/1.jpg", f"{f}/b/1.jpg"] for f, s in zip(folders, splits, strict=True)}
     assert manifest.tasks["label"].classes == ("a", "b")
-    assert manifest.quarantine["image"].tolist() == [f"{folders[0]}/x.jpg"]
+    apart = f"lies in none of the folders {', '.join(folders)}"
+    assert dict(zip(manifest.quarantine["image"], manifest.quarantine["reason"], strict=True)) == {
+        f"{folders[0]}/x.jpg": "lies in no class's folder", "extra/a/1.jpg": apart, "y.jpg": apart
+    }  # fmt: skip
 
 
 def test_numbers_are_in_order(tmp_path: Path, write_photos) -> None:
