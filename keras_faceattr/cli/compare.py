@@ -12,7 +12,7 @@ from rich.table import Table
 from keras_faceattr.artifact.loading import is_artifact, load_artifact
 from keras_faceattr.artifact.sidecar import Sidecar
 from keras_faceattr.cli.arguments import listed
-from keras_faceattr.cli.options import check_is_no_table
+from keras_faceattr.cli.options import check_out, recorded_inputs
 from keras_faceattr.cli.results import tell, wide_console
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
@@ -46,7 +46,7 @@ def run_compare(paths: list[Path], tasks: list[str], by: str | None, out: Path |
         if sum(path.resolve() == other.resolve() for other in paths) > 1:
             raise ConfigError(f"{path} is named twice: compare different runs")
     if out:
-        check_is_no_table(out)
+        check_out(out, (data for path in paths if not is_artifact(path) for data in recorded_inputs(Run(path))))
     named = dict(zip(unique_names(paths), paths, strict=True))
     tables = [path for path in paths if Run(path).config_path.is_file() and Run(path).kind() == TABLE]
     if tables and len(tables) < len(paths):

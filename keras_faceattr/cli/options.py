@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_faceattr.cli.json_output import print_json as print_json
@@ -101,6 +101,20 @@ def inputs_of(experiment: PhotoExperiment) -> list[Path]:
         init_from = experiment.model.init_from
         found += list(init_from.values()) if isinstance(init_from, dict) else [init_from]
     return [Path(path).expanduser() for path in found if path]
+
+
+def recorded_inputs(run: Run) -> Iterator[Path]:
+    """Files and folders that a run of whatever kind has read.
+
+    Raises:
+        RunError: it is no run.
+    """
+    config = run.plain_config()
+    section, table = config.get("data"), config.get("table")
+    sources = section.get("sources") if isinstance(section, dict) else None
+    for source in (*(sources if isinstance(sources, list) else ()), table):
+        if isinstance(source, dict) and isinstance(source.get("path"), str):
+            yield Path(source["path"])
 
 
 def _may_be_data(path: Path) -> bool:

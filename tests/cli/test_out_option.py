@@ -148,6 +148,31 @@ def test_inspect_draws_over_nothing_that_is_read(cli: Cli, place: Path, source: 
 
 
 @pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("photos/labels.csv", "would take the place of the data itself"),
+        ("new/labels.csv", "in the data's folder new, and may hold labels"),
+        ("table.csv", "would take the place of the data itself"),
+        ("photos", "is a folder"),
+    ],
+)
+def test_compare_writes_over_nothing_that_its_runs_have_read(cli: Cli, place: Path, out: str, words: str) -> None:
+    sections = {
+        "a": {"data": {"sources": [{"reader": "csv_file", "path": "photos/labels.csv"}]}},
+        "b": {"data": {"sources": [{"reader": "synthetic", "path": None}, {"reader": "csv_file", "path": "new"}]}},
+        "c": {"kind": "table", "table": {"reader": "csv", "path": "table.csv"}},
+    }
+    (place / "table.csv").write_text(LABELS)
+    for name, section in sections.items():
+        (place / name).mkdir()
+        (place / name / "config.yaml").write_text(yaml.safe_dump(section))
+    before = contents(place)
+    done = cli("compare", *sections, "--out", out)
+    assert done.code == 2 and f"--out {out}" in done.error and words in done.error
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
     "command", [["align", "new", "--out", ""], ["align", "new", "--out="], ["align", "", "--out=x"]]
 )
 def test_an_empty_path_is_not_the_working_folder(cli: Cli, place: Path, command: list[str]) -> None:
