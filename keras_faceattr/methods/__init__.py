@@ -166,7 +166,7 @@ METHODS: dict[str, Method] = {
     "softmax": Method("vector", _no_loss, "DLDL-v2, 4.1; OBRL, II.A", (), ("identity",)),
     "center": Method("vector", _no_loss, "OBRL, II.A; Wen et al.", ("center_weight", "center_rate"), ("identity",)),
     "arc_face": Method("vector", _no_loss, "Deng et al., eq. 3", ("angular_margin", "angular_scale"), ("identity",)),
-    "triplet": Method("vector", _no_loss, "TransFBP, E(W')", ("triplet_margin", "mining"), ("identity",)),
+    "triplet": Method("projection", _no_loss, "TransFBP, E(W')", ("triplet_margin", "mining"), ("identity",)),
     "distill": Method(
         "vector", _match, "Distillation: cosine and L2 of unit vectors", ("cosine_weight", "l2_weight"), ("embedding",)
     ),

@@ -151,7 +151,8 @@ class PeopleWithCentres(People):
 class Triplets:
     """A photo should be nearer to those of the same person than to those of others, within the batch.
 
-    A photo of nobody known counts as one of a stranger. Source: TransFBP, E(W').
+    Distances are those of x = W' · φ / ‖φ‖, as the head `projection` gives it: the features are of length 1, not what
+    is made of them. A photo of nobody known counts as one of a stranger. Source: TransFBP, E(W').
     """
 
     def __init__(self, task: IdentityTask) -> None:
@@ -165,8 +166,7 @@ class Triplets:
         """
         strangers = -1.0 - ops.cast(ops.arange(ops.shape(labels.known)[0]), "float32")
         people = ops.where(labels.known > 0, labels.exact[:, 0], strangers)
-        vectors = ops.normalize(raw, axis=-1)
-        losses = metric_learning.triplet(people, vectors, settings.triplet_margin, settings.mining)
+        losses = metric_learning.triplet(people, raw, settings.triplet_margin, settings.mining)
         anchors = ops.cast(metric_learning.triplet_anchors(people), "float32")
         return losses * anchors * ops.sum(labels.known) / ops.maximum(ops.sum(anchors), 1.0)
 

@@ -27,10 +27,12 @@ class Head:
     Attributes:
         parts: how many raw outputs each part of a task needs, in their order.
         decode: (task, raw (batch, units)) → outputs by name.
+        projects: whether raw outputs are a projection of the direction of the features: of W · φ / ‖φ‖, without a bias.
     """
 
     parts: Callable[[Any], dict[str, int]]
     decode: Callable[[Any, Tensor], dict[str, Tensor]]
+    projects: bool = False
 
     def units(self, task: Task) -> int:
         """How many raw outputs a task needs in all."""
@@ -52,6 +54,7 @@ HEADS: dict[str, Head] = {
     "categorical": Head(lambda task: {"classes": len(task.classes)}, decoding.softmax),
     "multilabel": Head(_attributes, decoding.sigmoid),
     "vector": Head(lambda task: {"vector": task.dimension}, decoding.unit_vector),
+    "projection": Head(lambda task: {"vector": task.dimension}, decoding.unit_vector, projects=True),
 }
 
 
@@ -69,7 +72,9 @@ def raw_outputs(features: Features, task: Task, head: str) -> Tensor:
         members = [_dense(member, units, f"{task.name}_raw_{i}") for i, member in enumerate(features, start=1)]
         return layers.Concatenate(name=name, dtype="float32")(members)
     if not isinstance(features, Mapping):
-        return _dense(features, HEADS[head].units(task), name)
+        if HEADS[head].projects:
+            features = layers.UnitNormalization(name=f"{task.name}_direction", dtype="float32")(features)
+        return _dense(features, HEADS[head].units(task), name, use_bias=not HEADS[head].projects)
     if features.keys() != parts.keys():
         mend = f": set tasks.{task.name}.method=crnet" if set(features) == {"value", "classes"} else ""
         raise ModelError(
@@ -90,5 +95,6 @@ def decoded_outputs(features: Features, raw: Tensor, task: Task, head: str, vote
     return HEADS[head].decode(task, raw)
 
 
-def _dense(features: Tensor, units: int, name: str) -> Tensor:
-    return layers.Dense(units, kernel_initializer="he_normal", name=name, dtype="float32")(features)
+def _dense(features: Tensor, units: int, name: str, use_bias: bool = True) -> Tensor:
+    dense = layers.Dense(units, use_bias=use_bias, kernel_initializer="he_normal", name=name, dtype="float32")
+    return dense(features)

@@ -76,12 +76,13 @@ def make_plan(graph: Graph, all_integer: bool = False) -> Plan:
     """
     consumers = graph.consumers()
     decoding = _decoding(graph)
-    head = frozenset() if all_integer else _head(graph, consumers, decoding)
+    heads = _head(graph, consumers, decoding)
+    head = frozenset() if all_integer else heads
     body = [node for node in graph.nodes.values() if node.inputs and node.name not in head]
     normalising = {n.name for n in body if isinstance(n.layer, layers.Rescaling) and n.inputs == (graph.input.name,)}
     for node in body:
         if node.name not in normalising:
-            _check(node, node.name in decoding)
+            _check(node, node.name in decoding | heads)
     groups = _Groups()
     ranges, fixed = {}, {}
     for node in body:
@@ -146,7 +147,7 @@ def _reads_raw(node: Node, decoding: set[str]) -> bool:
 
 
 def _head(graph: Graph, consumers: dict[str, list[str]], decoding: set[str]) -> frozenset[str]:
-    """Decoding layers, the dense layers whose raw outputs they read, and the pooling that feeds only these.
+    """Decoding layers, the dense layers whose raw outputs they read, and the pooling and the norm that feed only these.
 
     A softmax or sigmoid behind an integer dense layer would be integer too: the converter knows their ranges. Raw
     outputs of several dense layers may be joined and reordered on the way.
@@ -157,13 +158,14 @@ def _head(graph: Graph, consumers: dict[str, list[str]], decoding: set[str]) -> 
         if not node.inputs or not all(name in head for name in behind):
             continue
         gives_raw = bool(behind) and _hands_on(node) and all(_reads_raw(graph.nodes[name], decoding) for name in behind)
-        feeds_head = bool(behind) and isinstance(node.layer, (layers.GlobalAveragePooling2D, layers.Dropout))
+        feeding = (layers.GlobalAveragePooling2D, layers.Dropout, layers.UnitNormalization)
+        feeds_head = bool(behind) and isinstance(node.layer, feeding)
         if node.name in decoding or gives_raw or feeds_head:
             head.add(node.name)
     return frozenset(head)
 
 
-def _check(node: Node, decodes: bool) -> None:
+def _check(node: Node, in_head: bool) -> None:
     layer = node.layer
     known = (*QUANTIZED, *SAME_VALUES, *SAME_RANGE, *OWN_RANGE)
     if type(layer) in QUANTIZED:
@@ -182,7 +184,7 @@ def _check(node: Node, decodes: bool) -> None:
     uneven = isinstance(layer, layers.Rescaling) and (np.ndim(layer.scale) > 0 or np.any(layer.offset))
     integer = type(layer) in known and not clips and not uneven
     if not integer and not is_relu(node) and _kind(node) not in FIXED_RANGE:
-        hint = "; keep the heads in float (recipe int8_qat)" if decodes else ""
+        hint = "; keep the heads in float (recipe int8_qat)" if in_head else ""
         raise ModelError(f"layer {node.name!r} ({type(layer).__name__}) has no int8 kernel{hint}")
 
 

@@ -67,6 +67,7 @@ ARGUMENTS: dict[type, tuple[str, ...]] = {
     layers.Add: (),
     layers.Multiply: (),
     layers.Rescaling: ("scale", "offset"),
+    layers.UnitNormalization: ("axis",),
     layers.Concatenate: ("axis",),
     layers.Flatten: (),
     layers.Reshape: ("target_shape",),

@@ -67,6 +67,7 @@ FLOAT_HEADS = {
     "linear": (r"clip(_\d+)?", "Clip"),
     "class_and_value": (r"clip(_\d+)?|age_classes_alone", "Clip|Cropping1D"),
     "vector": ("person", "UnitNormalization"),
+    "projection": ("person|person_direction", "UnitNormalization"),
 }
 """Heads without an integer form, and the layer that has none, with its type."""
 
@@ -110,7 +111,7 @@ def net(name: str, tasks: Tasks) -> keras.Model:
             count = layer.gamma.shape
             gamma, beta = random.uniform(0.5, 1.5, count), random.normal(0, 0.3, count)
             layer.set_weights([gamma, beta, random.normal(0, 0.3, count), random.uniform(0.5, 2, count)])
-        elif isinstance(layer, layers.Dense) and layer.trainable:
+        elif isinstance(layer, layers.Dense) and layer.trainable and layer.use_bias:
             layer.bias.assign(random.normal(0, 0.3, layer.bias.shape))
     return model
 

@@ -31,8 +31,11 @@ from keras_faceattr.features import fit as fit_module
 from keras_faceattr.features.bif import bif
 from keras_faceattr.features.experiment import FeatureConfig, FeatureExperiment
 from keras_faceattr.features.fit import embedder, fit_features, read_feature_experiment
+from keras_faceattr.features.layer_features import feature_model
 from keras_faceattr.models.loading import load_model
+from keras_faceattr.models.network import build_network
 from keras_faceattr.run import Run
+from keras_faceattr.tasks import age_task
 
 FEATURE_REGRESSORS = ["linear", "ridge", "knn"]
 
@@ -412,6 +415,14 @@ def test_the_shipped_recipes_say_where_features_come_from(recipe: str) -> None:
     experiment = load_section(FeatureExperiment, CONFIG_FOLDER, recipe, "config")
     assert (experiment.features.path is None) == (experiment.features.source == "bif")
     assert list(experiment.tasks) == ["attractiveness"]
+
+
+def test_low_and_high_layers_are_joined_by_default() -> None:
+    """TransFBP, figure 1; the fourth block of TinyAttNet has 128 channels, and so has its last."""
+    experiment = load_section(FeatureExperiment, CONFIG_FOLDER, "transferred_features", "config")
+    net = build_network("tiny_att_net", {"age": (age_task(), None)}, size=64, seed=0).inference
+    features = feature_model(net, experiment.features.layers, experiment.features.grid)
+    assert features.output_shape == (None, 4 * 4 * 128 + 128)
 
 
 def test_a_source_of_features_knows_whether_it_needs_a_file() -> None:

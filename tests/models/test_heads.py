@@ -9,7 +9,15 @@ import scipy.special
 from keras import layers
 
 from keras_faceattr.models.heads import HEADS, raw_outputs
-from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, Task, age_task, attractiveness_task
+from keras_faceattr.tasks import (
+    BinaryTask,
+    CategoricalTask,
+    IdentityTask,
+    MultilabelTask,
+    Task,
+    age_task,
+    attractiveness_task,
+)
 
 SCALAR_HEADS = ["distribution", "ranking", "regression"]
 ATTRACTIVENESS, AGE = attractiveness_task(), age_task()
@@ -105,3 +113,19 @@ def test_yes_no_heads_give_each_answers_probability_by_itself(head: str, task: T
 def test_the_categorical_head_gives_probabilities_that_sum_to_one() -> None:
     raw = np.random.default_rng(3).normal(0, 4, (6, 3))
     np.testing.assert_allclose(decode("categorical", MOOD, raw)["mood"], scipy.special.softmax(raw, axis=1), rtol=1e-4)
+
+
+def test_a_projection_is_one_of_the_direction_of_the_features() -> None:
+    """x = W' · φ / ‖φ‖ of TransFBP: longer features give the same x, and x need not be of length 1."""
+    person = IdentityTask("person", 3, people=5)
+    features = keras.Input((8,))
+    raw = raw_outputs(features, person, "projection")
+    model = keras.Model(features, {"x": raw, **HEADS["projection"].decode(person, raw)})
+    (kernel,) = model.get_layer("person_raw").get_weights()
+    given = np.random.default_rng(0).normal(0, 4, (6, 8)).astype("float32")
+    expected = given @ kernel / np.linalg.norm(given, axis=1, keepdims=True)
+    got = {name: np.asarray(value) for name, value in model(given).items()}
+    np.testing.assert_allclose(got["x"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(model(7 * given)["x"]), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(np.linalg.norm(expected, axis=1) - 1).max() > 0.1
+    np.testing.assert_allclose(np.linalg.norm(got["person"], axis=1), 1, rtol=1e-5)
