@@ -92,7 +92,10 @@ def benchmark_models(
         ),
     ] = [],  # noqa: B006
 ) -> None:
-    """Compare .tflite files with well-known nets in one run: size, multiply-adds, metric, time, ratio."""
+    """Compare .tflite files with well-known nets in one run: size, multiply-adds, metric, time, ratio.
+
+    With --budget, exits 1 if a limit is not met, 3 if one that applies was not measured.
+    """
     from keras_faceattr.cli.benchmark_models import run_benchmark_models
     from keras_faceattr.cli.benchmark_options import BenchmarkOptions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ALONE = ("--against", "none", "--seconds", "1")
+
+Timed = Callable[..., None]
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Timed:
+    """Replaces measuring: ten rounds of ten runs of 10 ms, of which two take longer by a factor."""
+    monkeypatch.setattr(benchmark_models, "_end_to_end", lambda *_: {})
+
+    def take(slow: float = 1.0) -> None:
+        times = Latency.of([[0.01] * 8 + [0.01 * slow] * 2] * 10, 1)
+        monkeypatch.setattr(benchmark, "measure_latencies", lambda models, *_, **__: dict.fromkeys(models, times))
+
+    take()
+    return take
 
 
 def budget_file(folder: Path, text: str) -> Path:
@@ -85,7 +100,7 @@ def verdicts(done: Done, name: str = "quickstart_float32.tflite") -> dict[str, b
 
 
 def test_a_budget_exits_0_where_all_that_applies_was_judged_and_met(
-    cli: Cli, exported: dict[str, Artifact], tmp_path: Path
+    cli: Cli, exported: dict[str, Artifact], timed: Timed, tmp_path: Path
 ) -> None:
     text = "file: {max_bytes: {float32: 5.0e+6}}\nlatency: {pixel_4: {max_p90_ms: 9}, raspberry_pi_5: {max_p90_ms: 9}}"
     options = (*ALONE, "--budget", budget_file(tmp_path, text))
@@ -110,9 +125,8 @@ def test_a_budget_exits_0_where_all_that_applies_was_judged_and_met(
     ],
 )
 def test_a_limit_that_was_not_measured_exits_3_and_is_named(
-    cli: Cli, exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str,
-    options: list[str], name: str
-) -> None:  # fmt: skip
+    cli: Cli, exported: dict[str, Artifact], timed: Timed, tmp_path: Path, text: str, options: list[str], name: str
+) -> None:
     if "--threads" in options and len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
     budget = ("--budget", budget_file(tmp_path, text))
@@ -122,7 +136,7 @@ def test_a_limit_that_was_not_measured_exits_3_and_is_named(
 
 
 def test_a_board_that_this_computer_is_not_is_refused_and_judged_on_itself(
-    cli: Cli, exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, exported: dict[str, Artifact], timed: Timed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = tmp_path / "model"
     monkeypatch.setattr(devices, "BOARD_MODEL", board)
@@ -134,22 +148,16 @@ def test_a_board_that_this_computer_is_not_is_refused_and_judged_on_itself(
     board.write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
     for device in ("host", "raspberry_pi_5"):
         done = cli(*command, "--device", device)
-        (row,) = done.json()["rows"]
         assert done.json()["environment"]["classes"] == ["host", "raspberry_pi_5"]
-        # A busy machine measures nothing.
-        assert (done.code, verdicts(done)["p90 on raspberry_pi_5"]) == ((3, None) if row["busy"] else (0, True))
+        assert (done.code, verdicts(done)["p90 on raspberry_pi_5"]) == (0, True)
 
 
 def test_a_busy_machine_gives_no_p90_to_judge(
-    cli: Cli, exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, exported: dict[str, Artifact], timed: Timed, tmp_path: Path
 ) -> None:
     budget = ("--budget", budget_file(tmp_path, "latency: {host: {max_p90_ms: 1000}}"), "--json")
     for slow, busy in ((1.0, False), (2.0, True)):
-        # Of each ten runs two take as long or twice as long.
-        times = Latency.of([[0.01] * 8 + [0.01 * slow] * 2] * 10, 1)
-        monkeypatch.setattr(
-            benchmark, "measure_latencies", lambda models, *_, times=times, **__: dict.fromkeys(models, times)
-        )
+        timed(slow)
         done = cli("benchmark", exported["float32"].path, *ALONE, *budget)
         (row,) = done.json()["rows"]
         assert row["busy"] is busy
