@@ -157,8 +157,8 @@ class MethodSettings(Section):
         relation_decay: λ, by which earlier batches count less in the relations.
         positive_relation: r_p, from which correlation on two attributes should agree.
         negative_relation: r_n, up to which correlation they should differ.
-        angular_margin: in radians, added to the angle to the own person.
-        angular_scale: by which cosines are multiplied before the softmax.
+        angular_margin: in radians, added to the angle to the own person; the default is ArcFace's (section 3.1).
+        angular_scale: by which cosines are multiplied before the softmax; the default is ArcFace's (section 3.1).
         center_weight: of the distance to the own person's centre.
         center_rate: α, by which centres follow their photos.
         triplet_margin: by how much a stranger must be farther away, in squared distance.
@@ -178,8 +178,8 @@ class MethodSettings(Section):
     relation_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
     positive_relation: Correlation = 0.8
     negative_relation: Correlation = 0.2
-    angular_margin: Annotated[float, Field(ge=0, le=1.5)] = 0.3
-    angular_scale: Positive = 30.0
+    angular_margin: Annotated[float, Field(ge=0, le=1.5)] = 0.5
+    angular_scale: Positive = 64.0
     center_weight: NotNegative = 0.003
     center_rate: Share = 0.5
     triplet_margin: Positive = 0.2
@@ -267,7 +267,7 @@ class ModelConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """Adam or AdamW; the defaults are the paper's."""
+    """Adam, or AdamW, which also decays weights; the defaults are the paper's."""
 
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: Rate = 1e-3

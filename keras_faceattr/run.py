@@ -240,8 +240,8 @@ class Run:
         names = [name for name, task in learned.items() if task is not None] if isinstance(learned, dict) else []
         if sorted(names) != sorted(tasks) or any(name != task.name for name, task in tasks.items()):
             raise RunError(
-                f"{self.tasks_path} is damaged: it defines {shown(list(tasks))}, and config.yaml learns "
-                f"{shown(names)}; train a new run"
+                f"{self.tasks_path} is damaged: it defines {shown([task.name for task in tasks.values()])}, and "
+                f"config.yaml learns {shown(names)}; train a new run"
             )
         return tasks
 

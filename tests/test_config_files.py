@@ -9,7 +9,7 @@ import pytest
 from small import photo_configs
 
 from keras_faceattr.budget.limits import Budget
-from keras_faceattr.config import Experiment, Section
+from keras_faceattr.config import Experiment, MethodSettings, Section
 from keras_faceattr.config_files import load_experiment, parse_experiment
 from keras_faceattr.convert.recipe import ExportRecipe
 from keras_faceattr.errors import ConfigError
@@ -74,6 +74,13 @@ def test_a_file_loads_by_path_and_what_it_leaves_out_is_the_papers(path: str) ->
     assert experiment.training.epochs == 60
     assert (experiment.training.schedule.step_epochs, experiment.training.schedule.step_factor) == (30, 0.1)
     assert experiment.data.crop.size == 224
+
+
+def test_arc_face_has_the_papers_margin_and_scale_unless_published_results_had_others() -> None:
+    # Deng et al., ArcFace, section 3.1.
+    assert (MethodSettings().angular_margin, MethodSettings().angular_scale) == (0.5, 64)
+    person = load_experiment("identity_pretrain").tasks["person"]
+    assert (person.angular_margin, person.angular_scale) == (0.3, 30)
 
 
 def test_a_shipped_name_wins_over_a_file_in_the_working_folder_and_a_path_over_a_shipped_name(

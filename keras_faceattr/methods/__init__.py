@@ -206,6 +206,10 @@ def method_of(task: Task, name: str | None = None) -> Method:
     return METHODS[name]
 
 
+FORMER_DEFAULTS = {"angular_margin": 0.3, "angular_scale": 30.0}
+"""A run's config states every default; these stand in runs of earlier versions."""
+
+
 def check_settings(task: Task, name: str | None, settings: MethodSettings) -> None:
     """Refuses settings at which the method does not look.
 
@@ -214,7 +218,8 @@ def check_settings(task: Task, name: str | None, settings: MethodSettings) -> No
     """
     row, usual = method_of(task, name), MethodSettings()
     for setting in MethodSettings.model_fields:
-        if setting not in row.settings and getattr(settings, setting) != getattr(usual, setting):
+        unset = (getattr(usual, setting), FORMER_DEFAULTS.get(setting))
+        if setting not in row.settings and getattr(settings, setting) not in unset:
             known = f"it looks at {', '.join(row.settings)}" if row.settings else "it has no settings"
             method = name or DEFAULTS[task.kind]
             raise ConfigError(f"tasks.{task.name}.{setting}: the method {method!r} does not look at it; {known}")

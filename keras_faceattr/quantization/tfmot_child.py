@@ -429,7 +429,7 @@ def _optimizer(experiment: Experiment) -> Any:
         optimizer = tf_keras.optimizers.AdamW(weight_decay=config.weight_decay, **arguments)
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         return optimizer
-    return tf_keras.optimizers.Adam(weight_decay=config.weight_decay or None, **arguments)
+    return tf_keras.optimizers.Adam(**arguments)
 
 
 def run_job(job: Job, say: Say) -> None:

@@ -19,6 +19,7 @@ from keras_faceattr.methods import METHODS, check_settings, method_of
 from keras_faceattr.models import architecture
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import MultilabelTask, Task
+from keras_faceattr.training.optimizer import check_optimizer
 from keras_faceattr.training.provenance import provenance
 from keras_faceattr.training.start import starts_of
 
@@ -34,6 +35,7 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
         ModelError: unknown net, or initial weights that are not there.
     """
     _check_options(experiment)
+    check_optimizer(experiment.training.optimizer)
     landmarks_of(experiment)
     crop_spec(experiment)
     source_weights(experiment.data.sources)

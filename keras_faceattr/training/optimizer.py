@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_faceattr.config import TrainingConfig
+from keras_faceattr.config import OptimizerConfig, TrainingConfig
+from keras_faceattr.errors import ConfigError
 
 WARM_UP = 9
 """Steps; see `WarmAverage`."""
@@ -48,12 +49,29 @@ UNDECAYED = ["bias", "gamma", "beta", "minimum", "maximum", "log_variance"]
 """Parts of the names of biases, of batch norms' parameters, of learned ranges and of learned loss weights."""
 
 
+def check_optimizer(config: OptimizerConfig) -> None:
+    """Refuses a decay of weights by Adam, which knows none.
+
+    Raises:
+        ConfigError: naming the optimizer that does; runs of earlier versions were trained by that one.
+    """
+    if config.name == "adam" and config.weight_decay:
+        raise ConfigError(
+            f"training.optimizer: adam decays no weights, and weight_decay is {config.weight_decay:g}: "
+            "write name: adamw, which does"
+        )
+
+
 def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Adam or AdamW with its schedule; batch-norm parameters, biases and learned ranges are not decayed.
+    """Adam, or AdamW, with its schedule; batch-norm parameters, biases and learned ranges are not decayed.
+
+    Raises:
+        ConfigError: as of `check_optimizer`.
 
     Source: DLDL-v2, section 4.1, for the defaults of the configuration.
     """
     config = training.optimizer
+    check_optimizer(config)
     arguments: dict[str, Any] = {
         "learning_rate": make_schedule(training, steps_per_epoch),
         "beta_1": config.beta_1,
@@ -64,10 +82,9 @@ def make_optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.opti
     }
     if training.weight_average:
         arguments |= {"use_ema": True, "ema_momentum": training.weight_average, "ema_overwrite_frequency": None}
-    if config.name == "adamw":
-        optimizer = AdamW(weight_decay=config.weight_decay, **arguments)
-    else:
-        optimizer = Adam(weight_decay=config.weight_decay or None, **arguments)
+    if config.name == "adam":
+        return Adam(**arguments)
+    optimizer = AdamW(weight_decay=config.weight_decay, **arguments)
     optimizer.exclude_from_weight_decay(var_names=UNDECAYED)
     return optimizer
 

@@ -153,6 +153,10 @@ def test_a_method_of_another_kind_is_refused_with_those_of_the_kind() -> None:
         method_of(TASKS["categorical"], "dldl")
 
 
+def test_a_run_that_states_the_former_defaults_of_other_methods_goes_on() -> None:
+    check_settings(attractiveness_task(), "dldl_v2", MethodSettings(angular_margin=0.3, angular_scale=30.0))
+
+
 def test_a_setting_at_which_the_method_does_not_look_is_refused() -> None:
     check_settings(attractiveness_task(), "smooth_huber", MethodSettings(delta=0.3))
     with pytest.raises(ConfigError, match=r"tasks.attractiveness.delta: the method 'dldl_v2' does not look at it"):

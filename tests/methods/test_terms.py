@@ -146,7 +146,7 @@ def people_losses(method: str, people: np.ndarray, raw: np.ndarray, loss: TaskLo
     index, weights = people[:, 0].astype(int), array(loss.term.weights)
     if method == "arc_face":
         lengths = np.linalg.norm(raw, axis=1, keepdims=True) * np.linalg.norm(weights, axis=0)
-        return array(metric_learning.arc_face(index, raw @ weights / lengths, 0.3, 30.0))
+        return array(metric_learning.arc_face(index, raw @ weights / lengths, 0.5, 64.0))
     found = -scipy.special.log_softmax(raw @ weights, axis=1)[np.arange(len(index)), index]
     if method == "center":
         found = found + 0.003 * 0.5 * ((raw - array(loss.term.centers)[index]) ** 2).sum(axis=1)

@@ -1,12 +1,14 @@
 """The learning rate at the steps where it should change."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 
 from keras_faceattr.config import OptimizerConfig, ScheduleConfig, TrainingConfig
+from keras_faceattr.config_files import load_experiment
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.training.checks import check_experiment
 from keras_faceattr.training.optimizer import make_optimizer, make_schedule
 
 
@@ -47,14 +49,21 @@ def test_the_papers_optimizer_has_its_betas_and_epsilon() -> None:
     assert not optimizer.use_ema
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_weight_decay_spares_biases_and_batch_norms(name: Any) -> None:
+def test_adam_decays_no_weights_and_says_who_does() -> None:
+    experiment = load_experiment("quickstart", ["training.optimizer={name: adam, weight_decay: 0.05}"])
+    for refused in (lambda: check_experiment(experiment), lambda: make_optimizer(experiment.training, 1)):
+        with pytest.raises(ConfigError, match="adam decays no weights, and weight_decay is 0.05: write name: adamw"):
+            refused()
+    assert make_optimizer(TrainingConfig(), 1).weight_decay is None
+
+
+def test_weight_decay_spares_biases_and_batch_norms() -> None:
     import keras
 
     layers = [keras.layers.Dense(2, name="a"), keras.layers.BatchNormalization(name="b")]
     model = keras.Sequential([keras.Input((3,)), *layers])
     training = TrainingConfig(
-        optimizer=OptimizerConfig(name=name, weight_decay=0.5, learning_rate=0.1),
+        optimizer=OptimizerConfig(name="adamw", weight_decay=0.5, learning_rate=0.1),
         schedule=ScheduleConfig(name="constant"),
     )
     optimizer = make_optimizer(training, 1)
