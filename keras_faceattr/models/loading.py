@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -29,7 +30,10 @@ def load_model(path: Path) -> keras.Model:
     if not zipfile.is_zipfile(path):
         raise ModelError(f"{path} is no .keras file, or it is damaged")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        # A file whose weights are gone makes Keras warn of every layer before it says so.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types here; each means that the file cannot be trusted or read.
         text = str(error).strip()
         if unknown := re.search(r"Could not locate class '(\w+)'", text):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import pytest
 from keras import layers
@@ -35,3 +38,20 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "model.keras")
     with pytest.raises(ModelError, match="no model file"):
         load_model(tmp_path / "other.keras")
+
+
+def test_a_file_without_its_weights_is_one_line_and_no_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path, empty = tmp_path / "model.keras", io.BytesIO()
+    keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Dense(2)]).save(path)
+    h5py.File(empty, "w").close()
+    with zipfile.ZipFile(path) as whole:
+        files = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(path, "w") as damaged:
+        for name, content in (files | {"model.weights.h5": empty.getvalue()}).items():
+            damaged.writestr(name, content)
+    recwarn.clear()
+    with pytest.raises(ModelError, match=r"model\.keras cannot be loaded safely: ") as error:
+        load_model(path)
+    assert "\n" not in str(error.value) and not recwarn.list
