@@ -19,6 +19,7 @@ LAYERS: list[set[str]] = [
         "cache",
         "machine",
         "pages",
+        "plot_text",
         "processes",
         "failures",
         "yaml_files",

@@ -14,6 +14,7 @@ from keras_faceattr.evaluation.formatting import metric_text, metric_title, sign
 from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
 from keras_faceattr.measure.latency import Latency
 from keras_faceattr.pages import render
+from keras_faceattr.plot_text import plot_word
 from keras_faceattr.storage import write_text
 
 WORST_LAYERS = 40
@@ -77,7 +78,7 @@ def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Pa
     # None is no number, and leaves a gap in the picture.
     values = [_number(_metrics(artifact)[key]["value"]) for artifact in artifacts]
     before = _number(artifacts[0].sidecar.parity["metrics"]["float"][task]["metrics"][name]["value"])
-    label = f"{task} {metric_title(name, artifacts[0].sidecar.metrics[task]['unit'])}"
+    label = plot_word(f"{task} {metric_title(name, artifacts[0].sidecar.metrics[task]['unit'])}")
 
     def scatter(x: list[float]) -> Any:
         def paint(axes: Axes) -> None:

@@ -106,6 +106,7 @@ def draw_inspection(manifest: Manifest, findings: dict[str, Any], path: Path, se
     """Writes a PNG: sample photos above a histogram of each task."""
     from matplotlib.figure import Figure
 
+    from keras_faceattr.plot_text import plot_names, plot_word, use_fonts
     from keras_faceattr.storage import replacing
 
     tasks = findings["tasks"]
@@ -114,15 +115,19 @@ def draw_inspection(manifest: Manifest, findings: dict[str, Any], path: Path, se
     top = figure.add_subplot(grid[0])
     top.imshow(_contact_sheet(manifest, seed))
     top.set_axis_off()
-    top.set_title(f"{', '.join(findings['sources'])}: {findings['photos']} photos")
+    top.set_title(f"{plot_word(', '.join(findings['sources']))}: {findings['photos']} photos")
     for place, (name, task) in enumerate(tasks.items(), start=1):
         axes = figure.add_subplot(grid[place])
         counted, bars = bars_of(task)
-        axes.bar([label for label, _ in bars], [value for _, value in bars], color="#2a6f97")
+        names, note = plot_names([label for label, _ in bars])
+        axes.set_xlabel(note, fontsize=8)
+        axes.bar(range(len(bars)), [value for _, value in bars], color="#2a6f97")
+        axes.set_xticks(range(len(bars)), names)
         axes.tick_params(axis="x", labelrotation=90 if len(bars) > 12 else 0, labelsize=6 if len(bars) > 12 else 8)
         axes.set_ylabel(counted)
         axes.set_title(f"{name}: {task['labelled']} labelled, {task['missing']} missing", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
+    use_fonts(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png")
 

@@ -18,6 +18,7 @@ from keras_faceattr.evaluation.formatting import ERRORS
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.metrics.verification import roc
+from keras_faceattr.plot_text import plot_names, plot_word, use_fonts
 from keras_faceattr.storage import replacing
 from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, ScalarTask, Task
 
@@ -100,7 +101,7 @@ def plot_task(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: P
 
 
 def _plot_scalar(task: ScalarTask, true: np.ndarray, predicted: np.ndarray, folder: Path) -> list[Path]:
-    unit = f" ({task.unit})" if task.unit else ""
+    unit = f" ({plot_word(task.unit)})" if task.unit else ""
 
     def scatter(axes: Axes) -> None:
         axes.scatter(true, predicted, s=6, alpha=0.35, color=COLOUR, linewidths=0)
@@ -133,12 +134,13 @@ def _plot_scalar(task: ScalarTask, true: np.ndarray, predicted: np.ndarray, fold
 
 def _plot_confusion(task: CategoricalTask, counts: np.ndarray, folder: Path) -> Path:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names, note = plot_names(task.classes)
 
     def matrix(axes: Axes) -> None:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         ticks = range(len(task.classes))
-        axes.set_xticks(ticks, task.classes, rotation=45, ha="right")
-        axes.set_yticks(ticks, task.classes)
+        axes.set_xticks(ticks, names, rotation=45, ha="right")
+        axes.set_yticks(ticks, names)
         for (i, j), count in np.ndenumerate(counts):
             axes.text(
                 j, i, count, ha="center", va="center", fontsize=8, color="white" if shares[i, j] > 0.6 else "black"
@@ -146,7 +148,7 @@ def _plot_confusion(task: CategoricalTask, counts: np.ndarray, folder: Path) -> 
         axes.set_ylabel("true")
 
     return draw_picture(
-        folder / f"{task.name}_confusion.png", matrix, f"{task.name.capitalize()}: confusion", "predicted"
+        folder / f"{task.name}_confusion.png", matrix, f"{task.name.capitalize()}: confusion", _noted("predicted", note)
     )
 
 
@@ -167,10 +169,12 @@ def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, fo
     shares = attribute_accuracies(labels, predictions)
     majority = np.maximum(np.nanmean(labels, axis=0), 1 - np.nanmean(labels, axis=0))
     order = np.argsort(shares)
-    names = [task.columns[i].removeprefix(f"{task.name}.") for i in order]
+    shown, note = plot_names([column.removeprefix(f"{task.name}.") for column in task.columns])
+    names = [shown[i] for i in order]
 
     def bars(axes: Axes) -> None:
-        axes.barh(names, shares[order], color=COLOUR, label="model")
+        axes.barh(range(len(order)), shares[order], color=COLOUR, label="model")
+        axes.set_yticks(range(len(order)), names)
         axes.plot(
             majority[order], range(len(order)), "|", color=SECOND_COLOUR, markersize=8, label="always the commoner"
         )
@@ -179,14 +183,13 @@ def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, fo
         axes.legend(frameon=False, loc="lower right")
 
     height = max(3.0, 0.18 * len(names) + 1)
-    return draw_picture(
-        folder / f"{task.name}_accuracy.png", bars, f"{task.name.capitalize()}: accuracy", "share right", height
-    )
+    title, label = f"{task.name.capitalize()}: accuracy", _noted("share right", note)
+    return draw_picture(folder / f"{task.name}_accuracy.png", bars, title, label, height)
 
 
 def plot_relations(task: str, relations: pd.DataFrame, folder: Path) -> Path:
     """Correlations of attributes as they were learned; grey where one was always the same."""
-    names, values = list(relations.columns), relations.to_numpy("float64")
+    (names, note), values = plot_names(list(map(str, relations.columns))), relations.to_numpy("float64")
 
     def matrix(axes: Axes) -> None:
         axes.set_facecolor("lightgrey")
@@ -196,7 +199,11 @@ def plot_relations(task: str, relations: pd.DataFrame, folder: Path) -> Path:
         axes.figure.colorbar(image, ax=axes, shrink=0.8)
 
     title = f"{task.capitalize()}: relations learned"
-    return draw_picture(folder / f"{task}_relations.png", matrix, title, "", height=5.5)
+    return draw_picture(folder / f"{task}_relations.png", matrix, title, note, height=5.5)
+
+
+def _noted(label: str, note: str) -> str:
+    return f"{label}\n({note})" if note else label
 
 
 def draw_picture(path: Path, draw: Callable[[Axes], Any], title: str, xlabel: str, height: float = 4.0) -> Path:
@@ -212,6 +219,7 @@ def draw_picture(path: Path, draw: Callable[[Axes], Any], title: str, xlabel: st
     axes.set_title(title)
     axes.set_xlabel(xlabel)
     axes.spines[["top", "right"]].set_visible(False)
+    use_fonts(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     return path

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
+from keras_faceattr.plot_text import plot_word
 
 METRICS = ("mae", "rmse")
 REFERENCE = "mtb_dnn"
@@ -77,4 +78,6 @@ def plot_regressors(path: Path, regressors: dict[str, Any], unit: str) -> Path:
         axes.set_yticks(range(len(titles)), titles)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
-    return draw_picture(path, bars, "Errors over the splits, with σ", f"error of {unit}", 0.45 * len(titles) + 1.2)
+    return draw_picture(
+        path, bars, "Errors over the splits, with σ", f"error of {plot_word(unit)}", 0.45 * len(titles) + 1.2
+    )
