@@ -29,6 +29,7 @@ TEMPORARY = ".writing-"
 
 
 FREE_SPACE = "free space or choose another folder"
+IN_THE_WAY = "a folder has its name: remove or rename it"
 OTHER_CACHE = "free space, or set KERAS_FACEATTR_CACHE to a folder that you may write"
 
 
@@ -152,15 +153,17 @@ def _as_run_error(path: Path, fix: str | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = fix or (OTHER_CACHE if _is_cached(path) else FREE_SPACE)
+        fix = IN_THE_WAY if isinstance(error, IsADirectoryError) else fix or usual_fix(path)
         raise RunError(f"cannot write {path}: {error.strerror or error}; {fix}") from error
 
 
-def _is_cached(path: Path) -> bool:
+def usual_fix(path: Path) -> str:
+    """What to do where a path cannot be written."""
     try:
-        return path.absolute().is_relative_to(cache_folder().absolute())
+        cached = path.absolute().is_relative_to(cache_folder().absolute())
     except RunError:
-        return False
+        cached = False
+    return OTHER_CACHE if cached else FREE_SPACE
 
 
 @contextmanager
@@ -180,7 +183,8 @@ def locked(path: Path, folder: Path) -> Iterator[None]:
     except Timeout:
         raise RunError(f"another process is filling {folder}; wait for it or choose another folder") from None
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+        fix = IN_THE_WAY if isinstance(error, IsADirectoryError) else "choose another folder"
+        raise RunError(f"cannot write {path}: {error.strerror}; {fix}") from error
     try:
         yield
     finally:

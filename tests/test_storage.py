@@ -68,8 +68,10 @@ def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_files_place_is_a_run_error_and_stays(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
-    with pytest.raises(RunError, match="cannot write"):
+    with pytest.raises(RunError, match="cannot write .*a folder has its name: remove or rename it"):
         write_text(tmp_path / "a.txt", "new")
+    with pytest.raises(RunError, match="a folder has its name"), locked(tmp_path / "a.txt", tmp_path):
+        pytest.fail("the block was entered")
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").is_dir()
 
