@@ -19,6 +19,8 @@ def prepare_environment() -> None:
     """Sets what libraries read when they are first imported, unless the user has set it."""
     # A second guard behind the check of a photo's header: OpenCV refuses larger photos itself.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "178956970")
+    # OpenCV writes lines of its own about photos that we name ourselves.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Pillow warns of odd TIFF tags; whether the pixels can be decoded decides, and says so in one line.
     warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")

@@ -1,5 +1,6 @@
 """The command itself."""
 
+import os
 import subprocess
 import sys
 
@@ -30,6 +31,24 @@ def test_a_lack_of_memory_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("keras_faceattr.cli.predict.run_predict", short_of_memory)
     done = cli("predict", "net.tflite", "photos")
     assert done.code == 2 and "out of memory; free some" in done.error
+
+
+def test_opencv_writes_no_lines_between_ours() -> None:
+    damaged = "[b'GIF89a' + bytes(20), b'II*\\0' + bytes(90), b'BM' + bytes(60), b'P6 9 9 255 ']"
+    script = f"""
+from keras_faceattr.cli.environment import prepare_environment
+prepare_environment()
+from keras_faceattr.errors import PhotoError
+from keras_faceattr.faces.photos import decode_photo
+for data in {damaged}:
+    try:
+        decode_photo(data, "photo")
+    except PhotoError as error:
+        print(error)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert len(done.stdout.splitlines()) == 4 and done.stderr == ""
 
 
 def test_an_unknown_command_or_option_exits_2(cli: Cli) -> None:
