@@ -136,7 +136,12 @@ def predict(
         ),
     ] = [],  # noqa: B006
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File to write to: .csv, .parquet or .jsonl.  [default: print]")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File to write to: .csv, .parquet or .jsonl; after a stop the same command continues.  "
+            "[default: print]",
+        ),
     ] = None,
     tta: Annotated[str, typer.Option(metavar="NAME", help=TTA_HELP)] = "none",
     face: Annotated[

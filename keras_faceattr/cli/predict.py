@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_faceattr import __version__
+from keras_faceattr.artifact.loading import is_artifact
 from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.cli.options import check_out
 from keras_faceattr.cli.predictors import Predicting, open_predictor
+from keras_faceattr.cli.results import say
 from keras_faceattr.data.aligned_folder import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop_cache import check_same_crop
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.evaluation.predict import list_inputs, predict_photos
+from keras_faceattr.evaluation.predict import Inputs, Predicted, column_types, list_inputs, predict_photos
 from keras_faceattr.evaluation.predictions import with_augmentation
 from keras_faceattr.evaluation.table_writer import open_table
+from keras_faceattr.evaluation.unfinished import Unfinished
 from keras_faceattr.faces.crop_spec import CHOICES
-from keras_faceattr.tasks import VECTORS, meaning_of
+from keras_faceattr.faces.nets import detector_version
+from keras_faceattr.run import Run
+from keras_faceattr.storage import sha256
+from keras_faceattr.tasks import VECTORS, meaning_of, task_to_dict
 
 
 def run_predict(
     path: Path, photos: Path, others: list[Path], out: Path | None, tta: str, face: str, json: bool
 ) -> None:
-    """Write one row per photo or face; photos that cannot be read or show no face are named on stderr and left out."""
+    """Write one row per photo or face; photos that cannot be read or show no face are named on stderr and left out.
+
+    A table that was being written when an earlier call was killed is finished from where that call was.
+    """
     check_tta(tta)
     if face not in CHOICES:
         raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
@@ -37,24 +47,80 @@ def run_predict(
     if out:
         check_out(out, [photos], opened.experiment)
     members = [(with_augmentation(net.predictor, tta), net.crop) for net in nets]
-    count, bad = 0, []
-    with open_table(out, "json" if json else "text") as table:
-        for rows, failures in predict_photos(members, opened.tasks, inputs, face, aligned is not None):
-            table.write(rows)
-            count += len(rows)
-            bad += failures
-            for failure in failures:
-                print(f"left out: {failure}", file=sys.stderr)
-        if not count:
+
+    def predict(first_batch: int) -> Iterator[Predicted]:
+        return predict_photos(members, opened.tasks, inputs.photos, face, aligned is not None, first_batch=first_batch)
+
+    unfinished = Unfinished(out, _plan(path, others, nets, inputs, tta, face)) if out else None
+    faces, no_answer, left_out = 0, 0, list(inputs.left_out)
+    for reason in left_out:
+        say(f"left out: {reason}")
+    with open_table(out, "json" if json else "text", column_types(opened.tasks)) as table:
+        for batch in unfinished.batches(predict) if unfinished else predict(0):
+            table.write(batch.rows)
+            faces += len(batch.rows)
+            no_answer += len(batch.no_answer)
+            left_out += batch.left_out
+            for line in (*(f"left out: {reason}" for reason in batch.left_out), *batch.no_answer):
+                say(line)
+        if not faces:
+            if unfinished:
+                unfinished.finish()
             # Inside the block, so that a table of an earlier call stays.
-            raise DataError(f"none of {len(bad)} photos could be used")
-    if out:
-        done = len(inputs) - len(bad)
-        summary: dict[str, Any] = {"predicted": done, "left_out": len(bad), "out": str(out)}
-        faces = ""
-        if opened.crop.needs_face:
-            summary["faces"], faces = count, f" with {count} faces"
-        print(json_module.dumps(summary) if json else f"{done} photos{faces} predicted, {len(bad)} left out: {out}")
+            raise DataError(f"none of {len(left_out)} photos could be used")
+    if unfinished:
+        unfinished.finish()
+    summary: dict[str, Any] = {
+        "photos": len(inputs.photos) + len(inputs.left_out),
+        "predicted": len(inputs.photos) + len(inputs.left_out) - len(left_out),
+        "left_out": len(left_out),
+        "no_answer": no_answer,
+        "other_files": inputs.other_files,
+    }
+    if opened.crop.needs_face:
+        summary["faces"] = faces
+    if not out:
+        say(_told(summary))
+    elif json:
+        print(json_module.dumps({**summary, "out": str(out)}))
+    else:
+        print(f"{_told(summary)}: {out}")
+
+
+def _told(summary: dict[str, Any]) -> str:
+    """The summary in a line; photos = predicted + left out."""
+    faces = f" with {summary['faces']} faces" if "faces" in summary else ""
+    parts = [f"{summary['predicted']} photos{faces} predicted, {summary['left_out']} left out"]
+    if summary["no_answer"]:
+        parts.append(f"{summary['no_answer']} answers missing")
+    if summary["other_files"]:
+        kinds = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in summary["other_files"].items())
+        parts.append(f"{sum(summary['other_files'].values())} files that do not end as photos do ({kinds})")
+    return ", ".join(parts)
+
+
+def _plan(
+    path: Path, others: list[Path], nets: list[Predicting], inputs: Inputs, tta: str, face: str
+) -> dict[str, Any]:
+    """Whatever decides what is predicted: a call that was killed goes on only where all of it is the same."""
+    return {
+        "version": __version__,
+        "nets": [sha256(name if is_artifact(name) else Run(name).model_path) for name in (path, *others)],
+        "crops": [net.crop.to_dict() for net in nets],
+        "detector": detector_version() if nets[0].crop.needs_face else "",
+        "tasks": {name: task_to_dict(task) for name, task in nets[0].tasks.items()},
+        "options": [tta, face],
+        "photos": [[str(photo), *_state(photo)] for photo in inputs.photos],
+    }
+
+
+def _state(photo: Path) -> tuple[int, ...]:
+    """Changes when the photo does; empty where none can be opened."""
+    try:
+        status = photo.stat()
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns
 
 
 def _averaged(path: Path, first_path: Path, first: Predicting) -> Predicting:

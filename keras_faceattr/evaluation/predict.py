@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from keras_faceattr.data.crop_cache import each
-from keras_faceattr.data.photo_folders import list_photos
+from keras_faceattr.data.datasets.label_tables import TABLE_SUFFIXES, read_table, require_columns
+from keras_faceattr.data.photo_folders import check_any, find_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, value_names
 from keras_faceattr.faces.crop_spec import CropSpec
@@ -20,32 +21,66 @@ from keras_faceattr.tasks import CategoricalTask, Task
 
 Row = dict[str, Any]
 
+EDGES = ("left", "top", "right", "bottom")
 
-def list_inputs(source: Path) -> list[Path]:
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a user names to be predicted.
+
+    Attributes:
+        photos: every file that may be a photo, in order.
+        left_out: why something that may hold a photo cannot even be opened.
+        other_files: files of a folder that do not end as photos do, by suffix.
+    """
+
+    photos: list[Path]
+    left_out: list[str] = field(default_factory=list)
+    other_files: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What became of a batch of photos.
+
+    Attributes:
+        rows: `{image, <task>…}` of the photos that could be read; where the crop looks for faces a row for each, with
+            its number and its box in pixels.
+        left_out: reasons for photos that could not be read or show no face.
+        no_answer: photos and tasks for which a net gave no number; their cells are empty.
+    """
+
+    rows: list[Row]
+    left_out: list[str]
+    no_answer: list[str]
+
+
+def list_inputs(source: Path) -> Inputs:
     """The photos that a user names.
 
     Args:
-        source: a photo, a folder (with all below it), or a CSV with a column `image` of paths beside it.
+        source: a photo, a folder (with all below it), or a table with a column `image` of paths below the table's
+            folder, read as `fit` reads its labels.
 
     Raises:
         DataError: nothing is there.
     """
     if source.is_dir():
-        return [source / name for name in list_photos(source)]
-    if not source.is_file():
-        raise DataError(f"no such photo, folder or CSV: {source}")
-    if source.suffix.lower() != ".csv":
-        return [source]
-    try:
-        table = pd.read_csv(source, dtype="string")
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise DataError(f"{source}: cannot be read as CSV: {error}") from None
-    if "image" not in table:
-        raise DataError(f"{source}: no column 'image'; it has {', '.join(table.columns)}")
-    names = table["image"].dropna()
-    if not len(names):
+        found = find_photos(source)
+        check_any(found)
+        skipped = [f"{source / path}: {reason}" for path, reason in found.skipped]
+        return Inputs([source / name for name in found.photos], skipped, found.others)
+    if source.suffix.lower() not in TABLE_SUFFIXES:
+        if not source.exists():
+            raise DataError(f"no such photo, folder or CSV: {source}")
+        return Inputs([source])
+    table = read_table(source)
+    require_columns(table, ["image"], source)
+    names = table["image"].str.replace("\\", "/", regex=False)
+    absent = [f"{source}, line {row}: no photo is named" for row in table["row"][names.isna()]]
+    if len(absent) == len(table):
         raise DataError(f"{source}: the column 'image' is empty")
-    return [source.parent / name for name in names]
+    return Inputs([source.parent / name for name in names.dropna()], absent)
 
 
 def predict_photos(
@@ -55,7 +90,8 @@ def predict_photos(
     face: str = "all",
     ready: bool = False,
     batch_size: int = EVALUATION_BATCH,
-) -> Iterator[tuple[list[Row], list[str]]]:
+    first_batch: int = 0,
+) -> Iterator[Predicted]:
     """Predicts batch by batch; of several nets the mean.
 
     Args:
@@ -63,10 +99,10 @@ def predict_photos(
         tasks: that all of the nets know.
         face: which of a photo's faces, where the crop looks for faces: `all`, the `largest`, or the most `central`.
         ready: whether the photos are crops already.
+        first_batch: where to begin; the batches before it are passed over.
 
-    Yields:
-        Rows of the photos that could be read, `{image, <task>…}`; where the crop looks for faces a row for each, with
-        its number and its box in pixels; and reasons for the photos that could not be read or show no face.
+    Raises:
+        ResourceError: memory or open files ran out.
     """
     croppers = {spec: Cropper(spec, face) for _, spec in nets}
     first_spec = nets[0][1]
@@ -83,7 +119,7 @@ def predict_photos(
         images = {spec: np.stack([cuts[spec].pixels for cuts in part]).astype("float32") for spec in croppers}
         return _mean([predictor(_padded(images[spec], batch_size)) for predictor, spec in nets])
 
-    for start in range(0, len(photos), batch_size):
+    for start in range(first_batch * batch_size, len(photos), batch_size):
         batch = photos[start : start + batch_size]
         found: list[tuple[Path, int, dict[CropSpec, Cut]]] = []
         failures: list[str] = []
@@ -95,13 +131,29 @@ def predict_photos(
             else:
                 found += [(path, number, cut) for number, cut in enumerate(cuts, start=1)]
         rows: list[Row] = []
+        no_answer: list[str] = []
         for first in range(0, len(found), batch_size):
             part = found[first : first + batch_size]
             outputs = outputs_of([cut for _, _, cut in part])
             for i, (path, number, cut) in enumerate(part):
                 place = _place(number, cut[first_spec]) if first_spec.needs_face else {}
-                rows.append({"image": str(path), **place, **_values(tasks, outputs, i)})
-        yield rows, failures
+                values, missing = _values(tasks, outputs, i)
+                rows.append({"image": str(path), **place, **values})
+                no_answer += [f"{path}: the net gives no number for {name}" for name in missing]
+        yield Predicted(rows, failures, no_answer)
+
+
+def column_types(tasks: dict[str, Task]) -> dict[str, type]:
+    """What each column holds that a row may have, whatever stands in the first rows."""
+    types: dict[str, type] = {"image": str, "face": int, **dict.fromkeys((*EDGES, "face_score"), float)}
+    for name, task in tasks.items():
+        if isinstance(task, CategoricalTask):
+            types |= {name: str, f"{name}_probability": float}
+        elif task.kind == "scalar":
+            types |= {name: float, f"{name}_std": float}
+        else:
+            types |= dict.fromkeys(value_names(task), float)
+    return types
 
 
 def _mean(outputs: list[Outputs]) -> Outputs:
@@ -111,9 +163,8 @@ def _mean(outputs: list[Outputs]) -> Outputs:
 
 def _place(number: int, cut: Cut) -> Row:
     """Where a face lies; a photo that was cut without one says so by empty cells."""
-    edges = ("left", "top", "right", "bottom")
     box: list[float | None] = [None] * 4 if cut.box is None else [round(float(edge), 1) for edge in cut.box]
-    return {"face": number, **dict(zip(edges, box, strict=True)), "face_score": cut.score}
+    return {"face": number, **dict(zip(EDGES, box, strict=True)), "face_score": cut.score}
 
 
 def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -123,21 +174,31 @@ def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
     return np.concatenate([images, np.zeros((batch_size - len(images), *images.shape[1:]), images.dtype)])
 
 
-def _values(tasks: dict[str, Task], outputs: Outputs, index: int) -> Row:
+def _values(tasks: dict[str, Task], outputs: Outputs, index: int) -> tuple[Row, list[str]]:
+    """Cells of a row, and the tasks whose cells are empty because the net gave something else than numbers."""
     row: Row = {}
+    missing = []
     for name, task in tasks.items():
-        values = outputs[name][index]
-        if isinstance(task, CategoricalTask):
-            row[name] = task.classes[int(values.argmax())]
-            row[f"{name}_probability"] = float(values.max())
-        elif task.kind == "scalar":
-            row[name] = float(values)
-            distribution = outputs.get(f"{name}_distribution")
-            if distribution is not None:
-                bins = task.bins  # type: ignore[union-attr]
-                row[f"{name}_std"] = float(
-                    np.sqrt(max(0.0, distribution[index] @ (bins - distribution[index] @ bins) ** 2))
-                )
-        else:
-            row.update({column: float(value) for column, value in zip(value_names(task), values, strict=True)})
-    return row
+        values = np.asarray(outputs[name][index])
+        cells = _cells(task, values, outputs.get(f"{name}_distribution"), index)
+        if not np.isfinite(values).all():
+            cells = dict.fromkeys(cells)
+            missing.append(name)
+        row |= cells
+    return row, missing
+
+
+def _cells(task: Task, values: np.ndarray, distributions: np.ndarray | None, index: int) -> Row:
+    name = task.name
+    if isinstance(task, CategoricalTask):
+        return {name: task.classes[int(values.argmax())], f"{name}_probability": float(values.max())}
+    if task.kind != "scalar":
+        return {column: float(value) for column, value in zip(value_names(task), values, strict=True)}
+    if distributions is None:
+        return {name: float(values)}
+    distribution, bins = distributions[index], task.bins  # type: ignore[union-attr]
+    if not np.isfinite(distribution).all():
+        return {name: float(values), f"{name}_std": None}
+    # Rounding may leave a variance below zero.
+    std = float(np.sqrt(max(0.0, distribution @ (bins - distribution @ bins) ** 2)))
+    return {name: float(values), f"{name}_std": std}

@@ -60,10 +60,14 @@ def predict_split(predictor: Predictor, data: LabelledCrops, batch_size: int = E
 
 
 def prediction_columns(task: Task, values: np.ndarray) -> dict[str, Any]:
-    """Columns of a table of predictions: the value, or class and probability, or a probability an attribute."""
+    """Columns of a table of predictions: the value, or class and probability, or a probability an attribute.
+
+    What is not a number is no class, and an empty cell.
+    """
     if isinstance(task, CategoricalTask):
         best = values.argmax(axis=1)
         names = np.array(task.classes, dtype=object)[best]
+        names[~np.isfinite(values).all(axis=1)] = None
         return {f"{task.name}_predicted": names, f"{task.name}_probability": values.max(axis=1)}
     if task.kind == "scalar":
         return {f"{task.name}_predicted": values}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from keras_faceattr.errors import ConfigError, nearest
-from keras_faceattr.storage import replacing
+from keras_faceattr.storage import jsonable, remove_leftovers, replacing
 
 Row = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Table(Protocol):
 
 
 class CsvTable:
-    """Comma-separated, six significant digits."""
+    """Comma-separated, six significant digits; an empty cell for what is not a number."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
@@ -39,7 +39,8 @@ class CsvTable:
             if self.writer is None:
                 self.writer = csv.DictWriter(self.stream, list(row), lineterminator="\n")
                 self.writer.writeheader()
-            self.writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+            cells = jsonable(row).items()
+            self.writer.writerow({name: f"{cell:.6g}" if isinstance(cell, float) else cell for name, cell in cells})
 
     def close(self) -> None:
         """Flushes."""
@@ -47,14 +48,14 @@ class CsvTable:
 
 
 class JsonLinesTable:
-    """A JSON object a line."""
+    """A JSON object a line, null for what is not a number."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
 
     def write(self, rows: list[Row]) -> None:
         """Appends rows."""
-        self.stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        self.stream.writelines(json.dumps(jsonable(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
     def close(self) -> None:
         """Flushes."""
@@ -62,23 +63,30 @@ class JsonLinesTable:
 
 
 class ParquetTable:
-    """Columns, a row group a batch."""
+    """Columns, a row group a batch; null for what is not a number.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        types: of the columns that rows may have. The first rows say which of them there are, and nothing of their
+            types: all of their cells may be empty.
+    """
+
+    def __init__(self, path: Path, types: Mapping[str, type]) -> None:
         self.path = path
+        self.types = types
         self.writer: Any = None
 
     def write(self, rows: list[Row]) -> None:
-        """Appends rows; the first ones give the schema."""
+        """Appends rows."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         if not rows:
             return
-        table = pa.Table.from_pylist(rows)
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, table.schema)
-        self.writer.write_table(table)
+            kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+            schema = pa.schema([(name, kinds[self.types[name]]) for name in rows[0]])
+            self.writer = pq.ParquetWriter(self.path, schema)
+        self.writer.write_table(pa.Table.from_pylist([jsonable(row) for row in rows], self.writer.schema))
 
     def close(self) -> None:
         """Writes the footer."""
@@ -90,8 +98,11 @@ SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
 @contextmanager
-def open_table(path: Path | None, stdout_format: str) -> Iterator[Table]:
+def open_table(path: Path | None, stdout_format: str, types: Mapping[str, type] | None = None) -> Iterator[Table]:
     """A table in a file by its suffix, whole or absent; without a path on stdout, as `text` (CSV) or `json` lines.
+
+    Args:
+        types: of the columns, which Parquet needs.
 
     Raises:
         ConfigError: unknown suffix.
@@ -104,9 +115,10 @@ def open_table(path: Path | None, stdout_format: str) -> Iterator[Table]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConfigError(f"--out {path}: unknown kind {suffix!r}; {nearest(suffix, SUFFIXES)}")
+    remove_leftovers(path.parent)
     with replacing(path) as temporary:
         if suffix == ".parquet":
-            table = ParquetTable(temporary)
+            table = ParquetTable(temporary, types or {})
             yield table
             table.close()
         else:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.crop_cache import Crops, LabelledCrops
-from keras_faceattr.evaluation.predictions import predict_split, with_augmentation
+from keras_faceattr.evaluation.predictions import predict_split, prediction_columns, with_augmentation
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
+from keras_faceattr.tasks import CategoricalTask
 
 SIDE = 16
 
@@ -42,3 +43,10 @@ def test_flip_averages_with_the_mirrored_photo() -> None:
     plain = predict_split(with_augmentation(left_corner, "none"), data)["left"]
     averaged = predict_split(with_augmentation(left_corner, "flip"), data)["left"]
     np.testing.assert_array_equal(averaged, plain / 2)
+
+
+def test_a_class_of_no_number_is_an_empty_cell_and_not_the_first_class() -> None:
+    values = np.array([[0.2, 0.8], [np.nan, np.nan], [0.9, np.nan]])
+    columns = prediction_columns(CategoricalTask("mood", ("happy", "sad")), values)
+    assert list(columns["mood_predicted"]) == ["sad", None, None]
+    np.testing.assert_array_equal(columns["mood_probability"], [0.8, np.nan, np.nan])
