@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.runtime import LiteRTModel
 from keras_faceattr.artifact.sidecar import Sidecar, read_sidecar
 from keras_faceattr.data.synthetic import draw_scene
-from keras_faceattr.errors import ArtifactError
+from keras_faceattr.errors import ArtifactError, RunError
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper, Cut
@@ -91,7 +92,9 @@ def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:
 
     Raises:
         ArtifactError: the crop finds no face in any drawn photo.
+        RunError: what an earlier export left there cannot be removed.
     """
+    _remove(folder)
     cropper, photos = Cropper(crop), {}
     cuts: list[np.ndarray] = []
     # Faces of a drawn photo have 45 pixels or more.
@@ -114,6 +117,17 @@ def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:
     outputs = model.predict(np.stack(cuts))
     write_json(folder / "photos.json", photos)
     write_json(folder / "expected.json", {f"{i}.png": _row(outputs, i) for i in range(len(cuts))})
+
+
+def _remove(folder: Path) -> None:
+    """Removes golden crops of an earlier export, which would ship with this one."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise RunError(
+            f"cannot remove {folder}: {error.strerror or error}; remove it or choose another --out"
+        ) from None
 
 
 def _golden_photo(name: str, cut: Cut) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,10 @@ def print_net(name: str, size: int, json: bool) -> None:
         from keras_faceattr.models.loading import load_model
         from keras_faceattr.run import Run
 
-        profile = profile_model(load_model(Run(Path(name)).model_path))
+        with warnings.catch_warnings():
+            # The backend that counts has no gradients, and warns of layers that have their own.
+            warnings.simplefilter("ignore")
+            profile = profile_model(load_model(Run(Path(name)).model_path))
     else:
         profile = profile_network(name, size)
     if json:

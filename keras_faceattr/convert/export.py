@@ -27,10 +27,11 @@ from keras_faceattr.convert.parity import parity
 from keras_faceattr.convert.recipe import ExportRecipe
 from keras_faceattr.convert.source import SPLIT, ExportListener, Source, task_of
 from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.errors import RunError
 from keras_faceattr.evaluation.model_card import lawful_use_notices
 from keras_faceattr.evaluation.predictions import predict_split
 from keras_faceattr.run import PHOTO_PARTS, safe_name
-from keras_faceattr.storage import jsonable, replacing, sha256, write_json, write_text
+from keras_faceattr.storage import jsonable, locked, replacing, sha256, write_json, write_text
 from keras_faceattr.tasks import task_to_dict
 from keras_faceattr.training.provenance import installed_versions
 
@@ -57,8 +58,35 @@ def export_recipe(
 
     Raises:
         ModelError: a layer has no int8 kernel, or an operation is no builtin; it is named.
+        RunError: another process exports to this folder, or it holds the export of another run.
     """
-    name = safe_name(f"{source.experiment.name}_{recipe.name}")
+    path = folder / f"{safe_name(f'{source.experiment.name}_{recipe.name}')}.tflite"
+    lock = folder.parent / f".{folder.name}.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror}; choose another --out") from None
+    # Two exports of one run would delete each other's checkpoints.
+    with locked(lock, folder):
+        for other in folder.glob("*.tflite"):
+            if other != path and other.with_suffix(".json").is_file():
+                raise RunError(
+                    f"{folder} holds {other.name} of another run, whose golden crops this export would replace: "
+                    "choose another --out"
+                )
+        return _export(source, recipe, path, listener, budget, batch, make)
+
+
+def _export(
+    source: Source,
+    recipe: ExportRecipe,
+    path: Path,
+    listener: ExportListener,
+    budget: Budget | None,
+    batch: int,
+    make: Callable[..., Integer],
+) -> Artifact:
+    folder = path.parent
     outputs, float_layers, details, exact_heads = {"float": source.outputs}, None, {}, False
     if recipe.integer:
         integer = make(source, recipe, folder / "qat", listener, batch)
@@ -69,7 +97,6 @@ def export_recipe(
     else:
         content = convert(source.folded, batch=batch, weights=recipe.weights)
     listener.say(f"{recipe.name}: proving {len(content) / 1e6:.2f} MB on {len(source.held_out)} photos")
-    path = folder / f"{name}.tflite"
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     file = read_tflite(path)

@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from keras_faceattr.errors import ModelError
+from keras_faceattr.quantization.layers import FakeQuantize
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,11 @@ def _weights_of_zero() -> Iterator[None]:
 
 
 def profile_model(model: keras.Model) -> ModelProfile:
-    """Counts parameters and multiply-adds of a functional model."""
+    """Counts parameters and multiply-adds of a functional model.
+
+    Of a fake-quantized one, the ranges of activations are no parameters, and rounding is no layer.
+    """
+    counted = [layer for layer in model.layers if not isinstance(layer, layers.InputLayer | FakeQuantize)]
     profiles = tuple(
         LayerProfile(
             layer.name,
@@ -82,14 +87,13 @@ def profile_model(model: keras.Model) -> ModelProfile:
             _count(layer.trainable_weights),
             _macs(layer),
         )
-        for layer in model.layers
-        if not isinstance(layer, layers.InputLayer)
+        for layer in counted
     )
     return ModelProfile(
         model.name,
         int(model.input_shape[1]),
-        _count(model.trainable_weights),
-        _count(model.weights),
+        sum(layer.trainable_parameters for layer in profiles),
+        sum(_count(layer.weights) for layer in counted),
         sum(layer.macs for layer in profiles),
         profiles,
     )
@@ -100,7 +104,7 @@ def _count(weights: list[Any]) -> int:
 
 
 def _macs(layer: keras.layers.Layer) -> int:
-    if type(layer) in (layers.Conv2D, layers.DepthwiseConv2D):
+    if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
         kernel = layer.kernel.shape
         positions = math.prod(layer.output.shape[1:3])
         # A depthwise kernel is (h, w, channels, multiplier): each weight meets each position once, as in a full one.

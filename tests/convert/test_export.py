@@ -196,3 +196,39 @@ def test_the_histogram_of_differences_is_of_file_minus_float(
         assert np.abs(plotted[task]).max() > 1e-5
         np.testing.assert_allclose(plotted[task], got[task] - source.outputs[task], atol=1e-6)
     json.loads(judged.path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def test_golden_crops_of_an_earlier_export_are_gone(source: Source, tmp_path: Path) -> None:
+    for stale in ("7.png", "photos/7.png", "notes.txt"):
+        (tmp_path / "golden" / stale).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "golden" / stale).write_text("of an earlier export")
+    artifact = export_recipe(source, load_recipe("float32"), tmp_path, Quiet())
+    found = {path.relative_to(artifact.golden_folder).as_posix() for path in artifact.golden_folder.rglob("*.*")}
+    crops = {f"{place}{i}.png" for place in ("", "photos/") for i in range(6)}
+    assert found == crops | {"expected.json", "photos.json"}
+
+
+def test_a_second_export_into_the_same_folder_waits_for_nobody_and_destroys_nothing(
+    source: Source, tmp_path: Path
+) -> None:
+    from keras_faceattr.storage import locked
+
+    folder = tmp_path / "int8_qat"
+    checkpoint = folder / "qat" / "checkpoints" / "last.npz"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("of the first export")
+    with (
+        locked(tmp_path / ".int8_qat.lock", folder),
+        pytest.raises(RunError, match="another process is filling .*int8"),
+    ):
+        export_recipe(source, load_recipe("int8_qat"), folder, Quiet())
+    assert checkpoint.read_text() == "of the first export"
+
+
+def test_an_export_of_another_run_is_not_robbed_of_its_golden_crops(source: Source, tmp_path: Path) -> None:
+    for name in ("other_float32.tflite", "other_float32.json"):
+        (tmp_path / name).write_text("of another run")
+    with pytest.raises(RunError, match=r"holds other_float32\.tflite of another run, .*choose another --out") as error:
+        export_recipe(source, load_recipe("float32"), tmp_path, Quiet())
+    assert "\n" not in str(error.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other_float32.json", "other_float32.tflite"]

@@ -106,3 +106,21 @@ def test_counting_without_weights_counts_the_same_and_leaves_initializers_alone(
     draw = keras.initializers.VarianceScaling.__call__
     assert profile_network(name, 64) == profile_of(name, 64)
     assert keras.initializers.VarianceScaling.__call__ is draw
+
+
+def test_a_fake_quantized_net_costs_what_its_float_net_costs() -> None:
+    from keras_faceattr.quantization.folding import fold_batch_norm
+    from keras_faceattr.quantization.quantize import quantize
+
+    image = keras.Input((32, 32, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, -1.0, name="normalise")(image)
+    one, two = (layers.Conv2D(4, 3, name=name)(x) for name in ("one", "two"))
+    # One range for three tensors, so that its layer is called three times.
+    x = layers.DepthwiseConv2D(3, name="depthwise")(layers.Concatenate(name="joined")([one, two]))
+    raw = layers.Dense(2, name="t_raw")(layers.GlobalAveragePooling2D(name="pool")(x))
+    model = fold_batch_norm(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net"))
+    before, after = profile_model(model), profile_model(quantize(model, ["t"]).network.inference)
+    assert (after.parameters, after.trainable_parameters) == (before.parameters, before.trainable_parameters)
+    # 30 × 30 positions of 27 × 4 weights twice, 28 × 28 of 9 × 8, and a dense layer.
+    assert after.macs == before.macs == 900 * 27 * 8 + 784 * 72 + 16
+    assert {"QuantizedConv2D", "QuantizedDepthwiseConv2D"} <= {layer.kind for layer in after.layers}
