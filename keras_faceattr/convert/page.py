@@ -47,26 +47,26 @@ def _metrics(artifact: Artifact) -> dict[tuple[str, str], dict[str, Any]]:
     return {(task, name): entry for task, of in tasks.items() for name, entry in of["metrics"].items()}
 
 
-def _recipes(artifacts: list[Artifact], latencies: dict[str, Latency]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of what each recipe costs and keeps."""
-    keys = [key for key in _metrics(artifacts[0]) if not key[1].startswith("cs@")]
-    units = {task: entry["unit"] for task, entry in artifacts[0].sidecar.metrics.items()}
-    header = ["recipe", "MB", "MMAC", "peak activations MB", "p50 ms", "p90 ms"]
-    header += [f"{task} {metric_title(name, units[task])}" for task, name in keys] + ["gates"]
-    float_metrics = artifacts[0].sidecar.parity["metrics"]["float"]
-    rows = [
-        ["Keras, float", "", "", "", "", "", *(metric_text(n, float_metrics[t]["metrics"][n]) for t, n in keys), ""]
-    ]
+def _recipes(
+    artifacts: list[Artifact], latencies: dict[str, Latency]
+) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
+    """Tables, each with its title: what each recipe costs, and what it keeps of each task; one for all is too wide."""
+    costs = []
     for artifact in artifacts:
         sidecar, latency = artifact.sidecar, latencies.get(artifact.sidecar.name)
         times = [f"{latency.p50_ms:.2f}", f"{latency.p90_ms:.2f}"] if latency else ["not measured"] * 2
         cost = sidecar.cost
         size = [f"{cost.file_bytes / 1e6:.3f}", f"{cost.macs / 1e6:.1f}", f"{cost.peak_activation_bytes / 1e6:.2f}"]
-        metrics = _metrics(artifact)
-        rows.append(
-            [sidecar.recipe, *size, *times, *(metric_text(key[1], metrics[key]) for key in keys), sidecar.status]
-        )
-    return header, rows
+        costs.append([sidecar.recipe, *size, *times, sidecar.status])
+    tables = [("", (["recipe", "MB", "MMAC", "peak activations MB", "p50 ms", "p90 ms", "gates"], costs))]
+    first = artifacts[0].sidecar
+    for task, measured in first.metrics.items():
+        names = [name for name in measured["metrics"] if not name.startswith("cs@")]
+        found = [("Keras, float", first.parity["metrics"]["float"][task]["metrics"])]
+        found += [(a.sidecar.recipe, a.sidecar.metrics[task]["metrics"]) for a in artifacts]
+        rows = [[recipe, *(metric_text(name, metrics[name]) for name in names)] for recipe, metrics in found]
+        tables.append((task, (["recipe", *(metric_title(name, measured["unit"]) for name in names)], rows)))
+    return tables
 
 
 def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Path) -> list[Path]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
+import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -94,6 +96,33 @@ def test_times_costs_and_metrics_stand_beside_each_other(page: Page, artifacts: 
         assert f"{artifact.sidecar.cost.file_bytes / 1e6:.3f}" in page.text
         mae = artifact.sidecar.metrics["age"]["metrics"]["mae"]["value"]
         assert f"\n{mae:.2f} (" in page.text
+
+
+def test_no_row_is_wider_than_the_page_however_many_tasks_there_are(artifacts: list[Artifact], tmp_path: Path) -> None:
+    write_page(tmp_path / "index.html", artifacts, {})
+    tables = re.findall(r"<table>(.*?)</table>", (tmp_path / "index.html").read_text(encoding="utf-8"), re.DOTALL)
+    headers = [re.findall(r"<th[^>]*>(.*?)</th>", table) for table in tables]
+    assert headers[0] == ["recipe", "MB", "MMAC", "peak activations MB", "p50 ms", "p90 ms", "gates"]
+    # Three tasks, each with a table of its own behind that.
+    assert [header[0] for header in headers[1:4]] == ["recipe"] * 3
+    assert headers[2] == ["recipe", "MAE (years)", "RMSE (years)", "PC", "ε-error"]
+    assert max(map(len, headers)) <= 7
+
+
+@pytest.mark.browser
+def test_in_a_browser_no_table_is_cut_off_at_the_right_edge(artifacts: list[Artifact], tmp_path: Path) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    write_page(tmp_path / "index.html", artifacts, {})
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 700})
+        page.goto((tmp_path / "index.html").as_uri())
+        hidden = page.evaluate("[...document.querySelectorAll('.wide')].map(box => box.scrollWidth - box.clientWidth)")
+        browser.close()
+    assert len(hidden) > 8 and max(hidden) == 0
 
 
 def test_notices_and_terms_of_the_data_are_told_as_text(page: Page, artifacts: list[Artifact]) -> None:

@@ -29,7 +29,7 @@ def export_page(picture: Path) -> str:
         "notices": [EVIL],
     }
     return render(
-        "export.html", title=EVIL, first=first, recipes=([EVIL], [[EVIL]]), pareto=[picture], files=[]
+        "export.html", title=EVIL, first=first, recipes=[("", ([EVIL], [[EVIL]]))], pareto=[picture], files=[]
     )  # fmt: skip
 
 
