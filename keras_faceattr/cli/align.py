@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from keras_faceattr.align.engines import ENGINES, engine_of
 from keras_faceattr.align.job import CONFIG_FILE, Alignment, Finished
 from keras_faceattr.align.sheet import write_sheet
 from keras_faceattr.align.tables import QUARANTINE_FILE
 from keras_faceattr.align.work import ENCODINGS, Work
 from keras_faceattr.cli.bar import new_bar
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import Named, read_named
 from keras_faceattr.config import CropConfig
@@ -130,7 +129,7 @@ class _Bar:
     def __init__(self, total: int, already: int) -> None:
         self.total, self.first, self.done = total, already, already
         self.start = self.last = time.monotonic()
-        self.console = Console(stderr=True)
+        self.console = plain_console(stderr=True)
         self.bar = new_bar(self.console)
         self.task = self.bar.add_task("aligning", total=total, completed=already, note="")
 
@@ -149,7 +148,7 @@ class _Bar:
             self.say(f"{done}/{self.total} photos · {note}")
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
         self.last = time.monotonic()
         sys.stderr.flush()
 

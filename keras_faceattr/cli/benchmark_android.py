@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.budget.devices import class_of
 from keras_faceattr.budget.limits import Bounds, Budget, Times
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, thread_numbers
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.android.device import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
 from keras_faceattr.measure.benchmark import file_names
@@ -59,7 +59,7 @@ def _print(measurements: list[AndroidMeasurement]) -> None:
         shown = Table(box=None, show_header=False)
         for key, value in table(measurement).items():
             shown.add_row(key, value)
-        Console().print(shown, "")
+        plain_console().print(shown, "")
 
 
 def _android_options(options: BenchmarkOptions, threads: int) -> AndroidOptions:

@@ -13,8 +13,8 @@ from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.measured_file import model_file
 from keras_faceattr.budget.limits import Budget
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, print_verdicts
+from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.cli.results import print_table
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.browser.results import read_bytes, read_result, save_result
 from keras_faceattr.measure.browser.rows import BrowserRow, browser_gates, browser_rows
@@ -33,10 +33,10 @@ def import_results(options: BenchmarkOptions) -> None:
     bodies = [read_bytes(path) for path in options.imports]
     results = [read_result(body, str(path)) for path, body in zip(options.imports, bodies, strict=True)]
     own = {sha256(path) for path in options.models}
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     for path, body, result in zip(options.imports, bodies, results, strict=True):
         saved = save_result(body, options.results, "imported")
-        console.print(f"{path}: saved as {saved}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{path}: saved as {saved}", soft_wrap=True)
         if not own & {row.sha256 for row in result.rows}:
             _warn(console, [f"{path} holds no measurement of these files"])
 
@@ -52,7 +52,7 @@ def benchmark_browser(options: BenchmarkOptions, budget: Budget | None) -> dict[
     result["verdicts"] = judge(options, budget, {}, frozenset())
     add_browsers(options, budget, result)
     if not result["browser"]:
-        _warn(Console(stderr=True), result["warnings"])
+        _warn(plain_console(stderr=True), result["warnings"])
         raise BenchmarkError(
             f"no browser has measured these files: {options.results} holds no result of them; send one from the page "
             "of `keras-faceattr demo`, or name a downloaded one with --import FILE"
@@ -94,7 +94,7 @@ def show(
     print_measured()
     if result["browser"]:
         _print_browsers(result["browser"])
-    _warn(Console(), result.get("warnings", []))
+    _warn(plain_console(), result.get("warnings", []))
     print_verdicts(result["verdicts"], budget)
 
 
@@ -124,4 +124,4 @@ def _print_browsers(rows: list[BrowserRow]) -> None:
 
 def _warn(console: Console, lines: list[str]) -> None:
     for line in lines:
-        console.print(f"warning: {line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {line}", style="yellow", soft_wrap=True)

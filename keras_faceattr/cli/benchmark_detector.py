@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.cli.sources import read_named
 from keras_faceattr.data.synthetic import draw_scene
@@ -69,19 +69,18 @@ def _square(photo: np.ndarray, side: int) -> np.ndarray:
 
 
 def _print(entry: dict[str, Any]) -> None:
-    console = Console()
+    console = plain_console()
     title = f"{entry['photos']} photos of {entry['side']} × {entry['side']} pixels, {entry['machine']}"
     table = Table("detector", "images/s", "ms a photo", title=title, title_justify="left", box=None)
     for name, speed in entry["images_per_s"].items():
         table.add_row(name, f"{speed:.1f}", f"{1000 / speed:.1f}")
     console.print(table)
     for name, ratio in entry["ratios"].items():
-        console.print(f"{name}: {ratio:.1f} ×", highlight=False)
+        console.print(f"{name}: {ratio:.1f} ×")
     for name, same in entry["agreement"].items():
         console.print(
             f"{name}: recall {same['recall']:.2%}, precision {same['precision']:.2%} of {same['faces']} faces "
             f"(IoU ≥ 0.95), points at most {same['largest_point_gap']:.2f} pixels apart",
-            highlight=False,
         )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in entry["stages"].items())
-    console.print(f"time of one thread: {shares}\n", highlight=False)
+    console.print(f"time of one thread: {shares}\n")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from keras_faceattr.artifact.loading import load_artifact
@@ -22,8 +20,8 @@ from keras_faceattr.cli.benchmark_browser import (
     show,
 )
 from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, thread_numbers
+from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.exit_codes import conclude
-from keras_faceattr.cli.results import print_table
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, write_result
 from keras_faceattr.measure.end_to_end import measure_end_to_end
@@ -58,7 +56,7 @@ def run_benchmark_models(options: BenchmarkOptions) -> None:
 
 def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
     """A row for each file and number of threads, reference nets below the models."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     result = benchmark_models(
         options.models,
         [] if options.against == [NOTHING] else listed(options.against),
@@ -66,7 +64,7 @@ def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]
         listed(options.precision) or None,
         options.side,
         options.seconds,
-        say=lambda line: console.print(line, highlight=False),
+        say=lambda line: console.print(line),
     )
     result["end_to_end"] = _end_to_end(options, result["rows"])
     if options.ops:
@@ -78,7 +76,7 @@ def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]
     path = write_result(result, options.out) if options.out else None
     show(options, budget, result, lambda: _print(result))
     if path:
-        console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"written to {path}", soft_wrap=True)
     return result
 
 
@@ -124,7 +122,7 @@ def _print(result: dict[str, Any]) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            escape(_title(row)),
+            _title(row),
             f"{row['precision']} {row['side']}²" if row["side"] else row["precision"],
             str(row["threads"]),
             f"{row['file_bytes'] / 1e6:.2f}",
@@ -134,12 +132,12 @@ def _print(result: dict[str, Any]) -> None:
             f"{row['images_per_s']:.1f}",
             *(f"{row['ratios'][name]:.2f}" if name in row["ratios"] else "" for name in references),
         )
-    console = Console()
+    console = plain_console()
     print_table(table)
     for name, times in result["end_to_end"].items():
         parts = ("preprocessing", "model", "end_to_end")
         shown = ", ".join(f"{part.replace('_', ' ')} {times[part]['p50_ms']:.2f} ms" for part in parts)
-        console.print(f"{name}: {shown} (p50; {times['photo']})", highlight=False)
+        console.print(f"{name}: {shown} (p50; {times['photo']})")
     for name, ops in result.get("ops", {}).items():
         console.print(_op_table(name, ops))
     environment = result["environment"]
@@ -151,7 +149,6 @@ def _print(result: dict[str, Any]) -> None:
             if references
             else ""
         ),
-        highlight=False,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json, read_experiment
 from keras_faceattr.cli.results import say
 from keras_faceattr.training.onednn_benchmark import benchmark_onednn
@@ -19,14 +19,12 @@ def run_benchmark_onednn(config: str | None, data: list[str], overrides: list[st
     table = Table("oneDNN", "images/s of fit", box=None)
     for name, speed in result["images_per_s"].items():
         table.add_row(name, f"{speed:.1f}")
-    console = Console()
+    console = plain_console()
     console.print(table)
     kinds = ", ".join(result["instruction_sets"]) or "instruction sets unknown"
     limit = f"; ONEDNN_MAX_CPU_ISA={result['limited_to']}" if result["limited_to"] else ""
-    console.print(f"on to off: {result['ratio']:.2f} ×", highlight=False)
+    console.print(f"on to off: {result['ratio']:.2f} ×")
     console.print(
         f"batch {result['batch_size']}, crop {result['crop_size']}², {result['rounds']} rounds in turn; "
         f"{result['device']}, {result['processor']} ({kinds}{limit})",
-        highlight=False,
-        markup=False,
     )

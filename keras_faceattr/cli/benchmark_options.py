@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
 from keras_faceattr.budget.gates import verdicts
 from keras_faceattr.budget.limits import Budget, Times, verdict_row
 from keras_faceattr.cli.arguments import listed
-from keras_faceattr.cli.results import print_table
+from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.errors import ArtifactError, ConfigError
 from keras_faceattr.measure.benchmark import file_names
 
@@ -104,7 +102,7 @@ def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | N
     table = Table("file", "limit of", "limit", "measured", "verdict", title=f"budget {budget.name}", box=None)
     for name, gates in verdicts.items():
         for gate in gates:
-            table.add_row(*map(Text, [name, *verdict_row(**gate)]))
+            table.add_row(name, *verdict_row(**gate))
     print_table(table)
     if budget.note:
-        Console().print(budget.note, highlight=False, markup=False)
+        plain_console().print(budget.note)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cache import KINDS, Entry, entries, limit, remove
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.json_output import print_json
 from keras_faceattr.storage import cache_folder
 
@@ -32,7 +32,7 @@ def run_cache(clean: bool, older_than: float, kinds: list[str], json: bool) -> N
         state = "in use" if row["in_use"] else ""
         table.add_row(entry.kind, row["name"], f"{entry.size / 1e6:.1f}", used, state, row["purpose"])
     if found:
-        Console().print(table)
+        plain_console().print(table)
     most = limit()
     of = "no limit" if most is None else f"limit {most / 1e9:.1f} GB"
     print(f"{sum(entry.size for entry in found) / 1e9:.2f} GB in {len(found)} entries of {cache_folder()} ({of})")

@@ -12,8 +12,9 @@ from rich.table import Table
 from keras_faceattr.artifact.loading import is_artifact, load_artifact
 from keras_faceattr.artifact.sidecar import Sidecar
 from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.console import wide_console
 from keras_faceattr.cli.options import check_out, recorded_inputs
-from keras_faceattr.cli.results import tell, wide_console
+from keras_faceattr.cli.results import tell
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
 from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_entries, unique_names
@@ -124,7 +125,7 @@ def _flat(compared: dict[str, Any], by: str | None) -> Iterator[Row]:
 
 
 def _print(compared: dict[str, Any], by: str | None) -> None:
-    console = wide_console(markup=False, highlight=False)
+    console = wide_console()
     runs = {run["name"]: run for run in compared["runs"]}
     for task, found in compared["tasks"].items():
         console.print(_values(task, found, runs, by))

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.cli.results import tell, wide_console
+from keras_faceattr.cli.console import wide_console
+from keras_faceattr.cli.results import tell
 from keras_faceattr.evaluation.formatting import difference_text, number_text
 from keras_faceattr.evaluation.table_writer import Row
 from keras_faceattr.run import Run
@@ -45,7 +46,7 @@ def _flat(compared: dict[str, Any]) -> Iterator[Row]:
 
 
 def _print(compared: dict[str, Any]) -> None:
-    console = wide_console(markup=False, highlight=False)
+    console = wide_console()
     table = Table(title=f"errors of {compared['target']}", title_justify="left", box=None)
     for title in ("run", "regressor", "splits", "MAE", "RMSE", f"MAE − {compared['against']} (95 %)"):
         table.add_column(title, overflow="fold")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.config_files import config_names
 from keras_faceattr.data.datasets import READERS
@@ -18,5 +18,5 @@ def run_list(json: bool) -> None:
     table = Table("reader", "data set", box=None)
     for name, reader in READERS.items():
         table.add_row(name, reader.title)
-    Console().print(table)
+    plain_console().print(table)
     print(f"\nconfigs  {', '.join(config_names())}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import typer
-from rich.console import Console
 
 from keras_faceattr.artifact.sidecar import unjudged
 from keras_faceattr.budget.gates import outcome
 from keras_faceattr.budget.limits import Verdict
+from keras_faceattr.cli.console import plain_console
 
 NOT_MET = 1
 NOT_MEASURED = 3
@@ -35,7 +35,7 @@ def conclude(gates: Iterable[Verdict], what: str) -> None:
     }
     lines = [f"{words}: {', '.join(dict.fromkeys(names))}" for words, names in told.items() if names]
     for line in [*lines, *([UNPROVEN] if unproven else [])]:
-        Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+        plain_console(stderr=True).print(line, soft_wrap=True)
     found = outcome(judged)
     if found != "met":
         raise typer.Exit(NOT_MET if found == "not met" else NOT_MEASURED)

@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.budget.devices import board_name, host_classes
 from keras_faceattr.budget.gates import export_gates
 from keras_faceattr.budget.limits import Budget, Times, Verdict, load_budget, verdict_row
 from keras_faceattr.cli.arguments import listed
+from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.exit_codes import conclude
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.progress import FitProgress
-from keras_faceattr.cli.results import print_table
 from keras_faceattr.convert.engines import engine
 from keras_faceattr.convert.export import export_recipe
 from keras_faceattr.convert.page import write_page
@@ -144,12 +142,11 @@ def _print(
     budget: Budget | None,
     page: Path,
 ) -> None:
-    console = Console()
+    console = plain_console()
     first = artifacts[0].sidecar
     console.print(
         f"measured on the files, {first.protocol['photos']} photos of the split {first.protocol['split']}, "
         "no test-time augmentation; intervals stand on the page",
-        highlight=False,
     )
     for task, measured in first.metrics.items():
         names = [name for name in measured["metrics"] if not name.startswith("cs@")]
@@ -174,12 +171,12 @@ def _print(
         for gate in gates:
             if gate.met and not few:
                 continue
-            table.add_row(*map(Text, [artifact.sidecar.recipe, *verdict_row(**gate.model_dump())]))
+            table.add_row(artifact.sidecar.recipe, *verdict_row(**gate.model_dump()))
     print_table(table)
     if budget and budget.note:
-        console.print(budget.note, highlight=False, markup=False)
+        console.print(budget.note)
     for notice in first.notices:
-        console.print(notice, highlight=False)
+        console.print(notice)
     last = shlex.quote(str(artifacts[-1].path))
     print(f"\npage     {page}")
     for artifact in artifacts:

@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from keras_faceattr.cli.console import wide_console
 from keras_faceattr.cli.options import data_paths, print_json
-from keras_faceattr.cli.results import say, wide_console
+from keras_faceattr.cli.results import say
 from keras_faceattr.config_files import CONFIG_FOLDER, data_with_paths, load_section
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.formatting import metric_text, metric_title
@@ -47,7 +48,7 @@ def fit_features_config(
 def print_regressors(results: dict[str, Any]) -> None:
     """Print one row per regressor."""
     console = wide_console()
-    console.print(f"{results['photos']} test photos, test-time augmentation: {results['tta']}", highlight=False)
+    console.print(f"{results['photos']} test photos, test-time augmentation: {results['tta']}")
     table = Table(title=f"{results['task']} from {results['features']['source']}", title_justify="left", box=None)
     for title in ("regressor", *(metric_title(metric, results["unit"]) for metric in METRICS)):
         table.add_column(title, no_wrap=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.cli.compare_tables import error_cells
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import data_paths, print_json
 from keras_faceattr.cli.results import say
 from keras_faceattr.config_files import CONFIG_FOLDER, load_section
@@ -63,16 +63,15 @@ def run_fit_table(experiment: TableExperiment | None, runs: Path, resume: Path |
 
 def print_comparison(results: dict[str, Any]) -> None:
     """Print one row per regressor: mean and σ over the splits, and the difference to MTB-DNN."""
-    console = Console()
+    console = plain_console()
     rows = results["rows"]
     made_up = "made-up records, " if results["reader"] == "records" else ""
     console.print(
         f"{made_up}{results['splits']} random splits: {rows['train']} train, {rows['validation']} validation, "
         f"{rows['test']} test rows",
-        highlight=False,
     )
     if results["put_aside"]:
-        console.print(f"put aside: {results['put_aside']} rows with empty cells", highlight=False)
+        console.print(f"put aside: {results['put_aside']} rows with empty cells")
     table = Table(title=f"errors of {results['target']}: mean ± σ", title_justify="left", box=None)
     for title in ("regressor", "MAE", "RMSE", f"MAE − {REFERENCE} (95 %)"):
         table.add_column(title, no_wrap=True)

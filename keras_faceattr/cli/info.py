@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 
 if TYPE_CHECKING:
@@ -49,10 +49,9 @@ def _print(profile: ModelProfile) -> None:
         shape = "×".join(map(str, layer.output_shape)) or "1"
         parameters = f"{layer.trainable_parameters:,}" if layer.trainable_parameters else ""
         table.add_row(layer.name, layer.kind, shape, parameters, f"{layer.macs / 1e6:.2f}" if layer.macs else "")
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print(
         f"\n{profile.name} at {profile.input_size}²: {profile.trainable_parameters:,} trainable parameters, "
         f"{profile.macs / 1e9:.3f} GMAC",
-        highlight=False,
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from keras_faceattr.artifact.cost import op_table
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.loading import load_artifact, replay_golden
 from keras_faceattr.budget.limits import verdict_row
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.evaluation.formatting import metric_text, metric_title
 
@@ -27,7 +27,7 @@ def print_file(path: Path, json: bool) -> None:
         plain = sidecar.model_dump(mode="json")
         print_json({**plain, "golden": {"crops": len(golden), "reproduced": reproduced}, "operation_table": operations})
         return
-    console = Console()
+    console = plain_console()
     table = Table("#", "operation", "inputs", "output", "shape", box=None)
     for row in operations:
         inputs = ", ".join(kind for kind in row["input_types"] if kind)
@@ -39,7 +39,7 @@ def print_file(path: Path, json: bool) -> None:
             "×".join(map(str, row["output_shape"])),
         )
     console.print(table)
-    console.print(*_facts(sidecar, reproduced, len(golden)), sep="\n", highlight=False)
+    console.print(*_facts(sidecar, reproduced, len(golden)), sep="\n")
     gates = Table("gate", "limit", "measured", "verdict", box=None)
     for gate in sidecar.gates:
         gates.add_row(*verdict_row(gate.name, gate.limit, gate.measured, gate.met))

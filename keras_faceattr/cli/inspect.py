@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import check_out, print_json
 from keras_faceattr.cli.sources import read_named
 from keras_faceattr.data.inspection import bars_of, draw_inspection, inspect_manifest
@@ -43,7 +42,7 @@ def run_inspect(
 
 
 def _print(findings: dict[str, Any]) -> None:
-    console = Console()
+    console = plain_console()
     splits = ", ".join(f"{count} {split}" for split, count in findings["splits"].items())
     lines = [f"{', '.join(findings['sources'])}: {findings['photos']} photos ({splits})"]
     if findings["identities"] is not None:
@@ -57,7 +56,7 @@ def _print(findings: dict[str, Any]) -> None:
         row = f", row {bad['row']}" if bad["row"] >= 0 else ""
         lines.append(f"  {bad['image']}{row}: {bad['reason']}")
     for line in lines:
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
     for name, task in findings["tasks"].items():
         console.print(_task_table(name, task))
 
@@ -69,10 +68,10 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     counted, rows = bars_of(task)
     if task.get("people") is not None:
         title += f", {task['people']} people"
-    table = Table("label", counted, "", title=escape(title), box=None)
+    table = Table("label", counted, "", title=title, box=None)
     table.title_justify = "left"
     largest = max((value for _, value in rows), default=0) or 1
     for label, value in rows:
         text = f"{value:.3f}" if "share_of_yes" in task else str(value)
-        table.add_row(escape(label), text, "█" * round(30 * value / largest))
+        table.add_row(label, text, "█" * round(30 * value / largest))
     return table

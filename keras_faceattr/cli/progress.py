@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import TaskID
 
 from keras_faceattr.cli.bar import new_bar
+from keras_faceattr.cli.console import plain_console
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
@@ -23,7 +23,7 @@ class FitProgress:
     """Shows decoding, steps and epochs; everything goes to stderr, so that stdout stays for results."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console = plain_console(stderr=True)
         self.bar = new_bar(self.console)
         self.task: TaskID | None = None
         self.total_epochs = 0
@@ -84,6 +84,6 @@ class FitProgress:
 
     def say(self, line: str) -> None:
         """One line, above the bar."""
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
         self.last_line = time.monotonic()
         sys.stderr.flush()

@@ -8,29 +8,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.data.crop_cache import Progress
 from keras_faceattr.evaluation.formatting import group_tables, metric_text, metric_title, number_text
 from keras_faceattr.evaluation.table_writer import Row, open_table
 from keras_faceattr.tasks import Task
-
-WIDTH = 120
-"""Width of tables that do not go to a terminal."""
-MAX_WIDTH = 1000
-
-
-def wide_console(**options: Any) -> Console:
-    """A console that is as wide as its terminal, or wide enough for tables with intervals where there is none."""
-    console = Console(**options)
-    return console if console.is_terminal else Console(width=WIDTH, **options)
-
-
-def print_table(table: Table) -> None:
-    """Print a table in full width, so that a narrow terminal breaks lines and no number is cut off."""
-    Console(width=max(Console().width, Console(width=MAX_WIDTH).measure(table).maximum)).print(table)
 
 
 def tell(
@@ -66,11 +51,11 @@ def say(line: str) -> None:
 
 def print_results(results: dict[str, Any]) -> None:
     """Prints metrics with intervals, and by group, for each task."""
-    console = Console()
+    console = plain_console()
     heading = f"{results['photos']} photos of the split {results['split']}, test-time augmentation: {results['tta']}"
-    console.print(heading, highlight=False)
+    console.print(heading)
     if results["put_aside"]:
-        console.print(f"put aside: {results['put_aside']} rows or photos of the data", highlight=False)
+        console.print(f"put aside: {results['put_aside']} rows or photos of the data")
     for name, task in results["tasks"].items():
         table = Table("metric", "value (95 % interval)", title=name, title_justify="left", box=None)
         for metric, numbers in task["metrics"].items():
@@ -82,11 +67,10 @@ def print_results(results: dict[str, Any]) -> None:
 
 def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:
     """Prints, for each task, how disturbed crops move predictions and metrics."""
-    console = Console()
+    console = plain_console()
     console.print(
         f"{result['photos']} photos of the split {result['split']}, test-time augmentation: {result['tta']}; "
         "each photo's crop moves in a direction of its own",
-        highlight=False,
     )
     for name, first in result["rows"][0]["tasks"].items():
         unit = getattr(tasks[name], "unit", "")

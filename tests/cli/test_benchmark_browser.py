@@ -224,7 +224,9 @@ def test_with_browsers_alone_the_file_and_its_sidecar_are_judged_too(
         "parameters": True, "file size": False, "gates of the export": None
     }  # fmt: skip
     sidecar = json.loads(exported["int8_qat"].path.with_suffix(".json").read_text(encoding="utf-8"))
-    model.with_suffix(".json").write_text(json.dumps({**sidecar, "status": "failed"}), encoding="utf-8")
+    sidecar["file"]["name"], sidecar["status"] = model.name, "failed"
+    sidecar["gates"].append({"name": "own", "limit": "≤ 1", "measured": "2", "met": False})
+    model.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
     budget.write_text("name: own\n", encoding="utf-8")
     assert benchmark("--budget", budget).err.splitlines()[-1] == "limit not met: gates of the export"
 
