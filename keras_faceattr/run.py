@@ -54,6 +54,34 @@ class Provenance(BaseModel):
 PHOTO_PARTS = ("photos", "label_hash", "split_hash", "sources")
 """Parts of the provenance of a run on photos."""
 
+KERAS_FILE = (
+    "a Keras model, not the folder of a run: --set model.init_from={path} starts a training from it, fit "
+    "transferred_features --set features.path={path} uses its layers, keras_faceattr.quantization rounds it in Python"
+)
+OLD_KERAS_FILE = (
+    "a Keras model in the old HDF5 format, not the folder of a run: save it anew as a .keras file, "
+    "keras.models.load_model({path!r}).save('net.keras'), and start a training from that with model.init_from"
+)
+FOREIGN = {".keras": KERAS_FILE, ".h5": OLD_KERAS_FILE, ".hdf5": OLD_KERAS_FILE}
+"""By suffix: what a file is that somebody names in place of a run, and what can be done with it."""
+
+
+def no_run(path: Path, why: str) -> RunError:
+    """The error that says what stands at a path instead of a run.
+
+    Args:
+        why: what a folder lacks.
+    """
+    if path.is_file():
+        told = FOREIGN.get(path.suffix.lower(), "not a run folder but a file: name a folder that fit made")
+        return RunError(f"{path} is {told.format(path=str(path))}")
+    if (path / "saved_model.pb").is_file():
+        return RunError(
+            f"{path} is a TensorFlow SavedModel, not the folder of a run: train a run by keras-faceattr fit, or "
+            "convert the model with TensorFlow and measure the .tflite file by keras-faceattr benchmark"
+        )
+    return RunError(f"{path} is not a run folder: {why}")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -185,7 +213,7 @@ class Run:
         try:
             plain: dict[str, Any] = json.loads(self.provenance_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            raise RunError(f"{self.folder} is not a run folder: cannot read {self.provenance_path.name}") from None
+            raise no_run(self.folder, f"cannot read {self.provenance_path.name}") from None
         if not isinstance(plain, dict) or not plain:
             raise RunError(f"{self.provenance_path} is damaged: it says nothing; train a new run")
         wrong = next((part for part in needed if part not in plain), None)
@@ -207,7 +235,7 @@ class Run:
         if not self.metrics_path.is_file():
             if self.config_path.is_file():
                 raise RunError(f"{folder} never finished: go on with {again}")
-            raise RunError(f"{folder} is not a run folder: name a folder that fit made, or an exported .tflite file")
+            raise no_run(folder, "name a folder that fit made, or an exported .tflite file")
         try:
             plain = json.loads(self.metrics_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -249,9 +277,9 @@ class Run:
         try:
             data = read_yaml(path)
         except (OSError, ValueError):
-            raise RunError(f"{self.folder} is not a run folder: cannot read {path.name}") from None
+            raise no_run(self.folder, f"cannot read {path.name}") from None
         if not isinstance(data, dict):
-            raise RunError(f"{self.folder} is not a run folder: {path.name} is not a mapping")
+            raise no_run(self.folder, f"{path.name} is not a mapping")
         return data
 
 

@@ -182,3 +182,35 @@ def test_no_message_names_a_run_to_resume_without_quotes() -> None:
     package = Path(keras_faceattr.__file__).parent
     found = [path.name for path in package.rglob("*.py") if "--resume {" in path.read_text(encoding="utf-8")]
     assert found == ["run.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "net.keras",
+            r"is a Keras model, not the folder of a run: --set model\.init_from=.*net\.keras starts a training",
+        ),
+        (
+            "net.h5",
+            r"in the old HDF5 format, .* save it anew as a \.keras file, keras\.models\.load_model\('.*net\.h5'\)",
+        ),
+        ("NET.HDF5", "in the old HDF5 format"),
+        ("photo.png", "is not a run folder but a file: name a folder that fit made"),
+    ],
+)
+def test_a_file_in_place_of_a_run_is_told_what_it_is_and_what_can_be_done(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"x")
+    for read in (Run(path).experiment, Run(path).results, Run(path).provenance, Run(path).tasks):
+        with pytest.raises(RunError, match=words) as error:
+            read()
+        assert "\n" not in str(error.value)
+
+
+def test_a_saved_model_in_place_of_a_run_is_told_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"x")
+    with pytest.raises(RunError, match="is a TensorFlow SavedModel, not the folder of a run: .*benchmark"):
+        Run(tmp_path).experiment()

@@ -56,6 +56,8 @@ class Tensor:
     is_dynamic: bool
     is_variable: bool = False
     """Whether it keeps its value from run to run, and may be read before it is written."""
+    free_axes: tuple[int, ...] = ()
+    """Dimensions that may change."""
 
     @property
     def is_constant(self) -> bool:
@@ -132,6 +134,23 @@ def read_tflite(path: Path) -> TFLiteFile:
         raise ArtifactError(f"{path}: {_damaged('it points outside itself')}") from error
 
 
+def refuse_free_pictures(path: Path, file: TFLiteFile) -> None:
+    """Refuses a file whose pictures have no size of their own: the shape in it, 1 × 1 pixel, is a place holder.
+
+    Raises:
+        ArtifactError: a dimension of an input behind the batch may change.
+    """
+    for index in file.inputs:
+        tensor = file.tensors[index]
+        if any(axis > 0 for axis in tensor.free_axes):
+            sizes = ["?" if axis in tensor.free_axes else str(size) for axis, size in enumerate(tensor.shape)]
+            fixed = ["224" if axis and axis in tensor.free_axes else str(s) for axis, s in enumerate(tensor.shape)]
+            raise ArtifactError(
+                f"{path}: its input {tensor.name!r} has a free size, {' × '.join(sizes)}: "
+                f"convert the model again with a fixed one, such as tf.TensorSpec(({', '.join(fixed)}), tf.float32)"
+            )
+
+
 class _UnusableError(Exception):
     """Why a file is not taken, without its path."""
 
@@ -203,6 +222,7 @@ class _Reader:
         if len(scale) != len(zero_point):
             raise _UnusableError(_damaged(f"{what} has {len(scale)} scales and {len(zero_point)} zero points"))
         buffer, constant_bytes = self.buffer(table.Buffer(), what)
+        free = tuple(axis for axis, size in enumerate(self.numbers(table, "ShapeSignature")) if size < 0)
         tensor = Tensor(
             index=index,
             name=self.text(table.Name()),
@@ -213,7 +233,8 @@ class _Reader:
             quantized_dimension=quantization.QuantizedDimension() if quantization else 0,
             constant_bytes=constant_bytes,
             buffer=buffer,
-            is_dynamic=any(size < 0 for size in self.numbers(table, "ShapeSignature")),
+            is_dynamic=bool(free),
+            free_axes=free,
             is_variable=table.IsVariable(),
         )
         has_own_layout = tensor.dtype not in BITS or table.Sparsity() is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from keras_faceattr.artifact.cost import WEIGHT_INPUTS, Cost, cost_of
-from keras_faceattr.artifact.flatbuffer import FLOATS, Op, TFLiteFile, read_tflite
+from keras_faceattr.artifact.flatbuffer import FLOATS, Op, TFLiteFile, read_tflite, refuse_free_pictures
 from keras_faceattr.errors import ArtifactError
 
 FLOAT_PRECISIONS = {"float16": "float16", "int8": "dynamic", "int4": "dynamic"}
@@ -64,9 +64,10 @@ def measured_file(path: Path, name: str, kind: str, metrics: list[Metric] | None
     """What the file's own bytes say.
 
     Raises:
-        ArtifactError: the file is damaged.
+        ArtifactError: the file is damaged, or its pictures have no fixed size.
     """
     file = read_tflite(path)
+    refuse_free_pictures(path, file)
     try:
         cost = cost_of(file)
     except ArtifactError as error:

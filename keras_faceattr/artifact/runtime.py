@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.artifact.flatbuffer import read_tflite, refuse_free_pictures
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.evaluation.predictions import Outputs
@@ -29,6 +29,7 @@ class LiteRTModel:
     def __init__(self, path: Path, threads: int | None = None) -> None:
         # The native runtime trusts what it reads, and crashes on a damaged file or a wrong graph.
         file = read_tflite(path)
+        refuse_free_pictures(path, file)
         if len(file.signature_inputs) != 1 or not file.signature_outputs:
             raise ArtifactError(f"{path}: no signature with one input and named outputs: export it with keras-faceattr")
         try:

@@ -229,7 +229,8 @@ def align(
 @app.command(cls=Command)
 def info(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of a net, folder of a run, or exported .tflite file.")
+        str,
+        typer.Argument(metavar="NAME", help="Name of a net, folder of a run, .keras file, or exported .tflite file."),
     ],
     size: Annotated[
         int,

@@ -11,34 +11,49 @@ from rich.table import Table
 
 from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
+from keras_faceattr.errors import ModelError
 
 if TYPE_CHECKING:
     from keras_faceattr.models.profile import ModelProfile
 
 
 def print_net(name: str, size: int, json: bool) -> None:
-    """Prints parameters and multiply-adds of a registered net, or of a run's model.
+    """Prints parameters and multiply-adds of a registered net, of a run's model, or of a `.keras` file.
 
     Raises:
-        ModelError: no such net.
+        ModelError: no such net, or a model that cannot be counted.
         RunError: a folder that holds no finished run.
     """
-    from keras_faceattr.models.profile import profile_model, profile_network
+    from keras_faceattr.models.profile import profile_network
 
-    if Path(name).is_dir():
-        from keras_faceattr.models.loading import load_model
-        from keras_faceattr.run import Run
-
-        with warnings.catch_warnings():
-            # The backend that counts has no gradients, and warns of layers that have their own.
-            warnings.simplefilter("ignore")
-            profile = profile_model(load_model(Run(Path(name)).model_path))
-    else:
-        profile = profile_network(name, size)
+    path = Path(name)
+    of_file = path.is_dir() or (path.is_file() and path.suffix)
+    profile = _of_file(path) if of_file else profile_network(name, size)
     if json:
         print_json({**dataclasses.asdict(profile), "gmacs": round(profile.macs / 1e9, 3)})
     else:
         _print(profile)
+
+
+def _of_file(path: Path) -> ModelProfile:
+    """Counts a run's model, or anybody's `.keras` file."""
+    from keras_faceattr.models.loading import load_model
+    from keras_faceattr.models.profile import profile_model
+    from keras_faceattr.run import Run, no_run
+
+    if path.is_file() and path.suffix != ".keras":
+        raise no_run(path, "")
+    if path.is_dir() and not Run(path).model_path.is_file():
+        raise no_run(path, f"it has no {Run(path).model_path.name}")
+    with warnings.catch_warnings():
+        # The backend that counts has no gradients, and warns of layers that have their own.
+        warnings.simplefilter("ignore")
+        model = load_model(Run(path).model_path if path.is_dir() else path)
+    try:
+        return profile_model(model)
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path}: only a model of one input picture of fixed size is counted: {reason}") from None
 
 
 def _print(profile: ModelProfile) -> None:

@@ -24,6 +24,7 @@ from keras_faceattr.demo.vendor import (
 from keras_faceattr.errors import DemoError
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.nets import detector_version
+from keras_faceattr.run import no_run
 from keras_faceattr.storage import cache_folder, replacing, replacing_folder, sha256, write_json
 
 FORMAT = 1
@@ -145,6 +146,8 @@ def find_artifacts(names: Sequence[Path]) -> list[Artifact]:
 
 def _exported(folder: Path) -> list[Path]:
     """Files with a sidecar in a run, an export folder or one of its recipes; the detector's nets have no sidecar."""
+    if folder.is_file():
+        raise no_run(folder, "")
     if not folder.is_dir():
         raise DemoError(
             f"no file or folder {folder}: name a .tflite file, the folder of a run, or one that export wrote"

@@ -13,7 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.artifact.flatbuffer import read_tflite, refuse_free_pictures
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import ArtifactError, ConfigError, DataError, ModelError, nearest
 from keras_faceattr.machine import usable_cores
@@ -152,7 +152,7 @@ def fitted(crop: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _read(path: Path) -> bytes:
     # The native runtime trusts what it reads.
-    read_tflite(path)
+    refuse_free_pictures(path, read_tflite(path))
     try:
         return path.read_bytes()
     except OSError as error:

@@ -84,8 +84,8 @@ def read_graph(model: keras.Model) -> Graph:
     outputs = getattr(model, "output", None) if getattr(model, "inputs", None) else None
     if not isinstance(outputs, dict) or len(model.inputs) != 1:
         raise ModelError(
-            f"model {model.name!r} ({type(model).__name__}): needs one input and outputs by name; "
-            "build keras.Model(inputs, {task: output})"
+            f"model {model.name!r}: needs one input and outputs by name; "
+            f"of this {type(model).__name__}, build keras.Model(inputs, {{task: output}})"
         )
     nodes: dict[str, Node] = {}
     calls: dict[str, int] = {}

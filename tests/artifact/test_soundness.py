@@ -17,6 +17,7 @@ from hand_made import ADD, AXES, BIAS, CONV, KERNEL, MAP, MEAN, MEANS, OUTPUT, P
 
 from keras_faceattr.artifact import runtime
 from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.artifact.measured_file import measured_file
 from keras_faceattr.artifact.runtime import LiteRTModel
 from keras_faceattr.errors import ArtifactError, BenchmarkError
 from keras_faceattr.faces import embedder
@@ -168,6 +169,22 @@ def test_an_output_without_a_row_for_each_photo_is_one_line(tmp_path: Path) -> N
     path.write_bytes(hand_made.model(mean_over_everything))
     with pytest.raises(ArtifactError, match=r"its output 't' \(3, 2\) has no row for each photo: export it again"):
         LiteRTModel(path, 1)
+
+
+def test_pictures_of_a_free_size_are_refused_with_the_way_to_fix_them(tmp_path: Path) -> None:
+    path = tmp_path / "net.tflite"
+
+    def free(*sizes: int) -> Change:
+        return lambda m: setattr(graph(m).tensors[PHOTO], "shapeSignature", list(sizes))
+
+    path.write_bytes(hand_made.model(free(1, -1, -1, 3)))
+    for opened in (LiteRTModel, embedder.tflite_embedder, lambda p: measured_file(p, "net", "model", None)):
+        with pytest.raises(ArtifactError, match=r"its input 't0' has a free size, 1 × \? × \? × 3: convert") as error:
+            opened(path)
+        assert str(error.value).endswith("tf.TensorSpec((1, 224, 224, 3), tf.float32)") and "\n" not in str(error.value)
+    # A free batch has a size for each photo.
+    path.write_bytes(hand_made.model(free(-1, 4, 4, 3)))
+    assert measured_file(path, "net", "model", None).side == 4
 
 
 TORTURE = """

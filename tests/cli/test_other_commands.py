@@ -177,6 +177,24 @@ def test_info_reads_a_run(cli: Cli, small_run: Path) -> None:
     assert done.code == 0 and "tiny_att_net at 32²" in done.out
 
 
+def test_info_counts_a_keras_file_and_tells_of_other_files_what_they_are(
+    cli: Cli, small_run: Path, tmp_path: Path
+) -> None:
+    done = cli("info", Run(small_run).model_path)
+    assert done.code == 0 and done.out == cli("info", small_run).out
+    (tmp_path / "net.h5").write_bytes(b"x")
+    assert "old HDF5 format" in cli("info", tmp_path / "net.h5").error
+    assert "is not a run folder: it has no model.keras" in cli("info", tmp_path).error
+
+
+def test_info_counts_a_fake_quantized_run(cli: Cli, exported: dict[str, Artifact]) -> None:
+    qat = exported["int8_qat"].path.parent / "qat"
+    done = cli("info", qat, "--json")
+    assert done.code == 0 and "Warning" not in done.err
+    kinds = {layer["kind"] for layer in done.json()["layers"]}
+    assert "QuantizedConv2D" in kinds and "FakeQuantize" not in kinds
+
+
 def test_inspect_counts_and_draws(cli: Cli, tmp_path: Path, photos: Path) -> None:
     (photos / "labels.csv").write_text("image,score\n0.png,1\n1.png,2\n2.png,2\ntext.jpg,2\n")
     config = tmp_path / "own.yaml"

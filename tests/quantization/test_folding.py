@@ -194,7 +194,7 @@ def test_both_names_of_the_channels_axis_fold(axis: int) -> None:
 )
 def test_a_sequential_model_is_refused_in_one_line(net: keras.Model) -> None:
     with pytest.raises(
-        ModelError, match=r"\(Sequential\): needs one input and outputs by name; build keras.Model"
+        ModelError, match=r"needs one input and outputs by name; of this Sequential, build keras.Model"
     ) as e:
         fold_batch_norm(net)
     assert "\n" not in str(e.value)
