@@ -15,7 +15,7 @@ from keras_faceattr.artifact.sidecar import NOT_JUDGED, CostSpec, GateSpec, Side
 from keras_faceattr.budget.limits import NOT_MEASURED, Budget, Times, Verdict, file_gates, speed_gates
 from keras_faceattr.budget.tolerance import Tolerance, Tolerances
 from keras_faceattr.errors import ArtifactError
-from keras_faceattr.evaluation.formatting import number_text
+from keras_faceattr.evaluation.formatting import size_text
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.tasks import Task
@@ -207,5 +207,8 @@ def _change(metric: str, drop: float) -> str:
 
 
 def _size(metric: str, value: float) -> str:
-    text = number_text(metric, value)
-    return f"{value:.5f}" if text.strip("0. %") == "" and value else text
+    """As many places as mean something, and more where these would show none."""
+    text = size_text(metric, value)
+    if not value or text.strip("0. p"):
+        return text
+    return f"{100 * value:.3g} pp" if text.endswith("pp") else f"{value:.5f}"

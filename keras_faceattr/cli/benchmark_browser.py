@@ -113,7 +113,7 @@ def _print_browsers(rows: list[BrowserRow]) -> None:
             Text(row["title"]),
             str(row["threads"]),
             f"{'! ' if row['busy'] else ''}{row['p50_ms']:.2f}",
-            f"{row['p90_ms']:.2f}",
+            "–" if row["p90_ms"] is None else f"{row['p90_ms']:.2f}",
             *(f"{part['p50_ms']:.2f}" if part else "" for part in parts),
             str(row["runs"]),
             "yes" if row["verified"] else "NO",

@@ -30,11 +30,16 @@ def number_text(name: str, value: float | None) -> str:
     return f"{value:.4f}" if name in FOUR_PLACES else f"{100 * value:.1f} %"
 
 
+def size_text(name: str, value: float) -> str:
+    """A difference of a metric, without its sign; that of shares in percentage points (pp)."""
+    return number_text(name, value).replace(" %", " pp")
+
+
 def signed_text(name: str, value: float | None) -> str:
     """A change of a metric, with its sign."""
     if value is None:
         return number_text(name, value)
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{number_text(name, abs(value))}"
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{size_text(name, abs(value))}"
 
 
 def difference_text(name: str, numbers: dict[str, Any] | None) -> str:

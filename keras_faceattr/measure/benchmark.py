@@ -68,10 +68,10 @@ class Row(FileColumns):
     device: str
     threads: int
     p50_ms: float
-    p90_ms: float
+    p90_ms: float | None
     images_per_s: float
     runs: int
-    spread: float
+    spread: float | None
     busy: bool
     ratios: dict[str, float]
     ratio_bounds: dict[str, Bounds]
@@ -200,10 +200,10 @@ def _is_reference_of(net: MeasuredFile, entry: MeasuredFile) -> bool:
 def _warnings(rows: list[Row], against: list[str]) -> list[str]:
     lines = []
     if busy := [row for row in rows if row["busy"]]:
-        worst = max(busy, key=lambda row: row["spread"])
+        worst = max(busy, key=lambda row: row["spread"] or 0)
         lines.append(
             "the machine did other work, only the ratios of this run mean something, and no limit in ms is judged: p90 "
-            f"lies up to {100 * worst['spread']:.0f} % above the median ({worst['name']}, {worst['precision']}, "
+            f"lies up to {100 * (worst['spread'] or 0):.0f} % above the median ({worst['name']}, {worst['precision']}, "
             f"threads: {worst['threads']}), and far above it in {len(busy)} of {len(rows)} rows"
         )
     if not against:

@@ -69,6 +69,35 @@ def test_a_gate_says_how_much_and_which_way() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("drop", "limit", "measured"),
+    [
+        (0.025, "at most 1.0 pp worse", "2.5 pp worse"),
+        (-0.0004, "at most 1.0 pp worse", "0.04 pp better"),
+        (0.0, "at most 1.0 pp worse", "the same"),
+    ],
+)
+def test_points_of_a_share_are_pp_and_per_cent_are_relative(drop: float, limit: str, measured: str) -> None:
+    (gate,) = drop_gates(SMILE, of_smile(drop), {"accuracy": Tolerance(absolute=0.01)}, "recipe x")
+    assert (gate.limit, gate.measured) == (limit, measured)
+    # 2 % of an accuracy of 50 % are one point.
+    (gate,) = drop_gates(SMILE, of_smile(drop), {"accuracy": Tolerance(relative=0.02)}, "recipe x")
+    assert gate.limit == "at most 1.0 pp worse"
+    (gate,) = drop_gates(
+        SMILE, {"drop": {}, "metrics": {"float": {}}}, {"accuracy": Tolerance(relative=0.02)}, "recipe x"
+    )
+    assert gate.limit == "at most 2 % worse"
+
+
+def of_smile(drop: float) -> dict[str, Any]:
+    """A parity of smiles, half of which the float model tells."""
+    metrics = {"accuracy": {"value": 0.5}}
+    return {
+        "drop": {"smile": {"accuracy": drop}},
+        "metrics": {"float": {"smile": {"labelled": 12, "metrics": metrics}}},
+    }
+
+
 def test_a_drop_that_is_no_number_was_not_measured() -> None:
     # A correlation of constant predictions does not exist: the gate is neither met nor missed.
     constant = np.full(12, 4.0)

@@ -46,7 +46,7 @@ def posted(model: Path, tmp_path: Path) -> Posted:
         }  # fmt: skip
         device = {"user_agent": USER_AGENT, "model": "Pixel 4", "platform": "Android 13", "cores": 8, "isolated": True}
         result = {
-            "format": 1, "kind": "browser", "date": "2026-01-31T12:00:00Z", "package": "0.5.0",
+            "format": 2, "kind": "browser", "date": "2026-01-31T12:00:00Z", "package": "0.5.0",
             "device": {**device, **{k: v for k, v in changes.items() if k in device}},
             "runtime": {"name": "@litertjs/core", "version": "2.5.3", "build": "threaded"},
             "rows": [{**row, **{k: v for k, v in changes.items() if k in row}}],

@@ -151,7 +151,7 @@ def test_names_are_escaped(artifacts: list[Artifact], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("metric", "value", "shown"),
-    [("mae", 0.25, "+0.2500"), ("mae", -0.25, "−0.2500"), ("pc", 0.0, "±0.0000"), ("accuracy", -0.01, "−1.0 %")],
+    [("mae", 0.25, "+0.2500"), ("mae", -0.25, "−0.2500"), ("pc", 0.0, "±0.0000"), ("accuracy", -0.01, "−1.0 pp")],
 )
 def test_a_change_has_its_sign(metric: str, value: float, shown: str) -> None:
     assert signed_text(metric, value) == shown

@@ -138,13 +138,14 @@ class Times(Posted):
     """Times of one part of the work.
 
     Attributes:
+        p90_ms: of single calls; None where the browser's clock is too coarse to time one.
         low_ms: lower end of the 95 % interval of the median.
         high_ms: its upper end.
         busy: whether something else ran meanwhile.
     """
 
     p50_ms: Milliseconds
-    p90_ms: Milliseconds
+    p90_ms: Milliseconds | None
     low_ms: Milliseconds
     high_ms: Milliseconds
     runs: Annotated[int, Field(ge=5, le=1_000_000)]
@@ -152,7 +153,7 @@ class Times(Posted):
 
     @model_validator(mode="after")
     def _in_order(self) -> Times:
-        if self.p90_ms < self.p50_ms:
+        if self.p90_ms is not None and self.p90_ms < self.p50_ms:
             raise ValueError("p90_ms lies below p50_ms")
         if not self.low_ms <= self.p50_ms <= self.high_ms:
             raise ValueError("p50_ms lies outside low_ms to high_ms")
@@ -181,9 +182,12 @@ class BrowserMeasurement(Posted):
 
 
 class BrowserResult(Posted):
-    """Result of format 1, as the page posts it; `package` is the version that served the page."""
+    """Result as the page posts it; `package` is the version that served the page.
 
-    format: Literal[1]
+    The p90 of format 1 is one of means over several calls, which is no p90 of a call.
+    """
+
+    format: Literal[1, 2]
     kind: Literal["browser"]
     date: Annotated[AwareDatetime, AfterValidator(_this_century)]
     package: Text
@@ -199,7 +203,7 @@ def read_result(body: bytes, name: str) -> BrowserResult:
         name: name of the body in errors.
 
     Raises:
-        BenchmarkError: too large, no JSON, or not a result of format 1; the first wrong key is named.
+        BenchmarkError: too large, no JSON, or not a result of a known format; the first wrong key is named.
     """
     if len(body) > MAX_BYTES:
         raise BenchmarkError(f"{_printable(name)}: larger than {MAX_BYTES // 1000} kB: no result of the demo's page")

@@ -118,11 +118,13 @@ def browser_gates(budget: Budget, rows: Sequence[BrowserRow], alone: bool) -> li
 def _gate(device: str, limit: LatencyLimit, rows: Sequence[BrowserRow], applies: bool) -> Verdict:
     """A row counts if the user imported it, the page reproduced the golden crops, and nothing else ran meanwhile."""
     own = [row for row in rows if row["device_class"] == device and row["verified"] and row["threads"] == 1]
-    times = [row["p90_ms"] for row in own if row["imported"] and not row["busy"]]
+    times = [row["p90_ms"] for row in own if row["imported"] and not row["busy"] and row["p90_ms"] is not None]
     gate = latency_gate(device, limit, (None, max(times, default=None)), applies)
     told = gate.measured
     if not times and own:
-        told += ": busy" if any(row["imported"] for row in own) else ": posted, not imported"
+        imported = [row for row in own if row["imported"]]
+        busy = any(row["busy"] for row in imported)
+        told += ": posted, not imported" if not imported else ": busy" if busy else ": no p90 of single calls"
     return gate.model_copy(update={"name": f"{gate.name} (browser)", "measured": told})
 
 
@@ -130,15 +132,16 @@ def _row(
     file: MeasuredFile, result: BrowserResult, measured: BrowserMeasurement, imported: bool, budget: Budget | None
 ) -> BrowserRow:
     times, device = measured.parts.model, result.device
+    p90_ms = times.p90_ms if result.format > 1 else None
     row = BrowserRow(
         **file_columns(file),
         device="browser",
         threads=measured.threads,
         p50_ms=times.p50_ms,
-        p90_ms=times.p90_ms,
+        p90_ms=p90_ms,
         images_per_s=1e3 * file.batch / times.p50_ms,
         runs=times.runs,
-        spread=(times.p90_ms - times.p50_ms) / times.p50_ms,
+        spread=None if p90_ms is None else (p90_ms - times.p50_ms) / times.p50_ms,
         busy=times.busy,
         ratios={},
         ratio_bounds={},

@@ -1,15 +1,16 @@
 // Times of a call: warm-up, then runs until the median is known well enough.
 
 const WARM_UP = 3;
-// Browsers round their clocks: a sample is of as many calls as take this long.
-const SAMPLE_MS = 1;
+// Browsers round their clocks: a sample takes at least this many steps of the clock, in as many calls as that needs.
+const STEPS = 20;
 const FEWEST = 15;
 const MOST = 2000;
 const MOST_CALLS = 100;
 const TIGHT = 0.03;
 const BUSY = 0.25;
 
-// {p50_ms, p90_ms, low_ms, high_ms, runs, busy}: low and high are the 95 % interval of the median.
+// {p50_ms, p90_ms, low_ms, high_ms, runs, busy}: low and high are the 95 % interval of the median. p90_ms is of single
+// calls: null where the clock is too coarse to time one, so that a sample is the mean of several.
 export async function measure(call, seconds, clock = () => performance.now()) {
   const sample = async (calls) => {
     const start = clock();
@@ -18,11 +19,23 @@ export async function measure(call, seconds, clock = () => performance.now()) {
   };
   await sample(WARM_UP);
   const warm = await sample(WARM_UP);
-  const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(SAMPLE_MS / Math.max(warm, SAMPLE_MS / MOST_CALLS))));
+  const shortest = STEPS * step(clock);
+  const calls = Math.min(MOST_CALLS, Math.max(1, Math.ceil(shortest / Math.max(warm, shortest / MOST_CALLS))));
   const times = [];
   const end = clock() + 1000 * seconds;
   while (times.length < MOST && (times.length < FEWEST || (clock() < end && !isTight(times)))) times.push(await sample(calls));
-  return summary(times);
+  return { ...summary(times), ...(calls > 1 && { p90_ms: null }) };
+}
+
+// The smallest of a few steps of the clock.
+function step(clock) {
+  const steps = [1, 2, 3].map(() => {
+    const start = clock();
+    let now = start;
+    while (now === start) now = clock();
+    return now - start;
+  });
+  return Math.min(...steps);
 }
 
 function summary(times) {

@@ -88,7 +88,7 @@ function tableRow(row) {
     const times = row.parts[part];
     if (!times) return element('td', { textContent: '–' });
     const text = `${times.busy ? '! ' : ''}${times.p50_ms.toFixed(2)} `;
-    return element('td', {}, text, element('small', { textContent: `(${times.p90_ms.toFixed(2)})` }));
+    return element('td', {}, text, element('small', { textContent: `(${times.p90_ms?.toFixed(2) ?? '–'})` }));
   });
   return element('tr', {}, element('td', { textContent: row.threads }), ...cells);
 }
@@ -99,7 +99,7 @@ function titleRow(file) {
 
 async function result(app, rows) {
   return {
-    format: 1,
+    format: 2,
     kind: 'browser',
     date: `${new Date().toISOString().slice(0, 19)}Z`,
     package: app.site.package,

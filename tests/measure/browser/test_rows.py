@@ -54,6 +54,15 @@ def test_a_result_is_a_row_with_the_files_own_cost(saved: Saved, model: Path, tm
     json.dumps(row)
 
 
+@pytest.mark.parametrize("change", [(f"{MODEL}.p90_ms", None), ("format", 1)])
+def test_a_row_has_no_p90_where_no_single_call_was_timed(
+    saved: Saved, model: Path, tmp_path: Path, change: tuple[str, Any]
+) -> None:
+    saved(change)
+    ((row,), _) = browser_rows(tmp_path, [model])
+    assert (row["p50_ms"], row["p90_ms"], row["spread"]) == (8, None, None)
+
+
 @pytest.mark.parametrize("place", ["run", "cache"])
 def test_what_the_demo_kept_in_the_run_or_the_cache_is_shown_too(
     model: Path, tmp_path: Path, own_cache: Path, place: str
@@ -138,6 +147,8 @@ FIREFOX = "Mozilla/5.0 (Android 13; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0"
         ([("rows.0.verified", False)], 10, None, "not measured"),
         ([("rows.0.threads", 2)], 10, None, "not measured"),
         ([(f"{MODEL}.busy", True)], 10, None, "not measured: busy"),
+        ([(f"{MODEL}.p90_ms", None)], 10, None, "not measured: no p90 of single calls"),
+        ([("format", 1)], 10, None, "not measured: no p90 of single calls"),
         ([("device.model", "Pixel 9")], 10, None, "not measured"),
         ([("device.model", "PIXEL 4 XL")], 10, True, "10.0 ms"),
         ([("device.model", None), ("device.user_agent", CHROME.replace("10; K", "13; Pixel 4"))], 10, True, "10.0 ms"),
