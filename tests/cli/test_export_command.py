@@ -22,6 +22,9 @@ from keras_faceattr.run import Run
 
 from .conftest import Cli
 
+LENIENT = ["--set", "tolerance={mae: {absolute: 1000}, accuracy: {absolute: 1}, balanced_accuracy: {absolute: 1}}"]
+"""A tolerance that every file keeps: a net of two epochs, measured on twelve photos, need not keep the recipe's own."""
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +71,8 @@ def test_an_export_ends_with_files_a_page_and_what_comes_next(
     full = ["--recipe", "int8_full"]
     for setting in UNTUNED:
         full += ["--set", setting]
-    done = cli("export", small_run, "--tflite", *full, "--out", out)
-    assert done.code in (0, 1) and "using the model that an earlier export left" in done.err
+    done = cli("export", small_run, "--tflite", *full, *LENIENT, "--out", out)
+    assert done.code == 0 and "using the model that an earlier export left" in done.err
     name = "quickstart_int8_full"
     folder = out / "int8_full"
     files = [f"{name}.tflite", f"{name}.json", "golden/expected.json", "golden/0.png", "model_card.md"]
@@ -80,7 +83,7 @@ def test_an_export_ends_with_files_a_page_and_what_comes_next(
     assert f"         keras-faceattr benchmark {folder / name}.tflite" in done.out
     assert "12 photos of the split test, no test-time augmentation" in done.out
     assert "Keras, float" in done.out and "attractiveness mae" in done.out
-    assert ("not met" in done.out) == (done.code == 1)
+    assert "not met" not in done.out
     # The same model gives the same file.
     assert (folder / f"{name}.tflite").read_bytes() == exported["int8_full"].path.read_bytes()
 
@@ -116,8 +119,8 @@ def test_a_budget_that_is_not_met_exits_1_names_it_and_still_writes_the_file(
 def test_one_head_can_be_shipped_alone_also_fine_tuned(cli: Cli, small_run: Path, tmp_path: Path) -> None:
     tuning = ["--set", "integer.fine_tuning.epochs=1", "--set", "integer.fine_tuning.frozen_epochs=0"]
     tuning += ["--set", "integer.calibration.observer=minmax"]
-    done = cli("export", small_run, "--heads", "gender", "--recipe", "int8_qat", *tuning, "--out", tmp_path)
-    assert done.code in (0, 1), done.err
+    done = cli("export", small_run, "--heads", "gender", "--recipe", "int8_qat", *tuning, *LENIENT, "--out", tmp_path)
+    assert done.code == 0, done.err
     sidecar = load_artifact(tmp_path / "int8_qat" / "quickstart_int8_qat.tflite").sidecar
     assert sidecar.outputs.keys() == sidecar.tasks.keys() == sidecar.metrics.keys() == {"gender"}
     assert sidecar.parity["differences"]["float_to_file"].keys() == {"gender"}
@@ -246,7 +249,7 @@ main()
 @pytest.mark.slow
 def test_an_export_that_was_killed_goes_on(cli: Cli, race_run: Path, tmp_path: Path) -> None:
     options = ["export", str(race_run), "--recipe", "int8_qat", "--set", "integer.fine_tuning.epochs=4"]
-    options += ["--set", "integer.calibration.observer=minmax", "--out", str(tmp_path)]
+    options += ["--set", "integer.calibration.observer=minmax", *LENIENT, "--out", str(tmp_path)]
     run = Run(tmp_path / "int8_qat" / "qat")
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, *options], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -259,7 +262,7 @@ def test_an_export_that_was_killed_goes_on(cli: Cli, race_run: Path, tmp_path: P
     assert not run.model_path.exists(), "killed too late"
     assert not list((tmp_path / "int8_qat").glob("*.json"))
     done = cli(*options)
-    assert done.code in (0, 1), done.err
+    assert done.code == 0, done.err
     epochs = [int(found[1]) for found in re.finditer(r"^epoch (\d+)/4:", done.err, re.MULTILINE)]
     assert epochs[0] > 1 and epochs == list(range(epochs[0], 5))
     assert list(pd.read_csv(run.history_path)["epoch"]) == list(range(1, 5))
