@@ -166,8 +166,15 @@ def _without_ground(sidecar: Sidecar) -> list[str]:
     whose, missing = f"recipe {recipe['name']}", [] if FINITE in gates else [FINITE]
     for task in sidecar.task_objects().values():
         own = [gate for gate in drop_gates(task, sidecar.parity, limits, whose) if gate.met is not None]
-        missing += [gate.name for gate in own if gates.get(gate.name) != gate] if own else [f"{task.name} ({whose})"]
+        missing += (
+            [gate.name for gate in own if not _says(gates.get(gate.name), gate)] if own else [f"{task.name} ({whose})"]
+        )
     return missing
+
+
+def _says(held: GateSpec | None, gate: GateSpec) -> bool:
+    """Whether a sidecar holds a gate; earlier versions wrote points of a share in per cent."""
+    return held is not None and held.met == gate.met and held.limit.replace(" %", " pp") == gate.limit
 
 
 def _finite_gate(outputs: Outputs) -> GateSpec:

@@ -233,27 +233,32 @@ def test_the_drop_is_that_of_the_sidecar(sidecar: Sidecar, drop: float | None, m
     assert told(None, sidecar.model_copy(update={"parity": changed}))["age mae (budget own)"] is met
 
 
-@pytest.mark.parametrize("status", ["passed", "failed", "not proven"])
+@pytest.mark.parametrize(
+    ("status", "met", "measured", "said"),
+    [
+        # Of a constant float model's correlation nothing can be lost.
+        ("passed", None, "not measured", "met"),
+        ("failed", False, "2 worse", "not met"),
+        ("not proven", None, NOT_JUDGED, "not measured"),
+    ],
+)
 def test_an_export_and_a_later_benchmark_of_the_same_file_agree(
-    file: MeasuredFile, sidecar: Sidecar, status: str
+    file: MeasuredFile, sidecar: Sidecar, status: str, met: bool | None, measured: str, said: str
 ) -> None:
-    proof = {
-        "passed": [True, None],  # of a constant float model's correlation nothing can be lost
-        "failed": [False],
-        "not proven": [True, None],
-    }[status]
-    told = NOT_JUDGED if status == "not proven" else "not measured"
-    gates = tuple(GateSpec(name=f"x{i} (recipe float32)", limit="", measured=told, met=m) for i, m in enumerate(proof))
-    budget = Budget.model_validate(
-        {"name": "own", "file": {"max_bytes": 9e6}, "latency": {"pixel_4": {"max_p90_ms": 1}}}
-    )
+    limits = {"file": {"max_bytes": 9e6}, "latency": {"pixel_4": {"max_p90_ms": 1}}}
+    budget, times = Budget.model_validate({"name": "own", **limits}), Times(frozenset({"host"}), {}, (1.0, 1.0))
+    more = GateSpec(name="beauty pc (recipe float32)", limit="at most 1 worse", measured=measured, met=met)
     judged = budget_gates(budget, sidecar.cost, file.precision, 1, {}, {}, Times())
-    changed = sidecar.model_copy(update={"status": status_of([*gates, *judged]), "gates": (*gates, *judged)})
-    assert changed.status == status
-    times = Times(frozenset({"host"}), {}, (1.0, 1.0))
-    later = outcome(verdicts(budget, file, changed, times))
-    assert outcome(export_gates(changed, budget, times)) == later
-    assert later == {"passed": "met", "failed": "not met", "not proven": "not measured"}[status]
+    gates = (*sidecar.gates, more, *judged)
+    assert status_of(gates) == status
+    exported = sidecar.model_copy(update={"status": status, "gates": gates})
+    assert outcome(export_gates(exported, budget, times)) == outcome(verdicts(budget, file, exported, times)) == said
+
+
+def test_a_sidecar_that_wrote_points_in_per_cent_is_as_good_as_before(file: MeasuredFile, sidecar: Sidecar) -> None:
+    before = tuple(gate.model_copy(update={"limit": gate.limit.replace(" pp", " %")}) for gate in sidecar.gates)
+    assert before != sidecar.gates
+    assert last_of(sidecar.model_copy(update={"gates": before})).met is True
 
 
 def test_a_drop_that_the_sidecar_does_not_know_is_not_measured(sidecar: Sidecar) -> None:
@@ -263,7 +268,7 @@ def test_a_drop_that_the_sidecar_does_not_know_is_not_measured(sidecar: Sidecar)
 
 
 def last_of(sidecar: Sidecar) -> GateSpec:
-    return verdicts(BUDGET, None, sidecar, {}, {})[-1]
+    return verdicts(BUDGET, None, sidecar, Times())[-1]
 
 
 def test_what_the_export_itself_said_is_part_of_the_verdict(sidecar: Sidecar) -> None:

@@ -194,9 +194,9 @@ def test_a_limit_is_met_in_a_browser_or_left_open(
 def test_a_posted_result_turns_no_budget_to_met(
     benchmark, posted: Posted, exported: dict[str, Artifact], model: Path, tmp_path: Path
 ) -> None:
-    sidecar = exported["int8_qat"].path.with_suffix(".json")
-    shutil.copy(sidecar, model.with_suffix(".json"))
-    status = json.loads(sidecar.read_text(encoding="utf-8"))["status"]
+    sidecar = json.loads(exported["int8_qat"].path.with_suffix(".json").read_text(encoding="utf-8"))
+    sidecar["file"]["name"], status = model.name, sidecar["status"]
+    model.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
     save_result(posted().read_bytes(), tmp_path / "results")
     budget = ("--budget", budget_file(tmp_path, 14.5))
     done = benchmark("--json", *budget)

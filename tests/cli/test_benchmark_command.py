@@ -272,7 +272,7 @@ def test_a_damaged_file_without_a_sidecar_is_one_line(
 @pytest.fixture
 def android(cli: Cli, phone: Phone, exported: dict[str, Artifact], tmp_path: Path):
     """`benchmark` of an exported file that passed on the stand-in phone, a Pixel 4 without connection to the world."""
-    alone = copied(exported["int8_qat"], tmp_path / "alone")
+    alone = copied(exported["float32"], tmp_path / "alone")
 
     def run(*options: object, device: str = "android", models: Sequence[Path] = ()):
         binary = ("--benchmark-binary", phone.binary)
@@ -290,10 +290,10 @@ def test_a_phone_is_measured_and_its_result_stands_in_a_folder(android, tmp_path
     result = done.json()
     assert result["class"] == "pixel_4"
     (row,) = result["rows"]
-    assert (row["model"], row["threads"], row["runs"]) == ("quickstart_int8_qat.tflite", 1, 188)
+    assert (row["model"], row["threads"], row["runs"]) == ("quickstart_float32.tflite", 1, 188)
     # The transcript says median=5290 and p95=5600, in microseconds, and no p90.
     assert (row["median_ms"], row["p95_ms"], row["p90_ms"]) == (pytest.approx(5.29), pytest.approx(5.6), None)
-    (written,) = (tmp_path / "results").glob("*_android_Pixel-4_quickstart_int8_qat.tflite_1.json")
+    (written,) = (tmp_path / "results").glob("*_android_Pixel-4_quickstart_float32.tflite_1.json")
     stored = json.loads(written.read_text(encoding="utf-8"))
     assert stored == {**row, "class": "pixel_4"} and stored["device"]["android_version"] == "13"
 
@@ -338,7 +338,7 @@ def test_a_p90_is_judged_only_by_what_the_binary_printed(
     phone.print(printed(times))
     budget = budget_file(tmp_path, LIMIT)
     done = android("--budget", budget, "--json")
-    gate, _ = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
+    gate, _ = done.json()["verdicts"]["quickstart_float32.tflite"]
     assert (gate["name"], gate["met"], done.code) == ("p90 on pixel_4", met, code)
     shown = android("--budget", budget)
     (row,) = (line.rstrip() for line in shown.out.splitlines() if "p90 on pixel_4" in line)
@@ -362,7 +362,7 @@ def test_another_class_of_phones_is_not_judged(android, phone: Phone, tmp_path: 
     phone.print(printed("p5=5110 median=5600 p95=5900"))
     done = android("--budget", budget_file(tmp_path, LIMIT), "--json")
     assert done.code == 0 and done.json()["class"] is None
-    gate, _ = done.json()["verdicts"]["quickstart_int8_qat.tflite"]
+    gate, _ = done.json()["verdicts"]["quickstart_float32.tflite"]
     assert (gate["name"], gate["met"], gate["measured"]) == ("p90 on pixel_4", None, "not measured")
     assert not gate["applies"]
 
