@@ -80,7 +80,10 @@ def read_dataset(name: str, path: Path | None, options: dict[str, Any], tasks: S
         if key not in known:
             raise ConfigError(f"{name}: unknown option {key!r}; {nearest(key, known)}")
         kind = known[key].annotation
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        # YAML writes the float 2 as an integer.
+        if not isinstance(value, int | float if kind is float else kind) or (
+            isinstance(value, bool) and kind is not bool
+        ):
             raise ConfigError(f"{name}: option {key} = {value!r} is not {getattr(kind, '__name__', kind)}")
     arguments = dict(options)
     if entry.needs_tasks:

@@ -178,6 +178,8 @@ def _read_xlsx(path: Path, header_with: Sequence[str], sheet: str) -> tuple[pd.D
         raise DataError(f"{path}: reading xlsx needs openpyxl; install it, or save the sheet as csv beside the xlsx")
     try:
         sheets = pd.read_excel(path, sheet_name=None, header=None, dtype="string", engine="openpyxl")
+    except MemoryError:
+        raise
     except Exception as error:  # The reader raises whatever a damaged file makes it stumble over.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: not a readable xlsx ({reason}); save it again, or as csv") from error

@@ -29,6 +29,8 @@ def read_matlab(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: reading this MATLAB file needs scipy; install it, or save the file with -v7.3")
     try:
         variables = _read_hdf5(path, names) if is_hdf5 else _read_scipy(path, names)
+    except MemoryError:
+        raise
     except Exception as error:  # Both libraries raise whatever a damaged file makes them stumble over.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: not a readable MATLAB file ({reason}); download it again") from error

@@ -47,6 +47,16 @@ def lfwa_matlab() -> bytes:
     )
 
 
+def imdb_matlab() -> bytes:
+    texts = {"full_path": ["01/1.jpg", "01/2.jpg"], "name": ["Ann", "Bea"]}
+    numbers = {"dob": [700000.0] * 2, "photo_taken": [2000.0] * 2, "gender": [0.0, 1.0], "face_score": [3.0] * 2}
+    struct = {key: np.array([values]) for key, values in (numbers | {"second_face_score": [np.nan] * 2}).items()}
+    for key, values in texts.items():
+        struct[key] = np.empty((1, 2), dtype=object)
+        struct[key][0, :] = [np.array([text]) for text in values]
+    return matlab(imdb=struct)
+
+
 Content = str | Callable[[], bytes]
 
 LAYOUTS: list[tuple[str, dict[str, Content], list[str]]] = [
@@ -119,6 +129,7 @@ LAYOUTS: list[tuple[str, dict[str, Content], list[str]]] = [
         },
         PEOPLE,
     ),
+    ("imdb_wiki", {"imdb_crop/imdb.mat": imdb_matlab}, ["imdb_crop/01/1.jpg", "imdb_crop/01/2.jpg"]),
     ("fer2013", {"fer2013.csv": FER}, []),
     (
         "raf_db",

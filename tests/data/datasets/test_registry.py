@@ -52,6 +52,7 @@ def test_every_reader_asks_for_its_path(name: str, tmp_path: Path) -> None:
         ("synthetic", {"cuont": 10}, "synthetic: unknown option 'cuont'; did you mean 'count'"),
         ("morph", {"label_file": 5}, "morph: option label_file = 5 is not str | None"),
         ("csv_file", {"image_column": None}, "csv_file: option image_column = None is not str"),
+        ("imdb_wiki", {"min_face_score": True}, "imdb_wiki: option min_face_score = True is not float"),
         ("synthetic", {"count": True}, "synthetic: option count = True is not int"),
         ("synthetic", {"size": "big"}, "synthetic: option size = 'big' is not int"),
     ],
@@ -75,3 +76,8 @@ def test_options_and_tasks_reach_the_reader(tmp_path: Path, tiny_csv) -> None:
     manifest = read_dataset("csv_file", path, {"image_column": "file"}, [SMILE])
     assert manifest.tasks == {"smile": SMILE}
     assert manifest.rows["smile"].tolist() == [0.0, 1.0]
+
+
+def test_a_whole_number_is_a_number_too(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="imdb_wiki: neither"):
+        read_dataset("imdb_wiki", tmp_path, {"min_face_score": 2})
