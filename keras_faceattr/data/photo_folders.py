@@ -47,7 +47,7 @@ def find_photos(root: Path) -> FoundPhotos:
     photos: list[str] = []
     skipped: list[tuple[str, str]] = []
     others: Counter[str] = Counter()
-    for path, reason in _walk(root, "", ()):
+    for path, reason in _walk(root, "", _above(root)):
         suffix = PurePosixPath(path).suffix.lower()
         # A link to nothing may have been a folder of photos.
         if suffix not in PHOTO_SUFFIXES and not path.endswith("/") and reason != BROKEN:
@@ -110,7 +110,7 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
     try:
         with os.scandir(folder) as entries:
             found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-        own = folder.stat()
+        own = _identity(folder)
     except OSError as error:
         if not prefix and isinstance(error, FileNotFoundError | NotADirectoryError):
             raise DataError(f"no such folder: {folder}") from None
@@ -118,7 +118,7 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
             raise DataError(f"cannot read {folder}: {error.strerror}; allow it, or name another folder") from None
         yield prefix, f"the folder cannot be read: {error.strerror}; allow it, or move it away"
         return
-    above = (*above, (own.st_dev, own.st_ino))
+    above = (*above, own)
     for entry in found:
         path = prefix + entry.name
         try:
@@ -133,3 +133,16 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
             yield path, "no regular file but a pipe, socket or device; move it away"
         else:
             yield path, name_fault(path)
+
+
+def _above(root: Path) -> tuple[tuple[int, int], ...]:
+    """The folders in which a folder lies; none where it cannot be reached, of which the walk says why."""
+    try:
+        return tuple(_identity(parent) for parent in Path(os.path.realpath(root)).parents)
+    except OSError:
+        return ()
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino

@@ -44,12 +44,15 @@ def test_a_linked_person_and_a_linked_class_take_part(tmp_path: Path) -> None:
 
 
 def test_a_link_to_a_folder_that_it_lies_in_is_no_endless_walk(tmp_path: Path) -> None:
-    touch(tmp_path, "a/b/1.png")
-    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path)
-    (tmp_path / "a" / "b" / "self").symlink_to("self")
-    found = find_photos(tmp_path)
-    assert found.photos == ("a/b/1.png",)
-    assert [path for path, _ in found.skipped] == ["a/b/self"]
+    touch(tmp_path, "set/a/b/1.png", "other/2.png")
+    for number, target in enumerate((tmp_path, tmp_path / "set", tmp_path / "set" / "a", "/")):
+        (tmp_path / "set" / "a" / "b" / f"up{number}").symlink_to(target)
+    (tmp_path / "set" / "a" / "b" / "self").symlink_to("self")
+    (tmp_path / "link").symlink_to("set")
+    for root in (tmp_path / "set", tmp_path / "link"):
+        found = find_photos(root)
+        assert found.photos == ("a/b/1.png",)
+        assert [path for path, _ in found.skipped] == ["a/b/self"]
 
 
 def test_pipes_devices_and_links_to_nothing_are_named_and_never_opened(tmp_path: Path) -> None:
@@ -119,6 +122,14 @@ def test_a_name_that_no_table_can_hold_is_left_out_and_named(
 def test_every_format_of_photos_is_found(tmp_path: Path, suffix: str) -> None:
     touch(tmp_path, f"1{suffix}")
     assert list_photos(tmp_path) == [f"1{suffix}"]
+
+
+@pytest.mark.parametrize("name", ["none", "none/deep/er", "file", "file/x", "loop"])
+def test_what_is_no_folder_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match=rf"(no such folder: |cannot read ){tmp_path}/{name}"):
+        find_photos(tmp_path / name)
 
 
 def test_a_folder_without_photos_says_what_it_holds(tmp_path: Path) -> None:
