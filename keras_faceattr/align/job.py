@@ -36,6 +36,8 @@ JOURNAL_FILE, LOCK_FILE = "journal.jsonl", ".lock"
 OURS = ("crops", MANIFEST_FILE, QUARANTINE_FILE, CONFIG_FILE, CROP_FILE, JOURNAL_FILE)
 """What is written into the folder."""
 
+HIGHER = "give a higher --max-bad-share"
+
 CHUNK = 16
 """Photos that a worker takes at a time."""
 
@@ -168,14 +170,14 @@ class Alignment:
         """
         photos, quarantine = len(self.manifest), self.manifest.quarantine
         crops = aside = without = 0
-        first = ""
+        first = _first_bad(quarantine)
         for index, entry in enumerate(self._entries()):
             crops += len(entry["faces"])
             without += bool(entry["faces"]) and entry["reason"] is not None
             if not entry["faces"]:
                 aside += 1
                 first = first or f"{self.manifest.rows['image'].iloc[index]}: {entry['reason']}"
-        check_bad_share(aside, photos, max_bad_share, first, "give a higher --max-bad-share")
+        check_bad_share(aside + len(quarantine), photos + len(quarantine), max_bad_share, first, HIGHER)
         if not crops:
             raise DataError(f"no photo has a crop; the first: {first}")
         labelled = self.manifest
@@ -187,6 +189,16 @@ class Alignment:
         write_tables(self.folder, labelled, columns, self._entries(), self._crop_name)
         self._write_config()
         return Finished(photos, crops, aside + len(quarantine), without)
+
+    def check(self, max_bad_share: float) -> None:
+        """Refuses a collection of which too many rows are bad before any photo is looked at.
+
+        Raises:
+            DataError: more than the allowed share.
+        """
+        bad = len(self.manifest.quarantine)
+        first = _first_bad(self.manifest.quarantine)
+        check_bad_share(bad, len(self.manifest) + bad, max_bad_share, first, HIGHER)
 
     def crops(self) -> Iterator[tuple[Path, Path, Entry]]:
         """Photo, first crop and journal entry of every photo that has one."""
@@ -265,6 +277,10 @@ def _photos_hash(manifest: Manifest) -> str:
     for name, source in manifest.sources.items():
         digest.update(f"{name}\0{source.root.absolute()}\n".encode())
     return digest.hexdigest()
+
+
+def _first_bad(quarantine: pd.DataFrame) -> str:
+    return f"{quarantine['image'].iloc[0]}: {quarantine['reason'].iloc[0]}" if len(quarantine) else ""
 
 
 def _check_plan(folder: Path, before: Any, plan: dict[str, Any]) -> None:

@@ -59,6 +59,7 @@ def run_align(options: AlignOptions) -> None:
     engine = engine_of(options.engine, options.workers or usable_cores(), options.address)
     data = named.experiment.data if named.experiment else None
     alignment = Alignment(options.out, named.manifest, work, named.table, data)
+    alignment.check(options.max_bad_share)
     total, already = len(named.manifest), alignment.done
     with _Bar(total, already) as bar:
         try:

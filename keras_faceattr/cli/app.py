@@ -210,7 +210,10 @@ def align(
         typer.Option(metavar="URL", help="Address of the Ray cluster, ray://HOST:10001.  [default: this machine]"),
     ] = None,
     max_bad_share: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="Largest allowed share of photos without a crop.")
+        float,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="Largest allowed share of bad rows and photos without a crop."
+        ),
     ] = 0.5,
     preview: Annotated[bool, typer.Option("--preview", help="Also draw a picture of faces, points and crops.")] = False,
     json: Json = False,

@@ -394,3 +394,16 @@ def test_photos_of_a_csv_may_lie_in_another_folder(cli: Cli, tmp_path: Path, mon
     assert pd.read_csv("out/manifest.csv")["score"].tolist() == [1, 2]
     refused = cli("align", "images", *command)
     assert refused.code == 2 and "--photo-root says where the photos of a CSV lie; images is none" in refused.error
+
+
+def test_too_many_bad_rows_stop_before_a_photo_is_looked_at(cli: Cli, tmp_path: Path) -> None:
+    names = scenes(tmp_path, 2)
+    table = pd.DataFrame({"image": [*names, "none.png", names[0]], "score": [1, 2, 3, 4]})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    # Of four rows two contradict each other, and one names no photo.
+    command = ("align", tmp_path / "labels.csv", "--out", tmp_path / "out", "--method", "centre_square", *FAST)
+    done = cli(*command)
+    assert done.code == 2 and "3 of 4 rows or photos are bad, more than the allowed 50.0%" in done.error
+    assert "the first: 00.png: two rows give this photo different labels; give a higher --max-bad-share" in done.error
+    assert not (tmp_path / "out" / "journal.jsonl").exists()
+    assert cli(*command, "--max-bad-share", "0.75", "--json").json()["crops"] == 1
