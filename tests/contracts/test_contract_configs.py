@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
+import yaml
 
 from keras_faceattr.config_files import CONFIG_FOLDER, config_names, experiment_kind, load_experiment
-from keras_faceattr.data.datasets import READERS
+from keras_faceattr.data.datasets import READERS, read_dataset
+from keras_faceattr.data.drawing import PLANS
 from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.data.splits import split_manifest
 from keras_faceattr.methods import METHODS
 from keras_faceattr.models import MODELS, architecture
-from keras_faceattr.tasks import task_from_dict
+from keras_faceattr.tasks import ScalarTask, task_from_dict
 
 ALL = sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
 CONFIGS = [name for name in ALL if experiment_kind(name) == "photos"]
@@ -92,3 +96,19 @@ def test_the_papers_config_is_that_of_dldl_v2() -> None:
     assert (experiment.data.crop.size, experiment.data.crop.method) == (224, "five_points")
     assert (experiment.data.split.method, experiment.data.split.validation) == ("given", 0.0)
     assert (experiment.model.name, experiment.evaluation.tta) == ("thin_age_net", "flip")
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "quickstart"])
+def test_a_config_that_draws_photos_names_the_plan_of_its_published_results(name: str) -> None:
+    data = yaml.safe_load((CONFIG_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))["data"]
+    for split in (data.get("split"), *(source.get("split") for source in data["sources"])):
+        if split and (split["method"] in ("stratified", "kfold") or split.get("validation", 0.1) > 0):
+            assert split.get("plan") == 1
+
+
+def test_the_quickstart_draws_nothing_so_that_it_needs_no_plan(tmp_path: Path, tiny_csv) -> None:
+    assert load_experiment("quickstart").data.split.method == "given"
+    path = tiny_csv(tmp_path, 12, age=range(12), split=["train", "val", "test"] * 4)
+    manifest = read_dataset("csv_file", path, {}, [ScalarTask("age", 0, 100, 1)])
+    splits = [split_manifest(manifest, "given", stratify="age", plan=plan).split_hash() for plan in PLANS]
+    assert splits == [manifest.split_hash()] * len(PLANS)
