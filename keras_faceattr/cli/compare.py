@@ -14,16 +14,13 @@ from keras_faceattr.artifact.sidecar import Sidecar
 from keras_faceattr.cli.arguments import listed
 from keras_faceattr.cli.console import wide_console
 from keras_faceattr.cli.options import check_out, recorded_inputs
-from keras_faceattr.cli.results import tell
+from keras_faceattr.cli.results import INTERVALS_SHOWN, tell
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
 from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_entries, unique_names
 from keras_faceattr.evaluation.formatting import metric_title, number_text, signed_text
 from keras_faceattr.evaluation.table_writer import Row
 from keras_faceattr.run import TABLE, Run
-
-INTERVALS_SHOWN = 3
-"""Metrics with an interval on the terminal; JSON and CSV have all."""
 
 LONGEST_NAME, WIDEST_VALUE = 30, 10
 """On a line; longer ones are folded."""

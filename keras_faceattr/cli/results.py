@@ -17,6 +17,9 @@ from keras_faceattr.evaluation.formatting import group_tables, metric_text, metr
 from keras_faceattr.evaluation.table_writer import Row, open_table
 from keras_faceattr.tasks import Task
 
+INTERVALS_SHOWN = 3
+"""Metrics with an interval in wide tables on the terminal; JSON and CSV have all."""
+
 
 def tell(
     measure: Callable[[], dict[str, Any]],
@@ -61,7 +64,7 @@ def print_results(results: dict[str, Any]) -> None:
         for metric, numbers in task["metrics"].items():
             table.add_row(metric_title(metric, task["unit"]), metric_text(metric, numbers))
         console.print(table)
-        for _, header, rows in group_tables(task):
+        for _, header, rows in group_tables(task, INTERVALS_SHOWN):
             print_table(_table(header, rows))
 
 

@@ -50,25 +50,36 @@ def difference_text(name: str, numbers: dict[str, Any] | None) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def group_tables(task: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, header and rows for each column of groups: first by the true group, then by the predicted one."""
+def group_tables(task: dict[str, Any], intervals: int | None = None) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and rows for each column of groups: first by the true group, then by the predicted one.
+
+    Args:
+        intervals: how many metrics, the first ones, are shown with theirs; None for all.
+    """
     readings = (("", task["groups"]), (f"{PREDICTED} ", task.get("predicted_groups", {})))
     columns = dict.fromkeys(column for _, groups in readings for column in groups)
     return [
-        (f"{said}{column}", *_group_table(f"{said}{column}", groups[column], task))
+        (f"{said}{column}", *_group_table(f"{said}{column}", groups[column], task, intervals))
         for column in columns
         for said, groups in readings
         if column in groups
     ]
 
 
-def _group_table(title: str, groups: dict[str, Any], task: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _group_table(
+    title: str, groups: dict[str, Any], task: dict[str, Any], intervals: int | None
+) -> tuple[list[str], list[list[str]]]:
     known = {metric for group in groups.values() for metric in group.get("metrics", {})}
     metrics = [metric for metric in task["metrics"] if metric in known] or list(task["metrics"])
     header = [title, "photos", *(metric_title(metric, task["unit"]) for metric in metrics)]
     rows = []
+    shown = [True if intervals is None else place < intervals for place in range(len(metrics))]
     for value, group in groups.items():
-        cells = [metric_text(m, group["metrics"][m]) if "metrics" in group else "too few" for m in metrics]
+        found = group.get("metrics")
+        cells = [
+            "too few" if found is None else metric_text(m, found[m] if whole else {"value": found[m]["value"]})
+            for m, whole in zip(metrics, shown, strict=True)
+        ]
         rows.append([value, str(group["labelled"]), *cells])
     return header, rows
 

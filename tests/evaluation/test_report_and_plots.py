@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.config_files import load_experiment
-from keras_faceattr.evaluation.formatting import metric_text, metric_title, number_text
+from keras_faceattr.evaluation.formatting import group_tables, metric_text, metric_title, number_text
 from keras_faceattr.evaluation.model_card import model_card
 from keras_faceattr.evaluation.plots import plot_history, plot_task
 from keras_faceattr.evaluation.report import html_report
@@ -82,6 +82,15 @@ def test_card_and_page_show_both_readings_of_a_group_with_intervals() -> None:
     assert card.index("By gender:") < card.index("By predicted gender:")
     assert "| male | 40 | 2.250 (2.000–2.750) |" in card and "the model itself puts there" in card
     assert "By predicted gender" in page and "2.250 (2.000–2.750)" in page
+
+
+def test_a_narrow_table_has_the_intervals_of_the_first_metrics_alone() -> None:
+    numbers = {"value": 2.0, "low": 1.5, "high": 2.5}
+    group = {"labelled": 30, "metrics": {"mae": numbers, "rmse": numbers}}
+    task = {"unit": "years", "metrics": {"mae": numbers, "rmse": numbers}, "groups": {"gender": {"male": group}}}
+    ((title, header, rows),) = group_tables(task, intervals=1)
+    assert (title, header) == ("gender", ["gender", "photos", "MAE (years)", "RMSE (years)"])
+    assert rows == [["male", "30", "2.000 (1.500–2.500)", "2.000"]]
 
 
 def shows_something(path: Path) -> bool:
