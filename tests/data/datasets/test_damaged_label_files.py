@@ -65,6 +65,7 @@ LAYOUTS: list[tuple[str, dict[str, Content], list[str]]] = [
         "scut_fbp5500",
         {
             f"{SCUT}/All_labels.txt": SCORES,
+            "All_Ratings.csv": "Rater,Filename,Rating\n1,AF1.jpg,3\n2,AF1.jpg,4\n1,CM2.jpg,2\n2,CM2.jpg,2\n",
             f"{SCUT_SPLIT}/train.txt": "AF1.jpg 3.5\n",
             f"{SCUT_SPLIT}/test.txt": "CM2.jpg 2.0\n",
             **{f"{SCUT_FOLDS}/cross_validation_{n}/test_{n}.txt": SCORES for n in range(1, 6)},
