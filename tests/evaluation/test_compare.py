@@ -76,7 +76,8 @@ def write_run(folder: Path, table: pd.DataFrame, *tasks: dict[str, Any], tta: st
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(plain))
     (folder / "tasks.yaml").write_text(yaml.safe_dump({task["name"]: task for task in tasks}))
-    (folder / "config.yaml").write_text("name: x\n")
+    config = {"name": "x", "tasks": {task["name"]: {} for task in tasks}}
+    (folder / "config.yaml").write_text(json.dumps(config))
     table.to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
     return folder
 
@@ -333,7 +334,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no value": (text("metrics.json", lambda s: s.replace('"labelled": 400', '"labelled": "x"')), "tasks.age.labelled"),
     "not a number": (text("metrics.json", lambda s: s.replace("null}", "NaN}")), "metrics.json is damaged"),
     "no tasks": (lambda folder: (folder / "tasks.yaml").unlink(), "cannot read tasks.yaml"),
-    "other tasks": (text("tasks.yaml", lambda s: s.replace("age", "aeg")), "tasks.yaml is damaged: no task 'age'"),
+    "other tasks": (text("tasks.yaml", lambda s: s.replace("age", "aeg")), "tasks.yaml is damaged: it defines ['aeg']"),
     "odd tasks": (text("tasks.yaml", lambda _: "age: 3\n"), "tasks.yaml is damaged"),
     "no predictions": (lambda folder: (folder / "predictions.csv").unlink(), "predictions.csv is damaged: No such"),
     "empty": (text("predictions.csv", lambda _: ""), "predictions.csv is damaged"),
@@ -362,7 +363,7 @@ def test_a_damaged_run_is_one_line_with_the_mend(tmp_path: Path, damage: str) ->
     with pytest.raises(RunError) as caught:
         read_entries(folder, "run")
     assert words in str(caught.value)
-    mend = "; train a new run" if damage == "odd tasks" else f"keras-faceattr fit --resume {folder}"
+    mend = "; train a new run" if damage in ("odd tasks", "other tasks") else f"keras-faceattr fit --resume {folder}"
     assert mend in str(caught.value) or damage == "no tasks"
 
 
