@@ -33,7 +33,7 @@ class Number(TypedDict):
 
 @with_config(PLAIN)
 class Group(TypedDict):
-    """A group of photos; without metrics where it has too few."""
+    """A group of photos; without metrics where it has too few. Older files have them as bare numbers."""
 
     labelled: int
     metrics: NotRequired[dict[str, float | Number | None]]
@@ -41,13 +41,14 @@ class Group(TypedDict):
 
 @with_config(PLAIN)
 class TaskMetrics(TypedDict):
-    """Metrics of a task, overall and by group column and value."""
+    """Metrics of a task: overall, and by column and group, of the true groups and of those that the model says."""
 
     kind: str
     unit: str
     labelled: int
     metrics: dict[str, Number]
     groups: dict[str, dict[str, Group]]
+    predicted_groups: NotRequired[dict[str, dict[str, Group]]]
 
 
 @with_config(PLAIN)
