@@ -79,9 +79,11 @@ def onednn_of(run: Path) -> str | None:
         `0` or `1`; None where TensorFlow chose, as in runs of earlier versions.
     """
     try:
-        began: str | None = json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("onednn")
-    except (OSError, ValueError, AttributeError):
+        began = json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("onednn")
+    except (OSError, ValueError, AttributeError, RecursionError):
         # What is wrong with the run is said by who reads it.
+        return None
+    if not (began is None or isinstance(began, str)):
         return None
     own = os.environ.get(ONEDNN)
     if own is not None and own != began:

@@ -247,12 +247,14 @@ def _stored(jobs: Jobs, spec: CropSpec) -> tuple[np.ndarray, dict[int, str]] | N
     path = _stored_path(jobs, spec)
     try:
         bad = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        reasons = {int(position): str(reason) for position, reason in bad.items()}
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, AttributeError, RecursionError):
         return None
-    if pixels.shape != (len(jobs), spec.size, spec.size, 3) or not hold_as_long_as(pixels, path):
+    whole = pixels.shape == (len(jobs), spec.size, spec.size, 3) and pixels.dtype == np.uint8
+    if not whole or not all(0 <= position < len(jobs) for position in reasons):
         return None
-    return pixels, {int(position): reason for position, reason in bad.items()}
+    return (pixels, reasons) if hold_as_long_as(pixels, path) else None
 
 
 @contextmanager

@@ -114,6 +114,18 @@ def test_a_cache_file_that_was_cut_is_not_taken_for_whole(folder: Path, own_cach
     assert path.stat().st_size == len(content)
 
 
+@pytest.mark.parametrize("text", ["[]", "5", "null", '{"x": "y"}', '{"999": "y"}', "[" * 100_000])
+def test_a_cache_whose_list_of_bad_photos_is_damaged_is_not_taken_for_whole(
+    folder: Path, own_cache: Path, text: str
+) -> None:
+    expected = all_of(load_crops(whole(folder), SPEC, "disk")[0])
+    listed = stored(own_cache)[0].with_suffix(".json")
+    content = listed.read_bytes()
+    listed.write_text(text)
+    np.testing.assert_array_equal(all_of(load_crops(whole(folder), SPEC, "disk")[0]), expected)
+    assert listed.read_bytes() == content
+
+
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 def test_bad_photos_are_put_aside_and_rows_stay_aligned(folder: Path, own_cache: Path, cache: str) -> None:
     crops, manifest = load_crops(with_bad(folder), SPEC, cache, max_bad_share=0.25)

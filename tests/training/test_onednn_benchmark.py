@@ -104,3 +104,9 @@ def test_an_error_of_a_child_is_the_users_error() -> None:
                                                 "data.sources.0.options={}"], {})  # fmt: skip
     with pytest.raises(DataError, match=r"none\.csv"):
         benchmark_onednn(experiment, 5, lambda line: None)
+
+
+@pytest.mark.parametrize("text", ['{"onednn": 5}', '{"onednn": ["0"]}', '{"onednn": {}}', "[]", "[" * 100_000])
+def test_a_damaged_provenance_sets_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "provenance.json").write_text(text)
+    assert onednn_of(tmp_path) is None
