@@ -41,18 +41,20 @@ def jpeg_header(data: bytes) -> Header:
     Raises:
         UnreadableError: no size, or a scan is missing.
     """
-    exif: bytes = b""
+    exif, frame = b"", None
     for marker, begin, end in _segments(data):
-        content = data[begin:end]
-        if marker == APP1 and not exif and content.startswith(b"Exif\0\0"):
-            exif = content
-        elif marker in FRAMES:
-            if len(content) < 9:
-                break
-            if marker not in LOSSLESS:
-                _check_scans(data, end, content[6 : 6 + 3 * content[5] : 3], marker in PROGRESSIVE)
-            return Header(int.from_bytes(content[3:5]), int.from_bytes(content[1:3]), exif_orientation(exif))
-    raise UnreadableError(DAMAGED)
+        if marker == APP1 and not exif and data.startswith(b"Exif\0\0", begin):
+            exif = data[begin:end]
+        elif marker in FRAMES and frame is None:
+            frame = marker, data[begin:end], end
+        elif marker == SOS:
+            break
+    if frame is None or len(frame[1]) < 9:
+        raise UnreadableError(DAMAGED)
+    marker, content, end = frame
+    if marker not in LOSSLESS:
+        _check_scans(data, end, content[6 : 6 + 3 * content[5] : 3], marker in PROGRESSIVE)
+    return Header(int.from_bytes(content[3:5]), int.from_bytes(content[1:3]), exif_orientation(exif))
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:

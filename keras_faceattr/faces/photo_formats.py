@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import features
 
 from keras_faceattr.faces.jpeg import decode_jpeg, jpeg_header
 from keras_faceattr.faces.photo_headers import (
@@ -78,6 +80,21 @@ _BRANDS = {
     "avif": {b"avif", b"avis"},
     "heic": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"},
 }
+
+
+_OPENCV_NAMES = {"gif": "GIF", "webp": "WEBP", "tiff": "TIFF", "avif": "AVIF", "jpeg 2000": "JPEG 2000"}
+_PILLOW_NAMES = {"avif": "avif", "jpeg 2000": "jpg_2000"}
+
+
+def is_installed(kind: str) -> bool:
+    """Whether OpenCV and Pillow were built with a format, which older versions and builds of one's own lack."""
+    line = _OPENCV_NAMES.get(kind, "")
+    if line and not re.search(rf"^\s*{line}:\s+(?!NO)\S", cv2.getBuildInformation(), re.MULTILINE):
+        return False
+    try:
+        return kind not in _PILLOW_NAMES or bool(features.check(_PILLOW_NAMES[kind]))
+    except ValueError:
+        return False
 
 
 def _opencv(data: bytes, header: Header) -> np.ndarray:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from keras_faceattr.errors import PhotoError, ResourceError
-from keras_faceattr.faces.photo_formats import FORMATS, format_name
+from keras_faceattr.faces.photo_formats import FORMATS, format_name, is_installed
 from keras_faceattr.faces.photo_headers import DAMAGED, Header, UnreadableError
 
 MAX_PIXELS = 178_956_970
@@ -76,6 +76,9 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
         except Exception as error:  # Decoders raise whatever a damaged file makes them stumble over.
             if _is_scarcity(error):
                 raise
+            if not is_installed(kind):
+                reason = f"OpenCV or Pillow is installed without {kind}; install newer ones, or save the photo as JPEG"
+                raise PhotoError(f"{name}: cannot be decoded as {kind}: {reason}") from error
             if header is not None:
                 # Some keep to themselves that memory ran out: where there is none for this, there was none for them.
                 np.empty(4 * header.width * header.height, "uint32")

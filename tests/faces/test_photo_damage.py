@@ -234,6 +234,31 @@ def test_heic_is_read_upright_or_says_how(monkeypatch: pytest.MonkeyPatch) -> No
         decode_photo(buffer.getvalue(), "photo.jpg")
 
 
+@pytest.mark.parametrize(("kind", "line"), [("AVIF", "AVIF"), ("GIF", "GIF"), ("JPEG2000", "JPEG 2000")])
+def test_a_format_that_is_not_installed_is_not_called_damaged(
+    kind: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, built = encoded(kind), cv2.getBuildInformation()
+    assert re.search(rf"{line}: +\S", built)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: None)
+    for without in (re.sub(rf"{line}: +\S.*", f"{line}:    NO", built), re.sub(rf".*{line}: .*", "", built)):
+        monkeypatch.setattr(cv2, "getBuildInformation", lambda text=without: text)
+        with pytest.raises(PhotoError, match="OpenCV or Pillow is installed without .*; install newer ones"):
+            decode_photo(data, "photo")
+
+
+def test_exif_data_behind_the_frame_header_and_of_either_byte_order_counts() -> None:
+    data = JPEGS["baseline"]
+    frame = data.index(b"\xff\xc0")
+    behind = frame + 2 + int.from_bytes(data[frame + 2 : frame + 4])
+    for order, mark in (("<", b"II"), (">", b"MM")):
+        tags = mark + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, 0x112, 3, 1, 6, 0, 0)
+        segment = b"\xff\xe1" + struct.pack(">H", len(tags) + 8) + b"Exif\0\0" + tags
+        for place in (2, behind):
+            pixels = decode_photo(data[:place] + segment + data[place:], "photo")
+            np.testing.assert_array_equal(pixels, np.rot90(decode_photo(data, "photo"), -1))
+
+
 @pytest.mark.parametrize(("maximum", "layout"), [(1, "u1"), (15, "u1"), (100, "u1"), (255, "u1"), (1000, ">u2")])
 @pytest.mark.parametrize("colours", [1, 3])
 def test_pnm_of_any_maximum_fills_the_range(maximum: int, layout: str, colours: int) -> None:
