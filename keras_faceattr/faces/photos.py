@@ -26,6 +26,9 @@ SCARCE = {
 """What the system answers for lack of something, whatever file it was asked for."""
 
 
+RARE = "of a rare kind; save it again as PNG"
+"""What else may be wrong with a photo where the decoder does not tell."""
+
 OPENCV_LIMIT = "CV_IO_MAX_IMAGE"
 """Stands in what OpenCV says of photos that are larger than the environment allows it."""
 
@@ -82,7 +85,7 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
             if header is not None:
                 # Some keep to themselves that memory ran out: where there is none for this, there was none for them.
                 np.empty(4 * header.width * header.height, "uint32")
-            raise PhotoError(f"{name}: cannot be decoded as {kind}: {DAMAGED}") from error
+            raise PhotoError(f"{name}: cannot be decoded as {kind}: {DAMAGED}, or {RARE}") from error
         return np.ascontiguousarray(UPRIGHT[header.orientation](pixels))
 
 

@@ -212,6 +212,13 @@ def test_lossless_formats_of_other_suffixes_are_read_exactly() -> None:
         np.testing.assert_array_equal(decode_photo(encoded(kind, **options), "photo"), PIXELS)
 
 
+def test_a_whole_photo_of_a_kind_that_opencv_does_not_know_is_not_only_called_damaged() -> None:
+    # The short header of OS/2 2.0.
+    head = struct.pack("<IIIHH", 16, 32, 32, 1, 24)
+    with pytest.raises(PhotoError, match="damaged or cut off, or of a rare kind; save it again as PNG"):
+        decode_photo(os2_bitmap(head), "photo")
+
+
 def test_avif_is_read() -> None:
     pixels = decode_photo(encoded("AVIF", quality=95, subsampling="4:4:4"), "photo").astype(int)
     assert np.abs(pixels - PIXELS).mean() < 3
