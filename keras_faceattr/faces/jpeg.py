@@ -21,7 +21,7 @@ ALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 """Markers without a length."""
 
 PADDING = 16
-"""So many bytes behind the last pixel may fill a whole photo up, as some cameras do; more are lost pixels."""
+"""So many bytes behind the last pixel, or before a restart, may fill up a whole photo, as some cameras do."""
 
 END = b"\xff\xd9"
 NO_END = "Premature end of JPEG file"
@@ -74,7 +74,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
     # libjpeg tells its first warning alone: what is harmless is taken away, so that the next one is heard.
     if NO_END in reason:
         data = data.removesuffix(b"\xff") + END
-    elif not _is_lost(reason):
+    elif _EXTRANEOUS.search(reason) or not _is_lost(reason):
         data = _plain(data)
     else:
         raise UnreadableError(_reason(reason))
@@ -106,14 +106,12 @@ def _rgb(cmyk: np.ndarray) -> np.ndarray:
 
 
 def _is_lost(warning: str) -> bool:
-    """Whether a warning means that pixels are lost."""
+    """Whether a warning means that pixels are lost, of a photo without bytes between segments."""
     if any(word in warning for word in _HARMLESS):
         return False
     surplus = _EXTRANEOUS.search(warning)
-    if surplus is None:
-        return True
-    marker = int(surplus[2], 16)
-    return int(surplus[1]) > PADDING and (marker in (EOI, SOS) or marker in ALONE)
+    # No camera pads the scans of a progressive photo apart.
+    return surplus is None or int(surplus[1]) > PADDING or int(surplus[2], 16) not in (EOI, *ALONE)
 
 
 def _reason(warning: str) -> str:

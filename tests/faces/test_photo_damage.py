@@ -93,6 +93,16 @@ def test_a_progressive_jpeg_that_ends_between_two_scans_is_refused() -> None:
             decode_photo(data[:cut] + EOI, "photo")
 
 
+def test_surplus_bytes_between_the_scans_of_a_progressive_jpeg_are_lost_pixels() -> None:
+    data = JPEGS["progressive"]
+    first = data.index(b"\xff\xda")
+    begin = first + 2 + int.from_bytes(data[first + 2 : first + 4])
+    end = data.index(b"\xff\xc4", begin)
+    middle = (begin + end) // 2
+    with pytest.raises(PhotoError, match="extraneous bytes"):
+        decode_photo(data[:middle] + bytes(end - middle) + data[end:], "photo")
+
+
 def segments(data: bytes) -> tuple[bytes, bytes]:
     """A JPEG's start, and all behind its JFIF segment."""
     end = 4 + int.from_bytes(data[4:6])
