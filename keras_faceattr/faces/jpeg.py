@@ -21,7 +21,7 @@ ALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 """Markers without a length."""
 
 PADDING = 16
-"""So many bytes behind the last pixel, or before a restart, may fill up a whole photo, as some cameras do."""
+"""So many bytes behind the last pixel may fill up a whole photo, as some cameras do; more are lost pixels."""
 
 END = b"\xff\xd9"
 NO_END = "Premature end of JPEG file"
@@ -110,8 +110,8 @@ def _is_lost(warning: str) -> bool:
     if any(word in warning for word in _HARMLESS):
         return False
     surplus = _EXTRANEOUS.search(warning)
-    # No camera pads the scans of a progressive photo apart.
-    return surplus is None or int(surplus[1]) > PADDING or int(surplus[2], 16) not in (EOI, *ALONE)
+    # Before a restart or another scan, a surplus would hide what libjpeg warns of behind it.
+    return surplus is None or int(surplus[1]) > PADDING or int(surplus[2], 16) != EOI
 
 
 def _reason(warning: str) -> str:

@@ -93,6 +93,14 @@ def test_a_progressive_jpeg_that_ends_between_two_scans_is_refused() -> None:
             decode_photo(data[:cut] + EOI, "photo")
 
 
+def test_a_hole_in_a_jpeg_with_restarts_is_noticed_wherever_it_lies() -> None:
+    data = JPEGS["with restarts"]
+    begin = data.index(b"\xff\xda") + 20
+    for place in range(begin, len(data) - 700, (len(data) - begin) // 40):
+        with pytest.raises(PhotoError):
+            decode_photo(data[:place] + data[place + 400 :], "photo")
+
+
 def test_surplus_bytes_between_the_scans_of_a_progressive_jpeg_are_lost_pixels() -> None:
     data = JPEGS["progressive"]
     first = data.index(b"\xff\xda")
