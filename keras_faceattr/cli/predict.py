@@ -22,6 +22,7 @@ from keras_faceattr.evaluation.table_writer import open_table
 from keras_faceattr.evaluation.unfinished import Unfinished
 from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.faces.nets import detector_version
+from keras_faceattr.faces.photos import DECODER
 from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256
 from keras_faceattr.tasks import VECTORS, meaning_of, task_to_dict
@@ -104,7 +105,7 @@ def _plan(
 ) -> dict[str, Any]:
     """Whatever decides what is predicted: a call that was killed goes on only where all of it is the same."""
     return {
-        "version": __version__,
+        "version": [__version__, DECODER],
         "nets": [sha256(name if is_artifact(name) else Run(name).model_path) for name in (path, *others)],
         "crops": [net.crop.to_dict() for net in nets],
         "detector": detector_version() if nets[0].crop.needs_face else "",

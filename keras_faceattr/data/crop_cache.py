@@ -21,7 +21,7 @@ from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.opencv_threads import opencv_threads
-from keras_faceattr.faces.photos import resources
+from keras_faceattr.faces.photos import DECODER, resources
 from keras_faceattr.machine import usable_cores, usable_memory
 from keras_faceattr.storage import cache_folder, remove_leftovers, replacing, write_json
 
@@ -228,7 +228,7 @@ def _fill(
 
 def crops_key(jobs: Jobs, spec: CropSpec) -> str:
     """A name for crops of these files as they are now."""
-    key = hashlib.sha256(repr((spec, detector_version() if spec.needs_face else "")).encode())
+    key = hashlib.sha256(repr((spec, detector_version() if spec.needs_face else "", DECODER)).encode())
     for path, ready in jobs:
         try:
             status = path.stat()

@@ -18,6 +18,9 @@ from keras_faceattr.faces.photo_headers import DAMAGED, Header, UnreadableError
 MAX_PIXELS = 178_956_970
 """Larger photos are refused before they are decoded (the limit that Pillow uses against decompression bombs)."""
 
+DECODER = 2
+"""Changes whenever a file is decoded to other pixels, or refused, than before: cached crops are made again then."""
+
 SCARCE = {
     getattr(errno, name)
     for name in ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN")

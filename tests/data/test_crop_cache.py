@@ -85,6 +85,15 @@ def test_a_changed_photo_or_another_spec_is_decoded_again(folder: Path, own_cach
     assert len(stored(own_cache)) == 3
 
 
+def test_crops_of_another_decoder_are_made_again(
+    folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_crops(whole(folder), SPEC, "disk")
+    monkeypatch.setattr(crops_module, "DECODER", 1)
+    load_crops(whole(folder), SPEC, "disk")
+    assert len(stored(own_cache)) == 2
+
+
 def test_an_interrupted_cache_is_not_taken_for_whole(
     folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
