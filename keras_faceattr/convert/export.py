@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import keras_faceattr
 from keras_faceattr.artifact.consistency import output_meaning
 from keras_faceattr.artifact.cost import cost_of, op_counts
 from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
@@ -21,6 +22,7 @@ from keras_faceattr.budget.limits import Budget, Times
 from keras_faceattr.convert.card import artifact_card
 from keras_faceattr.convert.conversion import INPUT, convert
 from keras_faceattr.convert.inspection import check_operations
+from keras_faceattr.convert.metadata import described
 from keras_faceattr.convert.native import Integer, make_integer
 from keras_faceattr.convert.page import plot_differences
 from keras_faceattr.convert.parity import parity
@@ -97,8 +99,8 @@ def _export(
     else:
         content = convert(source.folded, batch=batch, weights=recipe.weights)
     listener.say(f"{recipe.name}: proving {len(content) / 1e6:.2f} MB on {len(source.held_out)} photos")
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    _write(path, content)
+    _write(path, _described(source, recipe, path, content))
     file = read_tflite(path)
     check_operations(file, [layer.name for layer in source.folded.layers], float_layers, exact_heads)
     runtime = LiteRTModel(path)
@@ -120,6 +122,35 @@ def _export(
     # Last, because it says that all the others belong to this file.
     write_json(path.with_suffix(".json"), sidecar.model_dump(mode="json"))
     return artifact
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _described(source: Source, recipe: ExportRecipe, path: Path, content: bytes) -> bytes:
+    """The file with metadata for the tools that read them."""
+    file, runtime = read_tflite(path), LiteRTModel(path)
+    specs, pixels = _output_specs(source, runtime), file.tensors[file.inputs[0]]
+    named = {index: name for name, index in file.signature_outputs.items()}
+    data = ", ".join(f"{name}: {terms['licence']}" for name, terms in source.run.provenance()["sources"].items())
+    return described(
+        content,
+        name=path.stem,
+        description=f"{source.experiment.model.name}, recipe {recipe.name}, for {', '.join(source.tasks)}; made by "
+        "keras-faceattr. The sidecar (.json) has everything that was measured on this file.",
+        licence=f"Code: Apache-2.0. Data that it was trained on: {data}.",
+        version=keras_faceattr.__version__,
+        taken=_input_spec(runtime),
+        quantized=(pixels.scale[0], pixels.zero_point[0]) if pixels.scale else None,
+        given={named[index]: specs[named[index]] for index in file.outputs},
+    )
+
+
+def _input_spec(runtime: LiteRTModel) -> InputSpec:
+    shape = tuple(map(int, runtime.input["shape"]))
+    return InputSpec(name=INPUT, shape=shape, dtype=np.dtype(runtime.input["dtype"]).name)
 
 
 def _sidecar(
@@ -157,9 +188,7 @@ def _sidecar(
         gates=tuple(gates),
         file=FileSpec(name=path.name, bytes=path.stat().st_size, sha256=sha256(path)),
         model=experiment.model.name,
-        input=InputSpec(
-            name=INPUT, shape=tuple(map(int, runtime.input["shape"])), dtype=np.dtype(runtime.input["dtype"]).name
-        ),
+        input=_input_spec(runtime),
         outputs=_output_specs(source, runtime),
         tasks={name: task_to_dict(task) for name, task in source.tasks.items()},
         crop=crop_spec(experiment).to_dict(),
