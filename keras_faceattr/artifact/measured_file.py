@@ -11,6 +11,7 @@ from typing import TypedDict
 from keras_faceattr.artifact.cost import WEIGHT_INPUTS, Cost, cost_of
 from keras_faceattr.artifact.flatbuffer import FLOATS, Op, TFLiteFile, read_tflite, refuse_free_pictures
 from keras_faceattr.errors import ArtifactError
+from keras_faceattr.storage import sha256
 
 FLOAT_PRECISIONS = {"float16": "float16", "int8": "dynamic", "int4": "dynamic"}
 """What a net that computes on floats is called by the type that its kernels are stored in."""
@@ -57,7 +58,7 @@ def model_file(path: Path, name: str) -> MeasuredFile:
     Raises:
         ArtifactError: the file or the sidecar is damaged.
     """
-    return measured_file(path, name, "model", _sidecar_metrics(path.with_suffix(".json")))
+    return measured_file(path, name, "model", _sidecar_metrics(path, path.with_suffix(".json")))
 
 
 def measured_file(path: Path, name: str, kind: str, metrics: list[Metric] | None) -> MeasuredFile:
@@ -78,17 +79,21 @@ def measured_file(path: Path, name: str, kind: str, metrics: list[Metric] | None
     return MeasuredFile(path, name, kind, precision_of(file), side, batch, cost, metrics)
 
 
-def _sidecar_metrics(path: Path) -> list[Metric] | None:
-    """Each task's first metric."""
+def _sidecar_metrics(file: Path, path: Path) -> list[Metric] | None:
+    """Each task's first metric, of a sidecar that names no other file by its hash."""
     if not path.is_file():
         return None
     try:
-        tasks = json.loads(path.read_text(encoding="utf-8")).get("metrics") or {}
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        hashed = plain.get("file", {}).get("sha256")
+        tasks = plain.get("metrics") or {}
         first = {task: next(iter(entry["metrics"].items())) for task, entry in tasks.items() if entry.get("metrics")}
         measured = {task: (name, of["value"]) for task, (name, of) in first.items() if of["value"] is not None}
         found = [Metric(task=task, name=name, value=float(value)) for task, (name, value) in measured.items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path}: not the sidecar of an artifact; export the model again or remove it") from error
+    if hashed is not None and hashed != sha256(file):
+        raise ArtifactError(f"{path} describes another file than {file.name} (another SHA-256): export it again")
     return found or None
 
 

@@ -67,7 +67,7 @@ def export_recipe(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror}; choose another --out") from None
+        raise RunError(f"cannot write {folder}: {error.strerror}; choose another folder by --out") from None
     # Two exports of one run would delete each other's checkpoints.
     with locked(lock, folder):
         for other in folder.glob("*.tflite"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small import Quiet
 
-from keras_faceattr.artifact.loading import Artifact, load_artifact, replay_golden
+from keras_faceattr.artifact.loading import Artifact, load_artifact, replay_golden, write_golden
 from keras_faceattr.budget.limits import Budget
 from keras_faceattr.convert import export
 from keras_faceattr.convert.export import export_recipe
@@ -214,14 +214,17 @@ def test_the_histogram_of_differences_is_of_file_minus_float(
     json.loads(judged.path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def test_golden_crops_of_an_earlier_export_are_gone(source: Source, tmp_path: Path) -> None:
+def test_golden_crops_of_an_earlier_export_are_gone(exported: dict[str, Artifact], tmp_path: Path) -> None:
     for stale in ("7.png", "photos/7.png", "notes.txt"):
-        (tmp_path / "golden" / stale).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "golden" / stale).write_text("of an earlier export")
-    artifact = export_recipe(source, load_recipe("float32"), tmp_path, Quiet())
-    found = {path.relative_to(artifact.golden_folder).as_posix() for path in artifact.golden_folder.rglob("*.*")}
-    crops = {f"{place}{i}.png" for place in ("", "photos/") for i in range(6)}
-    assert found == crops | {"expected.json", "photos.json"}
+        (tmp_path / stale).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / stale).write_text("of an earlier export")
+    artifact = exported["float32"]
+    write_golden(tmp_path, artifact.model(), artifact.sidecar.crop_spec())
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert found == {f"{place}{i}.png" for place in ("", "photos/") for i in range(6)} | {
+        "expected.json",
+        "photos.json",
+    }
 
 
 def test_a_second_export_into_the_same_folder_waits_for_nobody_and_destroys_nothing(

@@ -88,6 +88,9 @@ def test_a_sidecar_gives_the_first_metric_of_each_task(nets: Path, tmp_path: Pat
         with pytest.raises(ArtifactError, match=r"copy\.json: not the sidecar") as error:
             model_file(path, "x")
         assert "\n" not in str(error.value)
+    (tmp_path / "copy.json").write_text(json.dumps({**SIDECAR, "file": {"sha256": "0"}}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"copy\.json describes another file than copy\.tflite"):
+        model_file(path, "x")
     for text in ("{}", '{"metrics": {}}', '{"metrics": {"beauty": {"metrics": {"pc": {"value": null}}}}}'):
         (tmp_path / "copy.json").write_text(text, encoding="utf-8")
         assert model_file(path, "x").metrics is None
