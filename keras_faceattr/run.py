@@ -266,7 +266,8 @@ class Run:
             raise RunError(f"{self.tasks_path} is damaged: {shortened(str(error))}; train a new run") from None
         learned = self.plain_config().get("tasks")
         names = [name for name, task in learned.items() if task is not None] if isinstance(learned, dict) else []
-        if sorted(names) != sorted(tasks) or any(name != task.name for name, task in tasks.items()):
+        # The run of a fine-tuning has the heads that were exported, and the config of the whole net: its splits.
+        if not tasks or not set(tasks) <= set(names) or any(name != task.name for name, task in tasks.items()):
             raise RunError(
                 f"{self.tasks_path} is damaged: it defines {shown([task.name for task in tasks.values()])}, and "
                 f"config.yaml learns {shown(names)}; train a new run"

@@ -68,6 +68,13 @@ def test_tasks_that_are_not_those_of_the_run_are_one_line(tmp_path: Path, damage
     assert "\n" not in str(error.value)
 
 
+def test_a_run_may_have_fewer_heads_than_its_config_as_that_of_an_exports_fine_tuning(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.config_path.write_text(yaml.safe_dump({"name": "x", "tasks": {"age": {}, "smile": {}}}))
+    run.tasks_path.write_text(yaml.safe_dump({"smile": {"kind": "binary", "name": "smile"}}))
+    assert run.tasks() == {"smile": BinaryTask("smile")}
+
+
 WHOLE = {
     "photos": {"train": 3},
     "label_hash": "a",
