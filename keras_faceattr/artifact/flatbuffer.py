@@ -134,23 +134,6 @@ def read_tflite(path: Path) -> TFLiteFile:
         raise ArtifactError(f"{path}: {_damaged('it points outside itself')}") from error
 
 
-def refuse_free_pictures(path: Path, file: TFLiteFile) -> None:
-    """Refuses a file whose pictures have no size of their own: the shape in it, 1 × 1 pixel, is a place holder.
-
-    Raises:
-        ArtifactError: a dimension of an input behind the batch may change.
-    """
-    for index in file.inputs:
-        tensor = file.tensors[index]
-        if any(axis > 0 for axis in tensor.free_axes):
-            sizes = ["?" if axis in tensor.free_axes else str(size) for axis, size in enumerate(tensor.shape)]
-            fixed = ["224" if axis and axis in tensor.free_axes else str(s) for axis, s in enumerate(tensor.shape)]
-            raise ArtifactError(
-                f"{path}: its input {tensor.name!r} has a free size, {' × '.join(sizes)}: "
-                f"convert the model again with a fixed one, such as tf.TensorSpec(({', '.join(fixed)}), tf.float32)"
-            )
-
-
 class _UnusableError(Exception):
     """Why a file is not taken, without its path."""
 

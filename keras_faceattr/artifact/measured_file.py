@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from keras_faceattr.artifact.cost import WEIGHT_INPUTS, Cost, cost_of
-from keras_faceattr.artifact.flatbuffer import FLOATS, Op, TFLiteFile, read_tflite, refuse_free_pictures
+from keras_faceattr.artifact.flatbuffer import FLOATS, Op, TFLiteFile, read_tflite
+from keras_faceattr.artifact.soundness import refuse_free_pictures
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.storage import sha256
 

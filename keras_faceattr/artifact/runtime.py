@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_faceattr.artifact.flatbuffer import read_tflite, refuse_free_pictures
+from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.artifact.soundness import refuse_free_pictures
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.evaluation.predictions import Outputs

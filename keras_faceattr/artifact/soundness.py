@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from keras_faceattr.errors import ArtifactError
 
 if TYPE_CHECKING:
     from keras_faceattr.artifact.flatbuffer import Op, Tensor, TFLiteFile
@@ -58,6 +61,23 @@ LEVELS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-(2**15), 2**15 - 1)
 def fault_of(file: TFLiteFile) -> str | None:
     """What makes a graph one that no runtime can run; None where nothing does."""
     return next(chain(_tensor_faults(file), _graph_faults(file), _signature_faults(file)), None)
+
+
+def refuse_free_pictures(path: Path, file: TFLiteFile) -> None:
+    """Refuses a file whose pictures have no size of their own: the shape in it, 1 × 1 pixel, is a place holder.
+
+    Raises:
+        ArtifactError: a dimension of an input behind the batch may change.
+    """
+    for index in file.inputs:
+        tensor = file.tensors[index]
+        if any(axis > 0 for axis in tensor.free_axes):
+            sizes = ["?" if axis in tensor.free_axes else str(size) for axis, size in enumerate(tensor.shape)]
+            fixed = ["224" if axis and axis in tensor.free_axes else str(s) for axis, s in enumerate(tensor.shape)]
+            raise ArtifactError(
+                f"{path}: its input {tensor.name!r} has a free size, {' × '.join(sizes)}: "
+                f"convert the model again with a fixed one, such as tf.TensorSpec(({', '.join(fixed)}), tf.float32)"
+            )
 
 
 def _tensor_faults(file: TFLiteFile) -> Iterator[str]:

@@ -13,7 +13,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_faceattr.artifact.flatbuffer import read_tflite, refuse_free_pictures
+from keras_faceattr.artifact.flatbuffer import read_tflite
+from keras_faceattr.artifact.soundness import refuse_free_pictures
 from keras_faceattr.backend import silent_native_output
 from keras_faceattr.errors import ArtifactError, ConfigError, DataError, ModelError, nearest
 from keras_faceattr.machine import usable_cores
