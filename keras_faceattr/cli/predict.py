@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def run_predict(
         raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
     opened = open_predictor(path)
     nets = [opened, *(_averaged(other, path, opened) for other in others)]
-    aligned = aligned_set_of(photos)
+    aligned = aligned_set_of(photos) if os.path.exists(photos) else None  # noqa: PTH110
     inputs = list_inputs(photos / MANIFEST_FILE if aligned and photos.is_dir() else photos)
     if aligned:
         for net in nets:

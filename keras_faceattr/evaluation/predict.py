@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,14 +66,15 @@ def list_inputs(source: Path) -> Inputs:
     Raises:
         DataError: nothing is there.
     """
+    # Not the methods of paths, which raise for names that are too long and for folders without permission.
+    if not os.path.exists(source):  # noqa: PTH110
+        raise DataError(f"no such photo, folder or CSV: {source}")
     if source.is_dir():
         found = find_photos(source)
         check_any(found)
         skipped = [f"{source / path}: {reason}" for path, reason in found.skipped]
         return Inputs([source / name for name in found.photos], skipped, found.others)
     if source.suffix.lower() not in TABLE_SUFFIXES:
-        if not source.exists():
-            raise DataError(f"no such photo, folder or CSV: {source}")
         return Inputs([source])
     table = read_table(source)
     require_columns(table, ["image"], source)

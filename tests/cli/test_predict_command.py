@@ -59,6 +59,12 @@ def test_files_are_predicted_or_left_out_and_nothing_vanishes(
     assert len(done.out.splitlines()) == 4
 
 
+def test_photos_that_are_not_there_are_one_line_whatever_their_name(cli: Cli, exported: dict[str, Artifact]) -> None:
+    for name in ("nowhere", "nowhere.csv", "nowhere.jpg", "n" * 300, f"{'n' * 300}.csv"):
+        done = cli("predict", exported["float32"].path, name)
+        assert done.code == 2 and f"no such photo, folder or CSV: {name}" in done.error
+
+
 def test_only_fallback_crops_in_the_first_batch_give_a_whole_parquet(
     cli: Cli, exported: dict[str, Artifact], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
