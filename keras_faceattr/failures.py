@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 
 NO_MEMORY = (
     "cannot allocate memory", "unable to allocate", "can't start new thread", "failed to map segment",
@@ -36,6 +37,10 @@ def machine_failure(error: BaseException) -> str | None:
     space = any(isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) for cause in causes)
     if not space and any(_is_memory(cause) for cause in causes):
         return MEMORY
+    if any(isinstance(cause, BrokenExecutor) for cause in causes):
+        return (
+            "a worker process was killed, for which too little memory is the usual reason: free some, and run it again"
+        )
     if not isinstance(error, OSError) or error.errno is None:
         return None
     place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "

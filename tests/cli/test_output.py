@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def test_a_reader_who_leaves_ends_the_command_in_silence_as_sigpipe_would() -> N
         (OSError(28, "No space left on device", "a/b.csv"), "a/b.csv: No space left on device; free space"),
         (OSError(36, "File name too long", "x.csv"), "x.csv: File name too long; choose a shorter name"),
         (PermissionError(13, "Permission denied", "x"), "x: Permission denied; choose another folder, or one that you"),
+        (BrokenProcessPool("terminated abruptly"), "a worker process was killed, usually for too little"),
         (OSError(24, "Too many open files"), "Too many open files; raise the limit of open files"),
     ],
 )
