@@ -38,9 +38,7 @@ def machine_failure(error: BaseException) -> str | None:
     if not space and any(_is_memory(cause) for cause in causes):
         return MEMORY
     if any(isinstance(cause, BrokenExecutor) for cause in causes):
-        return (
-            "a worker process was killed, for which too little memory is the usual reason: free some, and run it again"
-        )
+        return "a worker process was killed, usually for too little memory: free some, and run it again"
     if not isinstance(error, OSError) or error.errno is None:
         return None
     place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "

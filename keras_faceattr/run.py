@@ -264,8 +264,7 @@ class Run:
             tasks = {name: task_from_dict(data) for name, data in plain.items()}
         except (ConfigError, AttributeError, TypeError, ValueError) as error:
             raise RunError(f"{self.tasks_path} is damaged: {shortened(str(error))}; train a new run") from None
-        learned = self.plain_config().get("tasks")
-        names = [name for name, task in learned.items() if task is not None] if isinstance(learned, dict) else []
+        names = self._learned() or list(tasks)
         # The run of a fine-tuning has the heads that were exported, and the config of the whole net: its splits.
         if not tasks or not set(tasks) <= set(names) or any(name != task.name for name, task in tasks.items()):
             raise RunError(
@@ -273,6 +272,13 @@ class Run:
                 f"config.yaml learns {shown(names)}; train a new run"
             )
         return tasks
+
+    def _learned(self) -> list[str]:
+        """Names of the tasks in the configuration; none where it has none, or is no configuration."""
+        if not self.config_path.is_file():
+            return []
+        learned = self.plain_config().get("tasks")
+        return [str(name) for name, task in learned.items() if task is not None] if isinstance(learned, dict) else []
 
     def _read(self, path: Path) -> Any:
         try:

@@ -134,6 +134,7 @@ def test_what_has_no_common_mean_is_refused(
     other.tasks_path.write_text(yaml.safe_dump({**left, **changed}))
     config = yaml.safe_load(other.config_path.read_text())
     config["data"]["crop"].update(change.get("crop", {}))
+    config["tasks"] = {name: config["tasks"].get(name, {}) for name in (left | changed)}
     other.config_path.write_text(yaml.safe_dump(config))
     done = cli("predict", small_run, photos, "--with", other.folder)
     assert done.code == 2 and f"--with {other.folder}: it" in done.error and words in done.error
