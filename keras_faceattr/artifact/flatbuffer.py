@@ -116,7 +116,8 @@ def read_tflite(path: Path) -> TFLiteFile:
     """
     try:
         if not path.is_file():
-            raise ArtifactError(f"{path}: no such file; export the model first or correct the path")
+            found = "a folder" if path.is_dir() else "no such file"
+            raise ArtifactError(f"{path}: {found}; give the path of a .tflite file")
         if not path.stat().st_size:
             raise ArtifactError(f"{path}: the file is empty; export the model again")
         with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:

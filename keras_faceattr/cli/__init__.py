@@ -59,8 +59,6 @@ def _run() -> int | None:
         end_for_broken_pipe(nowhere)
     except FaceAttrError as error:
         _fail(str(error))
-    except MemoryError:
-        _fail("out of memory; free some, or use smaller photos, batches or fewer workers, and run it again")
     except wrong_usage as error:
         _fail_usage(error)
     return code

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_faceattr.errors import TrainingError
 from keras_faceattr.models.tabular_dnn import tabular_model
@@ -53,10 +54,13 @@ def fit_net(name: str, options: dict[str, Any], table: SplitTable, training: Tab
                 f"{name}, split {table.split.number}: the loss became infinite; lower training.learning_rate"
             )
 
+    rows = tf.data.Dataset.from_tensor_slices(train)
+    # Keras would shuffle by TensorFlow's global seed, which is not ours to set, so that no two runs were the same.
+    rows = rows.shuffle(len(table.train.target), seed=table.split.seed).batch(training.batch_size)
     history = model.fit(
-        *train,
+        rows,
+        shuffle=False,
         epochs=training.epochs,
-        batch_size=training.batch_size,
         validation_data=validation,
         # Keras' TerminateOnNaN prints to stdout, where results go, and looks at the loss alone.
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=check), stop],

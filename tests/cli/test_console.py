@@ -23,7 +23,7 @@ def number(value: float) -> dict[str, float]:
 
 
 def results(name: str) -> dict[str, object]:
-    group = {"labelled": 12, "metrics": {"mae": 0.5}}
+    group = {"labelled": 12, "metrics": {"mae": number(0.5)}}
     task = {"kind": "scalar", "unit": name, "labelled": 12, "metrics": {"mae": number(0.5)}}
     task |= {"groups": {name: {name: group}}}
     return {"photos": 12, "split": name, "tta": "none", "put_aside": 0, "tasks": {name: task}}

@@ -33,6 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert cv2.imwrite(str(tmp_path / folder / "0.png"), np.full((40, 40, 3), 90, np.uint8))
         (tmp_path / folder / "labels.csv").write_text(LABELS)
     (tmp_path / "run").mkdir()
+    (tmp_path / "x.tflite").write_bytes(b"an exported file")
     for name in ("config.yaml", "predictions.csv", "history.csv", "quarantine.csv", "attributes_relations.csv"):
         (tmp_path / "run" / name).write_text("of the run")
     opened = Predicting(

@@ -193,7 +193,7 @@ def test_the_settings_of_a_runs_crop_are_used_unless_changed(
         (["--set", "minface=40"], "did you mean 'min_face'?"),
         (["--set", "size=40"], "unknown key 'size'"),
         (["--set", "factor=1"], "factor = 1"),
-        (["--set", "thresholds=[0.6,0.7,1]"], "are not three numbers between 0 and 1"),
+        (["--set", "thresholds=[0.6,0.7,1]"], "thresholds.2 = 1: input should be less than 1"),
         (["--set", "thresholds=[0.6,0.7,.nan]"], "thresholds"),
         (["--set", "thresholds=0.6"], "thresholds = 0.6"),
         (["/nowhere"], "/nowhere"),

@@ -29,7 +29,7 @@ def test_a_linked_folder_is_entered_by_everything_that_lists_photos(tmp_path: Pa
     expected = ["c.png", "d.png", "more/a.png", "more/b.png"]
     folder = tmp_path / "photos"
     assert list_photos(folder) == expected
-    assert list_inputs(folder) == [folder / name for name in expected]
+    assert list_inputs(folder).photos == [folder / name for name in expected]
     assert read_named(str(folder), [], [], plain_folder=True).manifest.rows["image"].tolist() == expected
 
 

@@ -217,9 +217,9 @@ def test_files_that_are_no_teacher_are_refused(photos: Path, net: Path, tmp_path
     half = tmp_path / "half.tflite"
     half.write_bytes(net.read_bytes()[: net.stat().st_size // 2])
     for path, line in (
-        (tmp_path / "none.tflite", r"none\.tflite: No such file or directory; give the path of a \.tflite file"),
+        (tmp_path / "none.tflite", r"none\.tflite: no such file; give the path of a \.tflite file"),
         (text, r"text\.tflite: not a TFLite file"),
-        (half, r"half\.tflite: damaged"),
+        (half, r"half\.tflite: the file is damaged or truncated"),
     ):
         with pytest.raises(ArtifactError, match=line) as error:
             prepare(experiment(photos, path), ("train",))

@@ -260,9 +260,7 @@ def test_a_users_mistakes_are_one_line_and_exit_2(
 
 
 @pytest.mark.parametrize("https", [[], ["--https"]])
-@pytest.mark.parametrize(
-    "host", ["bücher", "", " ", "203.0.113.9", "::bad", "none.invalid", "[", "a" * 300, "http://x/"]
-)
+@pytest.mark.parametrize("host", ["bücher", " ", "203.0.113.9", "::bad", "none.invalid", "[", "a" * 300, "http://x/"])
 def test_a_host_that_cannot_be_used_is_one_line_and_exit_2(
     command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, own_cache: Path, host: str,
     https: list[str],

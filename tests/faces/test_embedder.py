@@ -240,8 +240,8 @@ def test_damaged_files_are_refused(float_file: Path, tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match=line) as raised:
             tflite_embedder(tmp_path / "x.tflite", "raw")
         assert "\n" not in str(raised.value)
-    for path in (tmp_path / "none.tflite", tmp_path):
-        with pytest.raises(FaceAttrError, match="no such file; export the model first or correct the path"):
+    for path, found in ((tmp_path / "none.tflite", "no such file"), (tmp_path, "a folder")):
+        with pytest.raises(FaceAttrError, match=f"{found}; give the path of a .tflite file"):
             tflite_embedder(path)
 
 

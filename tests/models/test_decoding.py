@@ -35,6 +35,7 @@ CASES: dict[str, tuple[Decode, Task, int]] = {
     "multilabel": (decoding.sigmoid, WORN, 4),
     "binary": (decoding.sigmoid, MultilabelTask("smile", ("smile",)), 1),
     "vector": (decoding.unit_vector, PERSON, 7),
+    "projection": (decoding.unit_vector, PERSON, 7),
     "soft": (lambda task, raw: decoding.soft_vote(task, raw, 5), MOOD, 15),
     "majority": (lambda task, raw: decoding.majority_vote(task, raw, 5), MOOD, 15),
     "reordered": (lambda task, raw: {task.name: decoding.reordered(raw, [2, 0, 3, 1], task.name)}, WORN, 4),

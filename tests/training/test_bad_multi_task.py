@@ -259,7 +259,7 @@ def test_photos_of_one_person_cannot_be_split(tmp_path: Path, tiny_csv: TinyCsv)
     data = experiment.data.model_copy(
         update={"split": experiment.data.split.model_copy(update={"method": "stratified"})}
     )
-    with pytest.raises(DataError, match="leaves no train rows of 12 photos in 1 groups") as raised:
+    with pytest.raises(DataError, match="leaves no test rows of 12 photos in 1 groups") as raised:
         fit(experiment.model_copy(update={"data": data}), tmp_path / "runs", Listening())
     assert "\n" not in str(raised.value) and not (tmp_path / "runs").exists()
 
