@@ -284,8 +284,8 @@ def test_what_is_no_tflite_file_is_refused(tmp_path: Path, data: bytes, message:
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.tflite", tmp_path):
-        with pytest.raises(ArtifactError, match="no such file"):
+    for path, found in ((tmp_path / "none.tflite", "no such file"), (tmp_path, "a folder")):
+        with pytest.raises(ArtifactError, match=f"{found}; give the path of a .tflite file"):
             read_tflite(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -239,7 +240,13 @@ def damaged(dice: random.Random) -> bytes:
 @pytest.mark.slow
 def test_six_hundred_wrong_graphs_neither_crash_nor_raise_anything_else(tmp_path: Path) -> None:
     arguments = [str(Path(__file__).parent), str(tmp_path / "net.tflite"), "600"]
-    done = subprocess.run([sys.executable, "-c", TORTURE, *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", TORTURE, *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(hand_made.__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, f"seed {done.stderr.splitlines()[-1:]}"
     runs, refused = map(int, done.stdout.split())
     assert runs + refused == 600 and runs > 20 and refused > 300

@@ -30,7 +30,7 @@ def test_a_lack_of_memory_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("keras_faceattr.cli.predict.run_predict", short_of_memory)
     done = cli("predict", "net.tflite", "photos")
-    assert done.code == 2 and "out of memory; free some" in done.error
+    assert done.code == 2 and "not enough memory: end other programs" in done.error
 
 
 def test_opencv_writes_no_lines_between_ours() -> None:
