@@ -39,7 +39,7 @@ NO_MEMORY = "{}: its worker was killed, as where memory runs out; free some or u
 def local_engine(workers: int) -> Engine:
     """Processes of this machine, each on one thread.
 
-    A photo that kills its process is put aside; no other is lost or done twice.
+    A photo that kills its process is quarantined; no other is lost or done twice.
 
     Raises:
         ResourceError: no process can start, or one was killed from outside, as the system does for lack of memory.

@@ -49,7 +49,7 @@ class Finished:
     Attributes:
         photos: in all.
         crops: written.
-        put_aside: photos without a crop, and rows that the data itself put aside.
+        put_aside: photos without a crop, and rows that the data itself quarantined.
         cut_without_face: photos that were cut by the fallback.
     """
 

@@ -111,7 +111,7 @@ def _print(options: AlignOptions, finished: Finished, already: int, sheet: Path 
         line += f" ({already} photos were done before)"
     if finished.cut_without_face:
         line += f", {finished.cut_without_face} cut without a face"
-    print(f"{line}, {finished.put_aside} put aside")
+    print(f"{line}, {finished.put_aside} quarantined")
     print(f"\ncrops    {options.out / 'crops'}\ntable    {options.out / MANIFEST_FILE}")
     if finished.put_aside or finished.cut_without_face:
         print(f"aside    {options.out / QUARANTINE_FILE}")

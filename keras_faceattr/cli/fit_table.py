@@ -71,7 +71,7 @@ def print_comparison(results: dict[str, Any]) -> None:
         f"{rows['test']} test rows",
     )
     if results["put_aside"]:
-        console.print(f"put aside: {results['put_aside']} rows with empty cells")
+        console.print(f"quarantined: {results['put_aside']} rows with empty cells")
     table = Table(title=f"errors of {results['target']}: mean ± σ", title_justify="left", box=None)
     for title in ("regressor", "MAE", "RMSE", f"MAE − {REFERENCE} (95 %)"):
         table.add_column(title, no_wrap=True)

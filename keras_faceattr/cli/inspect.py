@@ -51,7 +51,7 @@ def _print(findings: dict[str, Any]) -> None:
         lines.append(f"{column}: {', '.join(f'{count} {value}' for value, count in counts.items())}")
     twins = findings["duplicates"]
     lines.append(f"exact duplicates: {twins['photos_with_a_twin']} photos in {twins['sets']} sets")
-    lines.append(f"put aside: {len(findings['put_aside'])}")
+    lines.append(f"quarantined: {len(findings['put_aside'])}")
     for bad in findings["put_aside"][:SHOWN_BAD]:
         row = f", row {bad['row']}" if bad["row"] >= 0 else ""
         lines.append(f"  {bad['image']}{row}: {bad['reason']}")

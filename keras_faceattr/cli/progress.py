@@ -56,7 +56,7 @@ class FitProgress:
         counts = ", ".join(f"{len(part)} {split}" for split, part in data.parts.items())
         self.say(f"run {run.folder}: {network.trainable.name}, {counts} photos")
         if len(data.manifest.quarantine):
-            self.say(f"put aside {len(data.manifest.quarantine)} rows: {run.quarantine_path}")
+            self.say(f"quarantined {len(data.manifest.quarantine)} rows: {run.quarantine_path}")
         for line in told:
             self.say(line)
 

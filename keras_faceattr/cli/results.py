@@ -13,7 +13,7 @@ from rich.table import Table
 from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.data.crop_cache import Progress
-from keras_faceattr.evaluation.formatting import group_tables, metric_text, metric_title, number_text
+from keras_faceattr.evaluation.formatting import TOO_FEW, group_tables, metric_text, metric_title, number_text
 from keras_faceattr.evaluation.table_writer import Row, open_table
 from keras_faceattr.tasks import Task
 
@@ -58,14 +58,20 @@ def print_results(results: dict[str, Any]) -> None:
     heading = f"{results['photos']} photos of the split {results['split']}, test-time augmentation: {results['tta']}"
     console.print(heading)
     if results["put_aside"]:
-        console.print(f"put aside: {results['put_aside']} rows or photos of the data")
+        console.print(f"quarantined: {results['put_aside']} rows or photos of the data")
     for name, task in results["tasks"].items():
         table = Table("metric", "value (95 % interval)", title=name, title_justify="left", box=None)
         for metric, numbers in task["metrics"].items():
             table.add_row(metric_title(metric, task["unit"]), metric_text(metric, numbers))
         console.print(table)
+        small = 0
         for _, header, rows in group_tables(task, INTERVALS_SHOWN):
-            print_table(_table(header, rows))
+            measured = [row for row in rows if TOO_FEW not in row]
+            small += len(rows) - len(measured)
+            if measured:
+                print_table(_table(header, measured))
+        if small:
+            console.print(f" not measured: {small} groups with too few photos")
 
 
 def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:

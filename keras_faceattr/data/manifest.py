@@ -50,7 +50,7 @@ class Manifest:
             `<task>_std` for scalars.
         tasks: what the photos are labelled with, by name.
         sources: by name.
-        quarantine: rows put aside, with the reason.
+        quarantine: rows quarantined, with the reason.
     """
 
     rows: pd.DataFrame

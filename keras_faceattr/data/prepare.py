@@ -216,7 +216,7 @@ def prepare(
     wanted = manifest.select(manifest.rows["split"].isin(splits))
     if not (wanted.rows["split"] == splits[0]).any():
         aside = manifest.quarantine["reason"].value_counts()
-        why = f"; {aside.iloc[0]} rows were put aside: {aside.index[0]}" if len(aside) else ""
+        why = f"; {aside.iloc[0]} rows were quarantined: {aside.index[0]}" if len(aside) else ""
         raise DataError(f"no {splits[0]} rows; splits: {manifest.rows['split'].value_counts().to_dict()}{why}")
     data = experiment.data
     crops, wanted = load_crops(wanted, crop_spec(experiment), data.cache, data.max_bad_share, progress)

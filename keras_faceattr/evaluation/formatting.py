@@ -8,6 +8,9 @@ from typing import Any
 FOUR_PLACES = ("pc", "epsilon_error", "cosine", "auc")
 ERRORS = ("mae", "rmse")
 
+TOO_FEW = "too few"
+"""Stands where a group has too few photos to be measured."""
+
 PREDICTED = "predicted"
 """What stands before a column of groups whose photos the model itself put there."""
 
@@ -77,7 +80,7 @@ def _group_table(
     for value, group in groups.items():
         found = group.get("metrics")
         cells = [
-            "too few" if found is None else metric_text(m, found[m] if whole else {"value": found[m]["value"]})
+            TOO_FEW if found is None else metric_text(m, found[m] if whole else {"value": found[m]["value"]})
             for m, whole in zip(metrics, shown, strict=True)
         ]
         rows.append([value, str(group["labelled"]), *cells])

@@ -35,7 +35,7 @@ class Table:
         values: (rows, features).
         target_values: (rows,).
         rows: (rows,) line of the csv, or number of the record, from 1.
-        quarantine: rows put aside, with `row` and `reason`.
+        quarantine: rows quarantined, with `row` and `reason`.
     """
 
     columns: tuple[str, ...]

@@ -66,7 +66,7 @@ def fit_table(experiment: TableExperiment, runs: Path, say: Say, resume: Run | N
         run.write_section(experiment)
     say(f"run {run.folder}: {len(table.rows)} rows, {len(table.columns)} columns, {len(splits)} splits of {len(names)}")
     if len(table.quarantine):
-        say(f"put aside {len(table.quarantine)} rows with empty cells: {run.quarantine_path}")
+        say(f"quarantined {len(table.quarantine)} rows with empty cells: {run.quarantine_path}")
     try:
         for split in splits:
             _fit_split(run, experiment, names, table, split, say)

@@ -155,6 +155,6 @@ def write_relations(run: Run, losses: dict[str, TaskLoss]) -> None:
 
 
 def write_quarantine(run: Run, data: PreparedData) -> None:
-    """Writes `quarantine.csv`: rows put aside, each with its reason."""
+    """Writes `quarantine.csv`: rows quarantined, each with its reason."""
     with replacing(run.quarantine_path) as temporary:
         data.manifest.quarantine.to_csv(temporary, index=False)

@@ -60,7 +60,7 @@ def small_config(path: Path, **changes: Any) -> Path:
 def test_a_folder_of_photos_becomes_a_folder_of_crops(cli: Cli, photos: Path, tmp_path: Path) -> None:
     done = cli("align", photos, "--out", tmp_path / "out", "--size", "48", *FAST)
     assert done.code == 0
-    assert "5 crops of 6 photos, 1 put aside" in done.out
+    assert "5 crops of 6 photos, 1 quarantined" in done.out
     assert f"next     keras-faceattr predict RUN|FILE.tflite {tmp_path}/out/manifest.csv" in done.out
     assert "6/6 photos" in done.err
     assert read_photo(tmp_path / "out" / "crops" / "00.png").shape == (48, 48, 3)

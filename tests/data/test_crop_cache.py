@@ -1,4 +1,4 @@
-"""Decoded crops: the same from memory, disk and file; kept on disk only when whole; bad photos put aside."""
+"""Decoded crops: the same from memory, disk and file; kept on disk only when whole; bad photos quarantined."""
 
 from __future__ import annotations
 

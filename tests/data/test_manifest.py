@@ -1,4 +1,4 @@
-"""Manifests: what is put aside and why, what is refused, how data sets are joined, what the hashes stand for."""
+"""Manifests: what is quarantined and why, what is refused, how data sets are joined, what the hashes stand for."""
 
 from __future__ import annotations
 

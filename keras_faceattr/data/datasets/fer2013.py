@@ -28,7 +28,7 @@ def read(root: Path) -> Manifest:
 
     Folders: train is train; the only other part is test, whatever its name, and where there are both, validation is
     val. Csv: Training, PublicTest and PrivateTest are train, val and test; its photos are written once as PNG below
-    the cache folder, which is then the source's root, and rows without 48 × 48 numbers from 0 to 255 are put aside.
+    the cache folder, which is then the source's root, and rows without 48 × 48 numbers from 0 to 255 are quarantined.
 
     Args:
         root: the csv, or a folder with the csv or with the folders.

@@ -20,7 +20,7 @@ LICENCE = "research only"
 def read(root: Path, *, min_photos: int = 1) -> Manifest:
     """Reads `<Person>/<photo>`; identity is the photo's folder below `root`.
 
-    A photo that lies in `root` itself belongs to nobody and is put aside.
+    A photo that lies in `root` itself belongs to nobody and is quarantined.
 
     Args:
         min_photos: people with fewer photos are left out, as in DLDL-v2, section 4.1.

@@ -28,7 +28,7 @@ def read(root: Path, *, min_face_score: float = 1.0, one_face: bool = True) -> M
     """Reads the tables of both parts, as far as they are there; there is no official split. Identity is the name.
 
     The age is that on 1 July of the year in which the photo was taken, in completed years, as in the authors' own
-    lines. Ages that cannot be (below 0, above 100: wrong dates of birth, photos of another year) are put aside; where
+    lines. Ages that cannot be (below 0, above 100: wrong dates of birth, photos of another year) are quarantined; where
     the date of birth is missing, the gender is still a label. `row` is the place in the part's table, from 1.
 
     Args:
