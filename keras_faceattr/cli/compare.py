@@ -18,7 +18,7 @@ from keras_faceattr.cli.results import INTERVALS_SHOWN, tell
 from keras_faceattr.errors import ArtifactError, ConfigError, nearest
 from keras_faceattr.evaluation.compare import compare, verdict
 from keras_faceattr.evaluation.entries import Difference, Entry, Results, read_entries, unique_names
-from keras_faceattr.evaluation.formatting import metric_title, number_text, signed_text
+from keras_faceattr.evaluation.formatting import TOO_FEW, metric_title, number_text, signed_text
 from keras_faceattr.evaluation.table_writer import Row
 from keras_faceattr.run import TABLE, Run
 
@@ -151,7 +151,7 @@ def _values(task: str, found: dict[str, Any], runs: dict[str, Any], by: str | No
         table.add_row(row["run"], str(row["labelled"]), run["tta"], *size, *cells)
         for given, key in READINGS.items():
             for value, group in row[key].get(by, {}).items():
-                cells = [_cell(m, i, group | {"best": []}) if group["metrics"] else "too few" for i, m in shown]
+                cells = [_cell(m, i, group | {"best": []}) if group["metrics"] else TOO_FEW for i, m in shown]
                 title = f"  {value}" if given == "true" else f"  {given} {value}"
                 table.add_row(title, str(group["labelled"]), "", *([""] if sized else []), *cells)
     return table

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.budget.limits import verdict_row
-from keras_faceattr.evaluation.formatting import metric_text, metric_title, signed_text
+from keras_faceattr.evaluation.formatting import TOO_FEW, metric_text, metric_title, signed_text
 from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
 from keras_faceattr.measure.latency import Latency
 from keras_faceattr.pages import render
@@ -143,7 +143,7 @@ def _groups(task: str, found: dict[str, Any]) -> tuple[list[str], list[list[str]
 
 def _change(metric: str, change: dict[str, Any] | None) -> list[str]:
     if change is None:
-        return ["too few", "", ""]
+        return [TOO_FEW, "", ""]
     limits = [change["low"], change["high"]]
     interval = "–" if None in limits else " to ".join(signed_text(metric, limit) for limit in limits)
     return [str(change["photos"]), signed_text(metric, change["change"]), interval]

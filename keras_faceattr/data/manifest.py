@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_faceattr.data.photo_folders import list_photos as list_photos
 from keras_faceattr.data.photo_folders import printable
 from keras_faceattr.data.photo_paths import PhotoPaths
 from keras_faceattr.data.row_checks import SPLITS as SPLITS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,12 +111,11 @@ def split_manifest(
         order = manifest.rows.reset_index(drop=True).sort_values(["source", "image"]).index.to_numpy()
     drawn = replace(manifest, rows=manifest.rows.iloc[order].reset_index(drop=True))
     groups, strata = _groups(drawn), _strata(drawn, stratify)
-    rng = np.random.default_rng(seed)
-    split = METHODS[method](drawn, groups, strata, rng, rules, test, fold, folds)
+    photos = _Photos(drawn, groups, strata, rules, np.random.default_rng(seed))
+    split = METHODS[method](photos, test, fold, folds)
     if validation > 0 and method in HOLDING_OUT and not (split == "val").any():
         train = np.flatnonzero(split == "train")
-        held_out = rules.draw(groups[train], strata[train], validation, rng)
-        split[train[held_out]] = "val"
+        split[train[photos.draw(validation, train)]] = "val"
     split[order] = split.copy()
     for name in needed:
         if not (split == name).any():
@@ -151,8 +150,23 @@ def _groups(manifest: Manifest) -> np.ndarray:
     return linked_groups(identities, rows["sha1"].to_numpy(object))
 
 
-def _given(manifest: Manifest, *_: object) -> np.ndarray:
-    split = manifest.rows["split"]
+@dataclass(frozen=True)
+class _Photos:
+    """Photos with their groups, strata, and the rules and random state by which they are drawn."""
+
+    manifest: Manifest
+    groups: np.ndarray
+    strata: np.ndarray
+    rules: Plan
+    rng: np.random.Generator
+
+    def draw(self, share: float, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Whether each of `rows` is drawn."""
+        return self.rules.draw(self.groups[rows], self.strata[rows], share, self.rng)
+
+
+def _given(photos: _Photos, *_: object) -> np.ndarray:
+    split = photos.manifest.rows["split"]
     if split.isna().all():
         raise DataError("the data gives no split: set data.split.method to stratified or kfold")
     if split.isna().any():
@@ -160,40 +174,25 @@ def _given(manifest: Manifest, *_: object) -> np.ndarray:
     return split.to_numpy(object).copy()
 
 
-def _stratified(
-    manifest: Manifest,
-    groups: np.ndarray,
-    strata: np.ndarray,
-    rng: np.random.Generator,
-    rules: Plan,
-    test: float,
-    *_: object,
-) -> np.ndarray:
-    return np.where(rules.draw(groups, strata, test, rng), "test", "train").astype(object)
+def _stratified(photos: _Photos, test: float, *_: object) -> np.ndarray:
+    return np.where(photos.draw(test), "test", "train").astype(object)
 
 
-def _kfold(
-    manifest: Manifest,
-    groups: np.ndarray,
-    strata: np.ndarray,
-    rng: np.random.Generator,
-    rules: Plan,
-    test: float,
-    fold: int,
-    folds: int,
-) -> np.ndarray:
-    if "fold" in manifest.rows and manifest.rows["fold"].notna().any():
-        if manifest.rows["fold"].isna().any():
-            raise DataError(f"{int(manifest.rows['fold'].isna().sum())} rows have no fold while others have: fill it")
-        given = manifest.rows["fold"].astype(int).to_numpy()
+def _kfold(photos: _Photos, test: float, fold: int, folds: int) -> np.ndarray:
+    rows = photos.manifest.rows
+    if "fold" in rows and rows["fold"].notna().any():
+        if rows["fold"].isna().any():
+            raise DataError(f"{int(rows['fold'].isna().sum())} rows have no fold while others have: fill it")
+        given = rows["fold"].astype(int).to_numpy()
         if fold > given.max():
             raise DataError(f"the data set has {given.max()} folds, not {fold}")
         return np.where(given == fold, "test", "train").astype(object)
-    return np.where(rules.draw_folds(groups, strata, folds, rng) == fold, "test", "train").astype(object)
+    drawn = photos.rules.draw_folds(photos.groups, photos.strata, folds, photos.rng)
+    return np.where(drawn == fold, "test", "train").astype(object)
 
 
-def _train(manifest: Manifest, *_: object) -> np.ndarray:
-    return np.full(len(manifest), "train", dtype=object)
+def _train(photos: _Photos, *_: object) -> np.ndarray:
+    return np.full(len(photos.manifest), "train", dtype=object)
 
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.photo_folders import list_photos
 from keras_faceattr.data.synthetic import draw_scene
 
 GREY = np.full((90, 120, 3), 127, np.uint8)

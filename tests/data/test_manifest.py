@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest, concatenate, list_photos
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest, concatenate
+from keras_faceattr.data.photo_folders import list_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
 

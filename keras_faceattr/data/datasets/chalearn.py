@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from keras_faceattr.data.datasets.label_tables import read_table, rename_columns
-from keras_faceattr.data.manifest import Manifest, Source, build_manifest, list_photos
+from keras_faceattr.data.manifest import Manifest, Source, build_manifest
+from keras_faceattr.data.photo_folders import list_photos
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.tasks import age_task
 
