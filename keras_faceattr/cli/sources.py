@@ -15,7 +15,7 @@ from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.datasets.csv_file import only_csv
 from keras_faceattr.data.datasets.label_tables import find_csv, read_table
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
-from keras_faceattr.data.photo_folders import check_any, find_photos
+from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.data.prepare import read_sources, source_path
 from keras_faceattr.errors import ConfigError
 
@@ -84,7 +84,6 @@ def read_named(
         return Named(read_dataset(source, source_path(source, None), {}))
     if folder.is_dir() and plain_folder:
         found = find_photos(folder)
-        check_any(found)
         rows = pd.DataFrame({"image": pd.array(found.photos, dtype="string")})
         return Named(build_manifest(Source("photos", folder), rows, [], found.skipped))
     if folder.is_dir():

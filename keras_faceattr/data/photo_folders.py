@@ -42,7 +42,7 @@ def find_photos(root: Path) -> FoundPhotos:
     is entered twice. Files and folders that begin with a dot are left out.
 
     Raises:
-        DataError: the folder is missing or cannot be read.
+        DataError: the folder is missing, cannot be read, or holds no photo; with what it holds instead.
     """
     photos: list[str] = []
     skipped: list[tuple[str, str]] = []
@@ -56,7 +56,10 @@ def find_photos(root: Path) -> FoundPhotos:
             photos.append(path)
         else:
             skipped.append((printable(path), reason))
-    return FoundPhotos(root, tuple(sorted(photos)), tuple(sorted(skipped)), dict(sorted(others.items())))
+    found = FoundPhotos(root, tuple(sorted(photos)), tuple(sorted(skipped)), dict(sorted(others.items())))
+    if not found.photos:
+        raise DataError(_told(found))
+    return found
 
 
 def list_photos(root: Path) -> list[str]:
@@ -65,25 +68,17 @@ def list_photos(root: Path) -> list[str]:
     Raises:
         DataError: the folder is missing or holds no photo.
     """
-    found = find_photos(root)
-    check_any(found)
-    return list(found.photos)
+    return list(find_photos(root).photos)
 
 
-def check_any(found: FoundPhotos) -> None:
-    """Refuse a folder without a photo.
-
-    Raises:
-        DataError: with what the folder holds instead.
-    """
-    if found.photos:
-        return
+def _told(found: FoundPhotos) -> str:
+    """What a folder without a photo holds."""
     if found.skipped:
         path, reason = found.skipped[0]
-        raise DataError(f"no photos below {found.root} can be read; the first: {path}: {reason}")
+        return f"no photos below {found.root} can be read; the first: {path}: {reason}"
     others = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in found.others.items())
     held = f"; other files: {others}" if others else ""
-    raise DataError(f"no photos below {found.root} (looked for {', '.join(PHOTO_SUFFIXES)}{held})")
+    return f"no photos below {found.root} (looked for {', '.join(PHOTO_SUFFIXES)}{held})"
 
 
 BROKEN = "a link to nothing; remove it or restore what it leads to"

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_faceattr.data.crop_cache import each
 from keras_faceattr.data.datasets.label_tables import TABLE_SUFFIXES, read_table, require_columns
-from keras_faceattr.data.photo_folders import check_any, find_photos
+from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, value_names
 from keras_faceattr.faces.crop_spec import CropSpec
@@ -71,7 +71,6 @@ def list_inputs(source: Path) -> Inputs:
         raise DataError(f"no such photo, folder or CSV: {source}")
     if source.is_dir():
         found = find_photos(source)
-        check_any(found)
         skipped = [f"{source / path}: {reason}" for path, reason in found.skipped]
         return Inputs([source / name for name in found.photos], skipped, found.others)
     if source.suffix.lower() not in TABLE_SUFFIXES:

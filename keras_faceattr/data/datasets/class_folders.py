@@ -9,7 +9,7 @@ import pandas as pd
 
 from keras_faceattr.data.datasets.split_folders import split_folders
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
-from keras_faceattr.data.photo_folders import check_any, find_photos
+from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, check_name
 
@@ -51,7 +51,6 @@ def read(root: Path, *, task: str = "label") -> Manifest:
         else:
             rows.append((photo, parts.get(first), name))
     if len(classes) < 2 or not rows:
-        check_any(found)
         held = ", ".join(sorted(classes)) or "none"
         raise DataError(
             f"class_folders: {root} needs a folder with photos for each of two classes or more; found: {held}"

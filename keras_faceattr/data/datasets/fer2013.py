@@ -12,7 +12,7 @@ from keras_faceattr.cache import hold_for_good
 from keras_faceattr.data.datasets.fer2013_pixels import ROW_FILE, extract
 from keras_faceattr.data.datasets.split_folders import split_folders
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest, Source, build_manifest
-from keras_faceattr.data.photo_folders import check_any, find_photos
+from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.data.vocabulary import EXPRESSIONS
 from keras_faceattr.errors import DataError
 from keras_faceattr.storage import cache_folder
@@ -53,7 +53,6 @@ def _read_folders(root: Path, parts: dict[str, str]) -> Manifest:
     frames, skipped = [], []
     for split, folder in parts.items():
         found = find_photos(root / folder)
-        check_any(found)
         skipped += [(f"{folder}/{path}", reason) for path, reason in found.skipped]
         images = pd.Series(found.photos, dtype="string")
         label = images.str.extract(r"([^/]+)/[^/]+$", expand=False).str.lower()

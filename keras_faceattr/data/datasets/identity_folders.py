@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
-from keras_faceattr.data.photo_folders import check_any, find_photos
+from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import ConfigError, DataError
 
 CITATION = (
@@ -32,7 +32,6 @@ def read(root: Path, *, min_photos: int = 1) -> Manifest:
     if min_photos < 1:
         raise ConfigError(f"identity_folders: option min_photos {min_photos} is below 1")
     found = find_photos(root)
-    check_any(found)
     rows = pd.DataFrame({"image": pd.array(found.photos, dtype="string")})
     rows["identity"] = rows["image"].str.rpartition("/")[0].replace("", pd.NA)
     counts = rows["identity"].map(rows["identity"].value_counts())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
-from keras_faceattr.data.photo_folders import check_any, find_photos
+from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import CategoricalTask, Task, age_task
 
@@ -37,7 +37,6 @@ def read(root: Path) -> Manifest:
         DataError: the folder is missing, holds no photo, or none is named in this way.
     """
     found = find_photos(root)
-    check_any(found)
     rows: list[tuple[str, str, str | None, str | None]] = []
     others: list[tuple[str, str]] = []
     for image in found.photos:
