@@ -217,6 +217,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in nanoseconds, which change when the file does.
+
+    Raises:
+        OSError: it cannot be asked for.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
 def cache_folder() -> Path:
     """Folder of derived data: `$KERAS_FACEATTR_CACHE`, else `~/.cache/keras-faceattr`.
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_faceattr.storage import stamp
+
 Entry = dict[str, Any]
 """`sha256` and `stamp` of the photo, its `faces` (each with `box`, `score`, `points`), and `reason`."""
 
@@ -59,7 +61,7 @@ def check_journal(path: Path, photos: Sequence[Path]) -> Sound:
 def is_same_photo(entry: Entry, photo: Path) -> bool:
     """Whether a photo is the file that an entry tells of: by size and time, else by its bytes."""
     try:
-        if entry.get("stamp") == stamp(photo):
+        if entry.get("stamp") == list(stamp(photo)):
             return True
         if not entry["sha256"]:
             # It ended its worker before anybody knew its bytes.
@@ -67,12 +69,6 @@ def is_same_photo(entry: Entry, photo: Path) -> bool:
         return hashlib.sha256(photo.read_bytes()).hexdigest() == str(entry["sha256"])
     except OSError:
         return False
-
-
-def stamp(photo: Path) -> list[int]:
-    """Size in bytes and time of change in nanoseconds."""
-    status = photo.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def cut_off(path: Path, end: int) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keras_faceattr.align.journal import stamp
 from keras_faceattr.errors import PhotoError, RunError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper
 from keras_faceattr.faces.opencv_threads import opencv_threads
 from keras_faceattr.faces.photos import decode_photo, resources
+from keras_faceattr.storage import stamp
 
 ENCODINGS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 3], "jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
 """OpenCV's settings by suffix; PNG keeps every pixel, JPEG takes a fifth of the room."""
@@ -61,7 +61,7 @@ class AlignedPhoto:
         sha256: of its file; empty where it ended its worker.
         faces: its crops.
         reason: why it has none, or why it was cut without a face.
-        stamp: size and time of change of its file before it was read, as of `journal.stamp`; None where it ended its
+        stamp: size and time of change of its file before it was read, as of `storage.stamp`; None where it ended its
             worker.
     """
 
@@ -90,7 +90,7 @@ def _cropper(spec: CropSpec, face: str) -> Cropper:
 def _align(work: Work, path: Path) -> AlignedPhoto:
     try:
         with resources(str(path)):
-            state = tuple(stamp(path))
+            state = stamp(path)
             content = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}; mend that, or leave the photo out, and run it again") from None

@@ -25,7 +25,7 @@ from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.photos import DECODER
 from keras_faceattr.run import Run
-from keras_faceattr.storage import sha256
+from keras_faceattr.storage import sha256, stamp
 from keras_faceattr.tasks import VECTORS, meaning_of, task_to_dict
 
 
@@ -119,10 +119,9 @@ def _plan(
 def _state(photo: Path) -> tuple[int, ...]:
     """Changes when the photo does; empty where none can be opened."""
     try:
-        status = photo.stat()
+        return stamp(photo)
     except OSError:
         return ()
-    return status.st_size, status.st_mtime_ns
 
 
 def _averaged(path: Path, first_path: Path, first: Predicting) -> Predicting:

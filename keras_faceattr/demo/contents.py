@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_faceattr.errors import DemoError
+from keras_faceattr.storage import stamp
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -74,7 +75,7 @@ class Contents:
             OSError: it is gone.
         """
         content = self.kept.get(path)
-        return content if content and content.stamp == _stamp(path) else None
+        return content if content and content.stamp == stamp(path) else None
 
     def get(self, path: Path) -> Content:
         """A file, read and compressed once for as long as it does not change.
@@ -86,17 +87,12 @@ class Contents:
         with self.locks[path]:
             content = self.current(path)
             if content is None:
-                stamp, plain = _stamp(path), path.read_bytes()
+                found, plain = stamp(path), path.read_bytes()
                 digest = hashlib.sha256(plain).hexdigest()
                 if self.pinned.get(path, digest) != digest:
                     raise DemoError(f"{path.name} was changed while it was served: start the demo again")
                 packed = gzip.compress(plain, 6, mtime=0) if path.suffix in PACKED else None
                 kind = TYPES.get(path.suffix, "application/octet-stream")
                 # Weak, as it names both forms of the file.
-                content = self.kept[path] = Content(stamp, f'W/"{digest[:32]}"', kind, plain, packed)
+                content = self.kept[path] = Content(found, f'W/"{digest[:32]}"', kind, plain, packed)
             return content
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
