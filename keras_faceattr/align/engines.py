@@ -33,7 +33,7 @@ RETRIES = 3
 KILLER = "decoding it ended the worker process"
 
 NO_MEMORY = "{}: its worker was killed, as where memory runs out; free some or use fewer --workers, and run it again"
-"""Of a worker that ended without a fault of its own, which says nothing of the photo."""
+"""Message about a worker that was killed from outside, which says nothing about the photo."""
 
 
 def local_engine(workers: int) -> Engine:
@@ -122,7 +122,7 @@ def ray_engine(address: str | None) -> Engine:
 
 
 def _lost(ray: Any) -> tuple[type[Exception], ...]:
-    """What Ray raises for a worker that did not come back."""
+    """Errors that Ray raises for a worker that did not come back."""
     names = ("WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError", "ObjectLostError")
     return tuple(getattr(ray.exceptions, name) for name in names)
 

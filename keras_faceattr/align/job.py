@@ -34,7 +34,7 @@ from keras_faceattr.storage import locked, remove_leftovers, replacing, write_js
 CONFIG_FILE = "fit.yaml"
 JOURNAL_FILE, LOCK_FILE = "journal.jsonl", ".lock"
 OURS = ("crops", MANIFEST_FILE, QUARANTINE_FILE, CONFIG_FILE, CROP_FILE, JOURNAL_FILE)
-"""What is written into the folder."""
+"""Names that an alignment writes into its folder."""
 
 HIGHER = "give a higher --max-bad-share"
 
@@ -44,7 +44,7 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Finished:
-    """What an alignment came to.
+    """The counts of a finished alignment.
 
     Attributes:
         photos: in all.

@@ -1,4 +1,4 @@
-"""What became of each photo, one line of JSON per photo in their order, appended after its crops are written whole."""
+"""The journal of an alignment: one line of JSON per photo, in their order, written after its crops are whole."""
 
 from __future__ import annotations
 

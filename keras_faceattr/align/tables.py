@@ -18,7 +18,7 @@ from keras_faceattr.storage import replacing
 QUARANTINE_FILE = "quarantine.csv"
 BOX_AND_POINTS = ("left", "top", "right", "bottom", "face_score", *POINT_COLUMNS)
 PLACE_COLUMNS = ("image", "source", "source_image", "source_sha256", "face", *BOX_AND_POINTS)
-"""What the table says of a crop; labels of the same name give way."""
+"""Columns that say where a crop comes from; labels of the same name are dropped."""
 
 
 def crop_labels(manifest: Manifest, carried: pd.DataFrame | None, all_faces: bool) -> pd.DataFrame:
