@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from keras_faceattr.crop_fields import CutFields, DetectorFields
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.tasks import check_name
+from keras_faceattr.tasks import LABEL_SUFFIXES, check_name
 
 SourceName = Annotated[str, Field(pattern=r"^[^./\\=\x00-\x1f][^/\\=\x00-\x1f]*$", max_length=100)]
 """Also a folder's name, and what stands before `=` in `--data`."""
@@ -146,6 +146,8 @@ class MethodSettings(Section):
 
     Attributes:
         expectation_weight: λ, weight of the expectation's L1 beside the divergence.
+        smoothness: weight of the third differences of the log-probabilities, of photos whose label is an interval: what
+            an interval leaves open is then filled as a normal distribution would.
         kl_reduction: `sum` over the bins as the paper writes it, or `mean` over the bins as the authors' code
             weights it: with `mean`, λ = 1 is K times heavier against the divergence.
         label_smoothing: of classes.
@@ -168,6 +170,7 @@ class MethodSettings(Section):
     """
 
     expectation_weight: NotNegative = 1.0
+    smoothness: NotNegative = 1.0
     kl_reduction: Literal["sum", "mean"] = "sum"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     delta: Positive = 0.6
@@ -225,6 +228,7 @@ class TaskConfig(MethodSettings):
     default_std: Positive | None = None
     tolerances: Annotated[list[Number], Field(max_length=100)] | None = None
     cut_points: Annotated[list[Number], Field(max_length=MOST_CLASSES)] | None = None
+    bands: Annotated[list[tuple[Number, Number]], Field(max_length=1000)] | None = None
     classes: Names | None = None
     attributes: Names | None = None
     groups: dict[str, Names] | None = None
@@ -348,8 +352,9 @@ class PhotoExperiment(Section):
                 check_name(name)
             except ConfigError as error:
                 raise ValueError(str(error)) from None
-            if name.removesuffix("_std") in tasks.keys() - {name}:
-                raise ValueError(f"task {name!r} is called as the column of another task's σ: rename it")
+            for suffix in LABEL_SUFFIXES:
+                if name.removesuffix(suffix) in tasks.keys() - {name}:
+                    raise ValueError(f"task {name!r} is called as a column of another task's labels: rename it")
         return tasks
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -45,6 +46,8 @@ class ScalarTask:
         tolerances: the k of the cumulative scores CS@k, in `unit`.
         cut_points: where one class ends and the next begins, ascending, in `unit`, for methods that also classify.
             Empty: halfway between whole numbers, so that a value's class is the value rounded.
+        bands: lowest and highest value of each band in which a data set gives its labels, ascending, in `unit`; empty
+            where it gives values.
     """
 
     kind: ClassVar[str] = "scalar"
@@ -56,6 +59,7 @@ class ScalarTask:
     default_std: float = 0.0
     tolerances: tuple[float, ...] = ()
     cut_points: tuple[float, ...] = ()
+    bands: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and math.isfinite(self.step)):
@@ -85,6 +89,25 @@ class ScalarTask:
                 f"task {self.name!r}: cut_points {list(self.cut_points)} must ascend between {self.minimum:g} and "
                 f"{self.maximum:g}"
             )
+        object.__setattr__(self, "bands", self._checked_bands())
+
+    def _checked_bands(self) -> tuple[tuple[float, float], ...]:
+        bands = tuple((float(low), float(high)) for low, high in self.bands)
+        for low, high in bands:
+            if not self.minimum <= low <= high <= self.maximum:
+                raise ConfigError(
+                    f"task {self.name!r}: the band {low:g} to {high:g} does not ascend within {self.minimum:g} to "
+                    f"{self.maximum:g}"
+                )
+        for (low, high), (next_low, next_high) in pairwise(bands):
+            if not high < next_low:
+                raise ConfigError(
+                    f"task {self.name!r}: the bands {low:g} to {high:g} and {next_low:g} to {next_high:g} overlap or "
+                    "do not ascend"
+                )
+        if len(bands) == 1:
+            raise ConfigError(f"task {self.name!r}: one band tells nothing apart; give two or more, or none")
+        return bands
 
     @property
     def cuts(self) -> np.ndarray:
@@ -111,6 +134,11 @@ class ScalarTask:
     def columns(self) -> tuple[str, ...]:
         """The manifest's label columns of this task."""
         return (self.name,)
+
+    @property
+    def interval_columns(self) -> tuple[str, str]:
+        """The manifest's columns of a label that is an interval: its lowest and its highest value."""
+        return f"{self.name}_low", f"{self.name}_high"
 
     @property
     def label_width(self) -> int:
@@ -256,6 +284,9 @@ class EmbeddingTask(_VectorTask):
         return self.dimension
 
 
+LABEL_SUFFIXES = ("_std", "_low", "_high")
+"""Of the columns that a scalar's labels may have besides its own: σ, and both ends of an interval."""
+
 Task = ScalarTask | BinaryTask | CategoricalTask | MultilabelTask | IdentityTask | EmbeddingTask
 TASK_KINDS: dict[str, type[Task]] = {
     t.kind: t for t in (ScalarTask, BinaryTask, CategoricalTask, MultilabelTask, IdentityTask, EmbeddingTask)
@@ -268,6 +299,15 @@ def meaning_of(task: Task) -> dict[str, Any]:
     """What each output of a task stands for; nets that agree in it can be copied, or averaged."""
     keys = ("classes", "attributes", "groups", "minimum", "maximum", "step")
     return {key: getattr(task, key) for key in keys if hasattr(task, key)}
+
+
+def label_columns(tasks: Iterable[Task], columns: Collection[str]) -> list[str]:
+    """Those of `columns` that hold labels of the tasks: values, classes, attributes, and the ends of intervals."""
+    found = []
+    for task in tasks:
+        also = task.interval_columns if isinstance(task, ScalarTask) else ()
+        found += [column for column in (*task.columns, *also) if column in columns]
+    return found
 
 
 def task_to_dict(task: Task) -> dict[str, Any]:
@@ -303,6 +343,8 @@ def attractiveness_task(maximum: float = 5.0) -> ScalarTask:
     return ScalarTask("attractiveness", 1.0, maximum, 0.1, "points", default_std=0.5, tolerances=(0.25, 0.5))
 
 
-def age_task(default_std: float = 2.0) -> ScalarTask:
+def age_task(default_std: float = 2.0, bands: Iterable[tuple[float, float]] = ()) -> ScalarTask:
     """Age from 0 to 100 in years (DLDL-v2, section 4.1)."""
-    return ScalarTask("age", 0.0, 100.0, 1.0, "years", default_std=default_std, tolerances=(5.0, 10.0))
+    return ScalarTask(
+        "age", 0.0, 100.0, 1.0, "years", default_std=default_std, tolerances=(5.0, 10.0), bands=tuple(bands)
+    )

@@ -239,5 +239,5 @@ def test_a_name_that_no_column_layer_or_file_can_have_is_refused_wherever_it_sta
 def test_a_name_of_the_column_of_another_tasks_deviation_is_refused() -> None:
     tasks = {"age": {"kind": "scalar", "minimum": 0, "maximum": 1, "step": 1}, "age_std": {"kind": "binary"}}
     config = {"name": "x", "data": {"sources": [{"reader": "csv_file"}]}, "tasks": tasks}
-    with pytest.raises(ConfigError, match="'age_std' is called as the column of another task's σ"):
+    with pytest.raises(ConfigError, match="'age_std' is called as a column of another task's labels"):
         parse_experiment(config, "x.yaml")

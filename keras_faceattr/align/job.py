@@ -30,6 +30,7 @@ from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError, RunError
 from keras_faceattr.faces.nets import detector_version, net_files
 from keras_faceattr.storage import locked, remove_leftovers, replacing, write_json, write_text
+from keras_faceattr.tasks import label_columns
 
 CONFIG_FILE = "fit.yaml"
 JOURNAL_FILE, LOCK_FILE = "journal.jsonl", ".lock"
@@ -84,7 +85,7 @@ class Alignment:
         data: DataConfig | None = None,
     ) -> None:
         for task in manifest.tasks.values():
-            for column in task.columns:
+            for column in label_columns([task], manifest.rows.columns):
                 if column in PLACE_COLUMNS:
                     raise DataError(f"the label {column!r} is called as a column of the table of crops; rename it")
         self.folder, self.manifest, self.work = folder, manifest, work

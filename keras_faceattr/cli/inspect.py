@@ -47,6 +47,7 @@ def _print(findings: dict[str, Any]) -> None:
     lines = [f"{', '.join(findings['sources'])}: {findings['photos']} photos ({splits})"]
     if findings["identities"] is not None:
         lines.append(f"identities: {findings['identities']}")
+    lines += findings["notes"]
     for column, counts in findings["groups"].items():
         lines.append(f"{column}: {', '.join(f'{count} {value}' for value, count in counts.items())}")
     twins = findings["duplicates"]

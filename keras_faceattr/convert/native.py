@@ -77,7 +77,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
         if tuning:
             experiment = run.experiment()
             listener.say(f"{recipe.name}: fine-tuning for {tuning.epochs} epochs")
-            losses = make_losses(experiment, source.tasks)
+            losses = make_losses(experiment, source.tasks, source.data.forms)
             # People are told apart by weights that only the losses have, as the run left them.
             load_loss_memory(best_checkpoint(source.run), [v for loss in losses.values() for v in loss.variables])
             details["fine_tuned"] = fine_tune(

@@ -38,6 +38,10 @@ def group_columns(manifest: Manifest) -> dict[str, pd.Series]:
     task = manifest.tasks.get(AGE)
     if AGE in manifest.rows and (is_age(task) or not isinstance(task, ScalarTask)):
         columns[AGE] = age_bands(manifest.rows[AGE])
+        if isinstance(task, ScalarTask) and set(task.interval_columns) <= set(manifest.rows):
+            low, high = (age_bands(manifest.rows[column]) for column in task.interval_columns)
+            # An interval that reaches into two bands is in neither.
+            columns[AGE] = columns[AGE].fillna(low.where((low == high).fillna(False)))
     return {name: groups for name, groups in columns.items() if groups.nunique() > 1}
 
 

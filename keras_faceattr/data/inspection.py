@@ -13,7 +13,7 @@ from keras_faceattr.data.groups import group_columns, group_members
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.splits import photo_hashes
 from keras_faceattr.faces.crop_spec import CropSpec
-from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, ScalarTask, Task
+from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, ScalarTask, Task, label_columns
 
 BINS = 10
 SAMPLE_SIZE = 64
@@ -33,6 +33,7 @@ def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str,
     hashes = photo_hashes(manifest)
     _, counts = np.unique(hashes[hashes != ""], return_counts=True)
     findings = {
+        "notes": list(manifest.notes),
         "sources": {name: {"root": str(s.root), "licence": s.licence} for name, s in manifest.sources.items()},
         "photos": len(rows),
         "splits": {str(k): int(v) for k, v in rows["split"].fillna("none").value_counts().items()},
@@ -54,13 +55,13 @@ def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str,
 def _describe(manifest: Manifest, task: Task) -> dict[str, Any]:
     rows = manifest.rows
     # A teacher, whose task has no column, labels every photo.
-    missing = int(rows[list(task.columns)].isna().all(axis=1).sum()) if task.columns else 0
+    missing = int(rows[label_columns([task], rows)].isna().all(axis=1).sum()) if task.columns else 0
     described: dict[str, Any] = {"kind": task.kind, "labelled": len(rows) - missing, "missing": missing}
     if isinstance(task, ScalarTask):
         values = rows[task.name].dropna().to_numpy("float64")
         counts, edges = np.histogram(values, BINS, (task.minimum, task.maximum))
         std = f"{task.name}_std"
-        described |= {
+        described |= _bands(manifest, task) | {
             "unit": task.unit,
             "mean": float(values.mean()) if len(values) else None,
             "std": float(values.std()) if len(values) else None,
@@ -88,8 +89,19 @@ def _describe(manifest: Manifest, task: Task) -> dict[str, Any]:
     return described
 
 
+def _bands(manifest: Manifest, task: ScalarTask) -> dict[str, Any]:
+    """Photos of each band, where labels are bands."""
+    if not task.bands:
+        return {}
+    rows, (low, high) = manifest.rows, task.interval_columns
+    counted = rows[[low, high]].value_counts()
+    return {"bands": {f"{a:g} to {b:g}": int(counted.get((a, b), 0)) for a, b in task.bands}}
+
+
 def bars_of(task: dict[str, Any]) -> tuple[str, list[tuple[str, float]]]:
     """What is counted of a described task, and each label with its count or share; none where nothing is counted."""
+    if "bands" in task:
+        return "photos", list(task["bands"].items())
     if "histogram" in task:
         return "photos", [(f"{b['from']:g} to {b['to']:g}", b["photos"]) for b in task["histogram"]]
     for key, counted in (("classes", "photos"), ("photos_per_person", "people"), ("share_of_yes", "share of yes")):

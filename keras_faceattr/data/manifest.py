@@ -14,9 +14,9 @@ from keras_faceattr.data.photo_folders import printable
 from keras_faceattr.data.photo_paths import PhotoPaths
 from keras_faceattr.data.row_checks import SPLITS as SPLITS
 from keras_faceattr.data.row_checks import check_repeated, check_rows, parse_labels
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import ConfigError, DataError
 from keras_faceattr.faces.crop_spec import CropSpec
-from keras_faceattr.tasks import CategoricalTask, Task, task_to_dict
+from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task, task_to_dict
 
 QUARANTINE_COLUMNS = ["source", "image", "row", "reason"]
 GROUP_COLUMNS = ("gender", "race", "age_group")
@@ -45,17 +45,19 @@ class Manifest:
     Attributes:
         rows: one photo a row: `source`, `image` (path below the source's root), `row` (where in the label
             file, or -1), `split` (train, val, test or missing), optional `fold` (from 1) and `identity`, `sha1` of
-            the photo's bytes once split, group columns, the label columns of each task (missing = not labelled),
-            `<task>_std` for scalars.
+            the photo's bytes once split, group columns, the label columns of each task (missing = not labelled); for
+            scalars also `<task>_std`, and `<task>_low` and `<task>_high` where a label is an interval.
         tasks: what the photos are labelled with, by name.
         sources: by name.
         quarantine: rows quarantined, with the reason.
+        notes: what a reader has to say of what it found, a line each.
     """
 
     rows: pd.DataFrame
     tasks: dict[str, Task]
     sources: dict[str, Source]
     quarantine: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=QUARANTINE_COLUMNS))
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -130,6 +132,7 @@ def build_manifest(
     tasks: Sequence[Task],
     skipped: Sequence[tuple[str, str]] = (),
     carried: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
 ) -> Manifest:
     """Checks a reader's raw rows and makes a manifest of the good ones.
 
@@ -141,6 +144,7 @@ def build_manifest(
         tasks: what the label columns mean; every task's columns must be in `rows`.
         skipped: path and reason of what a walk through the folder had to leave out, for the quarantine.
         carried: further columns, row by row, that may hold labels: rows of one photo must agree in them, too.
+        notes: of the reader.
 
     Raises:
         DataError: a needed column is missing, or there is no row at all.
@@ -152,6 +156,7 @@ def build_manifest(
     if not len(rows):
         raise DataError(f"{where}: no photos found")
     rows = rows.reset_index(drop=True).copy()
+    tasks = [_with_bands(task, rows, where) for task in tasks]
     rows.insert(0, "source", source.name)
     paths = PhotoPaths(source.root)
     rows["image"] = rows["image"].astype("string").map(paths.relative, na_action="ignore")
@@ -168,13 +173,32 @@ def build_manifest(
     bad = np.flatnonzero(reasons != "")
     # In the quarantine, too, a name must not end the line.
     rows["image"] = rows["image"].map(printable, na_action="ignore")
-    manifest = Manifest(rows, {t.name: t for t in tasks}, {source.name: source})
+    manifest = Manifest(rows, {t.name: t for t in tasks}, {source.name: source}, notes=tuple(notes))
     manifest = manifest.put_aside(list(bad), list(reasons.iloc[bad])).quarantined(skipped)
     if not len(manifest):
         first, row = rows.iloc[bad[0]], rows["row"].iloc[bad[0]]
         place = f"{first['image']}" + (f", row {row}" if row >= 0 else "")
         raise DataError(f"{where}: none of {len(rows)} rows can be used; the first: {place}: {reasons.iloc[bad[0]]}")
     return manifest
+
+
+def _with_bands(task: Task, rows: pd.DataFrame, where: str) -> Task:
+    """A scalar with the bands in which its labels are given, where it does not say them itself.
+
+    Raises:
+        DataError: bands that overlap.
+    """
+    if not isinstance(task, ScalarTask) or task.bands or not set(task.interval_columns) <= set(rows):
+        return task
+    ends = rows[list(task.interval_columns)].apply(pd.to_numeric, errors="coerce").dropna()
+    low, high = (ends[column] for column in task.interval_columns)
+    bands = ends[(low <= high) & (low >= task.minimum) & (high <= task.maximum)].drop_duplicates()
+    if len(bands) < 2:
+        return task
+    try:
+        return replace(task, bands=tuple(bands.sort_values(list(bands)).itertuples(index=False, name=None)))
+    except ConfigError as error:
+        raise DataError(f"{where}: {error}; give each photo the band of one list of bands") from None
 
 
 def without_unfit(manifest: Manifest, tasks: Sequence[Task]) -> Manifest:
@@ -207,12 +231,16 @@ def concatenate(manifests: Sequence[Manifest]) -> Manifest:
     rows = pd.concat([m.rows for m in manifests], ignore_index=True)
     aside = [m.quarantine for m in manifests if len(m.quarantine)]
     quarantine = pd.concat(aside, ignore_index=True) if aside else pd.DataFrame(columns=QUARANTINE_COLUMNS)
-    return Manifest(rows, tasks, sources, quarantine)
+    return Manifest(rows, tasks, sources, quarantine, tuple(note for m in manifests for note in m.notes))
 
 
 def _united(first: Task, second: Task) -> Task:
     if isinstance(first, CategoricalTask) and isinstance(second, CategoricalTask):
         return replace(first, classes=tuple(dict.fromkeys(first.classes + second.classes)))
+    if isinstance(first, ScalarTask) and isinstance(second, ScalarTask) and not (first.bands and second.bands):
+        # One of them gives values where the other gives bands.
+        bands = first.bands or second.bands
+        first, second = replace(first, bands=bands), replace(second, bands=bands)
     if first != second:
         raise DataError(f"task {first.name!r} is defined differently by two sources: {_differences(first, second)}")
     return first

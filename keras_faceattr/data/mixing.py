@@ -69,7 +69,7 @@ def strata_of(task: Task, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Photos without a label are a stratum of their own, which keeps the share that it has.
 
     Args:
-        labels: (n, width), NaN where not labelled.
+        labels: (n, width) of `data.targets.label_array`, NaN where not labelled; an interval counts by its middle.
 
     Returns:
         (n,) number of each photo's stratum, and (strata,) shares of a batch, which sum to 1.
@@ -77,12 +77,15 @@ def strata_of(task: Task, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ConfigError: a task that has neither classes nor a range.
     """
-    known = ~np.isnan(labels[:, 0])
+    values = labels[:, 0]
+    if isinstance(task, ScalarTask) and labels.shape[1] > task.label_width:
+        values = np.where(np.isnan(values), labels[:, task.label_width :].mean(axis=1), values)
+    known = ~np.isnan(values)
     if isinstance(task, ScalarTask):
-        share = (labels[:, 0] - task.minimum) / (task.maximum - task.minimum)
+        share = (values - task.minimum) / (task.maximum - task.minimum)
         numbers = np.clip(np.nan_to_num(share) * BANDS, 0, BANDS - 1).astype(int)
     elif isinstance(task, CategoricalTask | BinaryTask):
-        numbers = np.nan_to_num(labels[:, 0]).astype(int)
+        numbers = np.nan_to_num(values).astype(int)
     else:
         raise ConfigError(f"training.balanced_by: {task.name} is {task.kind}; name a task with classes or a range")
     present = np.unique(numbers[known])

@@ -15,7 +15,7 @@ from keras_faceattr.data.exclusion import without_excluded
 from keras_faceattr.data.manifest import Manifest, concatenate, without_unfit
 from keras_faceattr.data.relabel import relabelled, renamed, unrenamed
 from keras_faceattr.data.splits import ONE_SIDED, split_manifest, without_straddling
-from keras_faceattr.data.targets import label_array, people
+from keras_faceattr.data.targets import label_array, label_forms, people
 from keras_faceattr.data.teacher import open_teacher, teacher_vectors
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.faces.crop_spec import CropSpec
@@ -26,6 +26,7 @@ from keras_faceattr.tasks import (
     MultilabelTask,
     ScalarTask,
     Task,
+    label_columns,
     task_from_dict,
     task_to_dict,
 )
@@ -39,11 +40,13 @@ class PreparedData:
         manifest: the good rows, split.
         tasks: those that the experiment learns.
         parts: crops and labels by split; a split without rows is absent.
+        forms: by task, of `methods.labels.FORMS`, those that its labels have.
     """
 
     manifest: Manifest
     tasks: dict[str, Task]
     parts: dict[str, LabelledCrops]
+    forms: dict[str, tuple[str, ...]]
 
 
 def crop_spec(experiment: PhotoExperiment) -> CropSpec:
@@ -138,7 +141,7 @@ def _labelled(manifest: Manifest, tasks: dict[str, Task], needed: tuple[str, ...
     """The photos that say something about a task; a teacher labels every photo."""
     if any(isinstance(task, EmbeddingTask) for task in tasks.values()):
         return manifest
-    columns, names = [column for task in tasks.values() for column in task.columns], ", ".join(tasks)
+    columns, names = label_columns(tasks.values(), manifest.rows.columns), ", ".join(tasks)
     kept = manifest.select(manifest.rows[columns].notna().any(axis=1))
     if not len(kept):
         raise DataError(f"no photo is labelled with {names}")
@@ -170,6 +173,8 @@ def as_trained(found: Task, trained: Task) -> Task:
         case ScalarTask(), ScalarTask():
             pairs = {key: (getattr(found, key), getattr(trained, key)) for key in ("minimum", "maximum", "unit")}
             differ = [f"{key} {mine}, not {theirs}" for key, (mine, theirs) in pairs.items() if mine != theirs]
+            # In which bands labels are given is the data's own affair.
+            trained = replace(trained, bands=found.bands)
         case _:
             differ = [f"kind {found.kind}, not {trained.kind}"] if found.kind != trained.kind else []
     if differ:
@@ -233,7 +238,7 @@ def prepare(
         if len(rows):
             own = {name: array[rows] for name, array in labels.items()}
             parts[split] = LabelledCrops(crops, own, rows, sources[rows])
-    return PreparedData(wanted, tasks, parts)
+    return PreparedData(wanted, tasks, parts, {name: label_forms(wanted, task) for name, task in tasks.items()})
 
 
 def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from keras_faceattr.data.photo_folders import name_fault
 from keras_faceattr.data.photo_paths import PhotoPaths
-from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, EmbeddingTask, ScalarTask, Task, label_columns
 
 SPLITS = ("train", "val", "test")
 
@@ -36,6 +36,8 @@ def parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
             bad = values.notna() & ~values.isin([0.0, 1.0])
             _note(reasons, bad, lambda i, v=values, c=column: f"{c} {v[i]:g} is neither 0 nor 1")
         rows[column] = values
+    if isinstance(task, ScalarTask):
+        _parse_intervals(rows, task, reasons)
     std = f"{task.name}_std"
     if isinstance(task, ScalarTask) and std in rows:
         raw = rows[std]
@@ -45,9 +47,37 @@ def parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
         rows[std] = values
 
 
+def _parse_intervals(rows: pd.DataFrame, task: ScalarTask, reasons: pd.Series) -> None:
+    """As `parse_labels`, of labels that are intervals."""
+    present = [column for column in task.interval_columns if column in rows]
+    if not present:
+        return
+    low_name, high_name = task.interval_columns
+    for column in task.interval_columns:
+        raw = rows[column] if column in rows else pd.Series(pd.NA, rows.index)
+        values = pd.to_numeric(raw, errors="coerce").astype("float64")
+        _note(reasons, raw.notna() & values.isna(), lambda i, raw=raw, c=column: f"{c} {raw[i]!r} is not a number")
+        bad = values.notna() & ~values.between(task.minimum, task.maximum)
+        limits = f"{task.minimum:g} to {task.maximum:g}"
+        _note(reasons, bad, lambda i, v=values, c=column, limits=limits: f"{c} {v[i]:g} is not in {limits}")
+        rows[column] = values
+    low, high = rows[low_name], rows[high_name]
+    _note(reasons, low.isna() != high.isna(), lambda i: f"{task.name} has one end of an interval alone")
+    _note(reasons, low > high, lambda i: f"{low_name} {low[i]:g} is above {high_name} {high[i]:g}")
+    both = rows[task.name].notna() & low.notna()
+    _note(reasons, both, lambda i: f"{task.name} is both a value and an interval; leave one of them empty")
+    if task.bands:
+        unknown = low.notna() & ~pd.Series(list(zip(low, high, strict=True)), rows.index).isin(list(task.bands))
+        _note(reasons, unknown, lambda i: f"{task.name} {low[i]:g} to {high[i]:g} is none of the bands {_listed(task)}")
+
+
+def _listed(task: ScalarTask) -> str:
+    return ", ".join(f"{low:g}–{high:g}" for low, high in task.bands)
+
+
 def check_rows(rows: pd.DataFrame, photos: PhotoPaths, tasks: Sequence[Task], reasons: pd.Series) -> None:
     """Notes rows without a label, with an unknown split, outside the root, or missing on disk."""
-    columns = [c for task in tasks for c in task.columns]
+    columns = label_columns(tasks, rows.columns)
     # A teacher labels every photo.
     if columns and not any(isinstance(task, EmbeddingTask) for task in tasks):
         _note(reasons, rows[columns].isna().all(axis=1), lambda i: "has no label")
@@ -71,7 +101,7 @@ def check_repeated(rows: pd.DataFrame, tasks: Sequence[Task], carried: pd.DataFr
     images = rows.loc[again, "image"]
     differs = (told.groupby(images).nunique(dropna=False) > 1).loc[images].set_index(images.index)
     differs = differs.reindex(rows.index, fill_value=False)
-    labels = [c for task in tasks for c in task.columns] + list(more)
+    labels = label_columns(tasks, rows.columns) + list(more)
     _note(reasons, differs[labels].any(axis=1), lambda i: "two rows give this photo different labels")
     _note(
         reasons,

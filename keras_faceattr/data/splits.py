@@ -13,6 +13,7 @@ import pandas as pd
 
 from keras_faceattr.data.drawing import PLANS, Plan
 from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.targets import middles
 from keras_faceattr.errors import DataError, nearest
 from keras_faceattr.faces.photos import resources
 from keras_faceattr.tasks import ScalarTask
@@ -214,6 +215,7 @@ def _strata(manifest: Manifest, task_name: str) -> np.ndarray:
         return np.zeros(len(manifest), int)
     labels = manifest.rows[task_name]
     if isinstance(task, ScalarTask):
+        labels = middles(manifest, task)
         ranks = labels.rank(method="first", pct=True)
         return np.where(labels.isna(), -1, np.ceil(ranks.fillna(0) * STRATA)).astype(int)
     return pd.factorize(labels)[0]

@@ -23,7 +23,8 @@ def label_array(manifest: Manifest, task: Task) -> np.ndarray:
 
     Returns:
         (n, task.label_width) float32, NaN where a photo is not labelled. Scalar: value and σ (the photo's own, else
-        the task's default), in the task's unit. Binary and multilabel: 0 or 1. Categorical: index of the class.
+        the task's default), in the task's unit; with `label_forms` of intervals, also their lowest and highest value.
+        Binary and multilabel: 0 or 1. Categorical: index of the class.
         Identity: number of the person. Embedding: nothing, as only the teacher knows.
     """
     rows = manifest.rows
@@ -34,7 +35,11 @@ def label_array(manifest: Manifest, task: Task) -> np.ndarray:
         if column in rows:
             own = rows[column].to_numpy("float32", na_value=np.nan)
             std = np.where(np.isnan(own), std, own)
-        return np.stack([values, std], axis=1).astype("float32")
+        exact = np.stack([values, std], axis=1).astype("float32")
+        if "interval" not in label_forms(manifest, task):
+            return exact
+        ends = rows[list(task.interval_columns)].to_numpy("float32", na_value=np.nan)
+        return np.concatenate([exact, ends], axis=1)
     if isinstance(task, EmbeddingTask):
         return np.full((len(rows), task.dimension), np.nan, "float32")
     if isinstance(task, IdentityTask):
@@ -43,6 +48,21 @@ def label_array(manifest: Manifest, task: Task) -> np.ndarray:
         index = {name: i for i, name in enumerate(task.classes)}
         return rows[task.name].map(index).to_numpy("float32", na_value=np.nan)[:, None]
     return rows[list(task.columns)].to_numpy("float32", na_value=np.nan)
+
+
+def label_forms(manifest: Manifest, task: Task) -> tuple[str, ...]:
+    """Forms of `methods.labels.FORMS` that the labels of a task have."""
+    if isinstance(task, ScalarTask) and set(task.interval_columns) <= set(manifest.rows):
+        return ("exact", "interval")
+    return ("exact",)
+
+
+def middles(manifest: Manifest, task: ScalarTask) -> pd.Series:
+    """(n,) a number for each label: its value, or the middle of its interval; missing where there is none."""
+    values = manifest.rows[task.name]
+    if "interval" not in label_forms(manifest, task):
+        return values
+    return values.fillna(manifest.rows[list(task.interval_columns)].mean(axis=1, skipna=False))
 
 
 def labelled(task: Task, labels: np.ndarray) -> np.ndarray:

@@ -28,3 +28,10 @@ EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "neutral", 
 def attributes_task() -> MultilabelTask:
     """The 40 attributes of CelebA in the nine groups of OBRL."""
     return MultilabelTask("attributes", ATTRIBUTES, ATTRIBUTE_GROUPS)
+
+
+RACES = ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern")
+"""Of FairFace."""
+
+APPEARANCES = ("smiling", "mouth_open", "eyeglasses", "sunglasses", "headwear", "facial_hair")
+"""What this project has labelled on photos of FairFace."""

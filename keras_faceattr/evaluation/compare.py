@@ -127,7 +127,8 @@ def _differences(name: str, first: Entry, other: Entry, samples: int) -> list[Di
     labels, predictions = arrays_of(task, before.loc[shared])
     pairs = np.stack([predictions, arrays_of(task, after.loc[shared])[1]], axis=1)
     found = []
-    for metric in [primary_metric(task), *(["pc"] if task.kind == "scalar" else [])]:
+    measured = first.results.tasks[name].metrics.keys() & other.results.tasks[name].metrics.keys()
+    for metric in [m for m in (primary_metric(task), "pc") if m in measured]:
         difference = change(metrics_of(task)[metric].function)
         numbers = [difference(labels, pairs), *bootstrap_interval(difference, labels, pairs, samples)]
         value, low, high = jsonable(numbers)

@@ -17,7 +17,7 @@ from keras_faceattr.errors import RunError
 from keras_faceattr.evaluation.evaluate import primary_metric
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.run import Run
-from keras_faceattr.tasks import VECTORS, CategoricalTask, ScalarTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, ScalarTask, Task, label_columns
 
 AGREEMENT = 1e-3
 """Relative; predictions are written with six digits, so a metric of them is not the recorded one to the last."""
@@ -194,7 +194,7 @@ def read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8").rename(columns=columns)
     results, found = entry.results, {}
     paired = {name: result for name, result in results.tasks.items() if not isinstance(entry.tasks[name], VECTORS)}
-    for column in ["source", "image", *(c for name in paired for c in columns_of(entry.tasks[name]))]:
+    for column in ["source", "image", *(c for name in paired for c in columns_of(entry.tasks[name], table))]:
         if column not in table:
             raise ValueError(f"no column {column!r}")
     photos = Manifest(table[["source", "image"]].assign(split=results.split), {}, {})
@@ -203,10 +203,10 @@ def read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[
     table = table.set_index(["source", "image"])
     for name, recorded in paired.items():
         task = entry.tasks[name]
-        rows = table[columns_of(task)]
+        rows = table[columns_of(task, table)]
         if not isinstance(task, CategoricalTask):
             rows = rows.replace("", "nan").astype("float64")
-        labels = rows[list(task.columns)]
+        labels = rows[label_columns([task], rows)]
         rows = rows[((labels != "") & labels.notna()).any(axis=1)]
         if len(rows) != recorded.labelled:
             raise ValueError(f"{len(rows)} labels of {name}, but metrics.json counts {recorded.labelled}")
@@ -221,14 +221,15 @@ def read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[
     return found
 
 
-def columns_of(task: Task) -> list[str]:
-    """Of a task in a table of predictions: labels, then predictions."""
-    return [*task.columns, *(f"{label}_predicted" for label in task.columns)]
+def columns_of(task: Task, table: pd.DataFrame) -> list[str]:
+    """Of a task in a table of predictions: labels, then predictions, and then the ends of labels that are intervals."""
+    ends = [column for column in label_columns([task], table) if column not in task.columns]
+    return [*task.columns, *(f"{label}_predicted" for label in task.columns), *ends]
 
 
 def arrays_of(task: Task, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions in the shapes of `keras_faceattr.metrics`; a class that was said is certain."""
-    columns, width = columns_of(task), len(task.columns)
+    columns, width = columns_of(task, rows), len(task.columns)
     if isinstance(task, CategoricalTask):
         known = {name: i for i, name in enumerate(task.classes)}
         labels, said = (rows[column].map(known).to_numpy("float64") for column in columns)
@@ -238,5 +239,6 @@ def arrays_of(task: Task, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     values = rows[columns].to_numpy("float64")
     if isinstance(task, ScalarTask):
         # No metric that is compared looks at σ.
-        return np.stack([values[:, 0], np.full(len(values), np.nan)], axis=1), values[:, 1]
+        labels = np.insert(values[:, [0, *range(2, len(columns))]], 1, np.nan, axis=1)
+        return labels, values[:, 1]
     return values[:, :width], values[:, width:]

@@ -13,7 +13,7 @@ from keras_faceattr.evaluation.groups import by_group, measured, predicted_group
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
-from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, Task
+from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task
 
 
 def primary_metric(task: Task) -> str:
@@ -104,7 +104,10 @@ def _evaluate_task(
         result["pairs"] = len(labels)
     std = f"{task.name}_std"
     has_std = std in rows and bool(rows[std].notna().all())
-    metrics = {n: m for n, m in metrics_of(task).items() if has_std or not m.needs_std}
+    valued = not isinstance(task, ScalarTask) or bool((~np.isnan(labels[:, 0])).any())
+    metrics = {
+        n: m for n, m in metrics_of(task).items() if (has_std or not m.needs_std) and (valued or not m.needs_values)
+    }
     result["metrics"] = measured(metrics, labels, predictions, samples, seed, people)
     if isinstance(task, CategoricalTask):
         result["classes"] = list(task.classes)

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from keras_faceattr.data.targets import labelled
 from keras_faceattr.evaluation.formatting import ERRORS
 from keras_faceattr.metrics.classification import attribute_accuracies, confusion
+from keras_faceattr.metrics.scalar import band_of, intervals
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.metrics.verification import roc
 from keras_faceattr.plot_text import plot_names, plot_word, use_fonts
@@ -89,7 +90,9 @@ def plot_task(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: P
     if not len(labels):
         return []
     if isinstance(task, ScalarTask):
-        return _plot_scalar(task, labels[:, 0], predictions, folder)
+        valued = ~np.isnan(labels[:, 0])
+        plots = _plot_scalar(task, labels[valued, 0], predictions[valued], folder) if valued.any() else []
+        return [*plots, *([_plot_bands(task, labels, predictions, folder)] if task.bands else [])]
     if isinstance(task, CategoricalTask):
         return [_plot_confusion(task, confusion(labels, predictions), folder)]
     if isinstance(task, IdentityTask):
@@ -130,6 +133,23 @@ def _plot_scalar(task: ScalarTask, true: np.ndarray, predicted: np.ndarray, fold
         draw_picture(folder / f"{task.name}_scatter.png", scatter, f"{title}: predicted against true", f"true{unit}"),
         draw_picture(folder / f"{task.name}_by_range.png", by_range, f"{title}: error by label range", f"true{unit}"),
     ]
+
+
+def _plot_bands(task: ScalarTask, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> Path:
+    """Predictions for the photos of each band, between its ends."""
+    bands, true = np.array(task.bands), band_of(np.array(task.bands), intervals(labels).mean(axis=1))
+    unit = f" ({plot_word(task.unit)})" if task.unit else ""
+
+    def boxes(axes: Axes) -> None:
+        present = [number for number in range(len(bands)) if (true == number).any()]
+        axes.boxplot([predictions[true == number] for number in present], positions=present, widths=0.6, sym="")
+        for number, (low, high) in enumerate(bands):
+            axes.fill_between([number - 0.4, number + 0.4], low, high, color=COLOUR, alpha=0.25, linewidth=0)
+        axes.set_xticks(range(len(bands)), [f"{low:g}–{high:g}" for low, high in bands], rotation=45, ha="right")
+        axes.set_ylabel(f"predicted{unit}: median, quartiles, 1.5 of their distance")
+
+    title = f"{task.name.capitalize()}: predicted by band; the band itself is shaded"
+    return draw_picture(folder / f"{task.name}_bands.png", boxes, title, f"band{unit}")
 
 
 def _plot_confusion(task: CategoricalTask, counts: np.ndarray, folder: Path) -> Path:

@@ -15,7 +15,7 @@ import pandas as pd
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.storage import replacing
-from keras_faceattr.tasks import VECTORS, CategoricalTask, Task
+from keras_faceattr.tasks import VECTORS, CategoricalTask, Task, label_columns
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +84,7 @@ def write_predictions(path: Path, manifest: Manifest, tasks: dict[str, Task], ou
     rows = manifest.rows
     columns = {name: rows[name] for name in ("source", "image", *manifest.groups)}
     for name, task in tasks.items():
-        columns |= {column: rows[column] for column in task.columns if column in rows}
+        columns |= {column: rows[column] for column in label_columns([task], rows.columns)}
         columns |= prediction_columns(task, outputs[name])
     table = pd.DataFrame(columns)
     with replacing(path) as temporary:

@@ -16,6 +16,7 @@ from keras_faceattr.config_files import parse_section
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, crop_spec, prepare, read_manifest
+from keras_faceattr.data.targets import label_forms
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.entries import DAMAGE, Entry, Results, as_net, read_predictions
 from keras_faceattr.evaluation.evaluate import evaluate
@@ -65,6 +66,8 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
     starts = [] if source.path is None else [Path(source.path)]
     for line in check_starts(starts, manifest) if resume is None else []:
         say(line)
+    if "interval" in label_forms(manifest, task):
+        raise ConfigError(f"tasks.{task.name}: regressors learn values, and this data gives intervals: fit a net")
     data = prepare(experiment, SPLITS, read=(manifest, tasks))
     if resume:
         check_same_data(resume, experiment, data)

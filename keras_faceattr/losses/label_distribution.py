@@ -101,6 +101,23 @@ def interval_divergence(interval: Tensor, logits: Tensor, bins: Tensor) -> Tenso
     return ops.logsumexp(logits, axis=-1) - own
 
 
+def roughness(logits: Tensor) -> Tensor:
+    """How far a label distribution is from a normal one: mean square of the third differences of its logarithm.
+
+    The logarithm of a normal distribution is a parabola, wherever it lies and however wide it is: there it is 0.
+
+    Args:
+        logits: (batch, K) before the softmax; with fewer than four bins it is 0.
+
+    Returns:
+        (batch,) at least 0.
+    """
+    if logits.shape[-1] < 4:
+        return ops.zeros_like(logits[:, 0])
+    third = logits[:, 3:] - 3 * logits[:, 2:-1] + 3 * logits[:, 1:-2] - logits[:, :-3]
+    return ops.mean(ops.square(third), axis=-1)
+
+
 def interval_distance(interval: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
     """Distance of the expected value from an interval; 0 inside.
 

@@ -38,6 +38,16 @@ class Method:
     forms: tuple[str, ...] = ("exact",)
 
 
+def _target(labels: Labels, value: Tensor) -> Tensor:
+    """(batch,) the label of each photo; of an interval the value in it that is nearest to the one given."""
+    exact = labels.exact[:, 0]
+    if labels.interval is None:
+        return exact
+    ends, given = labels.interval
+    nearest = ops.stop_gradient(ops.clip(value, ends[:, 0], ends[:, 1]))
+    return ops.where(given > 0, nearest, exact)
+
+
 def _scalar(loss: Callable[[Tensor, Tensor, Tensor, Tensor, MethodSettings], Tensor]) -> Any:
     """A loss of values (batch,), σ (batch,), raw outputs and bins (K,) as one of labels."""
 
@@ -48,8 +58,27 @@ def _scalar(loss: Callable[[Tensor, Tensor, Tensor, Tensor, MethodSettings], Ten
 
 
 def _error(penalty: Callable[[Tensor, MethodSettings], Tensor]) -> Any:
-    """A loss of the error in the task's unit, without any squashing."""
-    return _scalar(lambda y, _, x, bins, settings: penalty(regression.unproject(x[:, 0], bins) - y, settings))
+    """A loss of the error in the task's unit, without any squashing; outside of an interval, of the distance to it."""
+
+    def of_labels(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
+        value = regression.unproject(raw[:, 0], _bins(task))
+        return penalty(value - _target(labels, value), settings)
+
+    return of_labels
+
+
+def _expectation(labels: Labels, raw: Tensor, task: ScalarTask, _: MethodSettings) -> Tensor:
+    bins = _bins(task)
+    value = label_distribution.expectation(ops.softmax(raw, axis=-1), bins)
+    return ops.abs(value - _target(labels, value))
+
+
+def _nearest_bin(labels: Labels, raw: Tensor, task: ScalarTask, _: MethodSettings) -> Tensor:
+    loss = classification.nearest_bin_cross_entropy(labels.exact[:, 0], raw, _bins(task))
+    if labels.interval is None:
+        return loss
+    inside = label_distribution.interval_divergence(labels.interval[0], raw, _bins(task))
+    return ops.where(labels.interval[1] > 0, inside, loss)
 
 
 def _bins(task: ScalarTask) -> Tensor:
@@ -65,6 +94,7 @@ def _kl(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSettings)
     divergence = label_distribution.kl_divergence(target, raw)
     if labels.interval:
         inside = label_distribution.interval_divergence(labels.interval[0], raw, bins)
+        inside = inside + settings.smoothness * label_distribution.roughness(raw)
         divergence = ops.where(labels.interval[1] > 0, inside, divergence)
     return divergence / raw.shape[-1] if settings.kl_reduction == "mean" else divergence
 
@@ -118,6 +148,7 @@ def _match(labels: Labels, raw: Tensor, _: Any, settings: MethodSettings) -> Ten
 
 ALL_FORMS = ("exact", "interval", "soft")
 SOFT = ("exact", "soft")
+INTERVAL = ("exact", "interval")
 
 METHODS: dict[str, Method] = {
     "mr_l1": Method(
@@ -128,27 +159,33 @@ METHODS: dict[str, Method] = {
     ),
     "dex": Method(
         "distribution",
-        _scalar(lambda y, s, x, b, _: classification.nearest_bin_cross_entropy(y, x, b)),
+        _nearest_bin,
         "DLDL-v2, 4.5.4, DEX",
+        forms=INTERVAL,
     ),
     "ranking": Method(
         "ranking", _scalar(lambda y, s, x, b, _: ranking.ranking_loss(y, x, b)), "DLDL-v2, 4.5.4, Ranking"
     ),
-    "er": Method(
-        "distribution", _scalar(lambda y, s, x, b, _: label_distribution.expectation_l1(y, x, b)), "DLDL-v2, 4.5.4, ER"
+    "er": Method("distribution", _expectation, "DLDL-v2, 4.5.4, ER", forms=INTERVAL),
+    "dldl": Method(
+        "distribution", _kl, "DLDL-v2, 4.5.4, DLDL (λ = 0)", ("kl_reduction", "smoothness"), forms=ALL_FORMS
     ),
-    "dldl": Method("distribution", _kl, "DLDL-v2, 4.5.4, DLDL (λ = 0)", ("kl_reduction",), forms=ALL_FORMS),
     "dldl_v2": Method(
-        "distribution", _kl_and_l1, "DLDL-v2, eq. 12", ("kl_reduction", "expectation_weight"), forms=ALL_FORMS
+        "distribution",
+        _kl_and_l1,
+        "DLDL-v2, eq. 12",
+        ("kl_reduction", "expectation_weight", "smoothness"),
+        forms=ALL_FORMS,
     ),
-    "l1": Method("linear", _error(lambda e, _: ops.abs(e)), "HMTNet, table 4"),
-    "mse": Method("linear", _error(lambda e, _: ops.square(e)), "HMTNet, table 4"),
-    "smooth_l1": Method("linear", _error(lambda e, _: huber.smooth_l1(e)), "HMTNet, table 4"),
+    "l1": Method("linear", _error(lambda e, _: ops.abs(e)), "HMTNet, table 4", forms=INTERVAL),
+    "mse": Method("linear", _error(lambda e, _: ops.square(e)), "HMTNet, table 4", forms=INTERVAL),
+    "smooth_l1": Method("linear", _error(lambda e, _: huber.smooth_l1(e)), "HMTNet, table 4", forms=INTERVAL),
     "smooth_huber": Method(
         "linear",
         _error(lambda e, settings: huber.smooth_huber(e, settings.delta, settings.huber_form)),
         "HMTNet, Loss_a",
         ("delta", "huber_form"),
+        forms=INTERVAL,
     ),
     "crnet": Method("class_and_value", _class_and_value, "CRNet, L", ("class_weight", "value_weight")),
     "cross_entropy": Method(

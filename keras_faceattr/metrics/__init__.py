@@ -20,11 +20,13 @@ class Metric:
         function: (labels (n, width), predictions (n, …)) → number.
         higher_is_better: which way is up.
         needs_std: whether it means anything only where each photo has its own σ.
+        needs_values: whether it means anything only of scalars that are labelled with values, not with intervals.
     """
 
     function: Callable[[np.ndarray, np.ndarray], float]
     higher_is_better: bool
     needs_std: bool = False
+    needs_values: bool = False
 
 
 _CLASSIFICATION = {
@@ -55,11 +57,19 @@ _BY_KIND = {
 def metrics_of(task: Task) -> dict[str, Metric]:
     """The metrics of a task; the first is the one by which the best epoch is chosen."""
     if isinstance(task, ScalarTask):
+        values = partial(Metric, needs_values=True)
+        bands = np.array(task.bands, "float64")
+        of_bands = {
+            "interval_distance": Metric(scalar.interval_distance, False),
+            "band_accuracy": Metric(scalar.band_accuracy(bands), True),
+            "one_off_accuracy": Metric(scalar.band_accuracy(bands, off=1), True),
+        }
         return {
-            "mae": Metric(scalar.mean_absolute_error, False),
-            "rmse": Metric(scalar.root_mean_squared_error, False),
-            "pc": Metric(scalar.pearson_correlation, True),
-            "epsilon_error": Metric(scalar.epsilon_error, False, needs_std=True),
-            **{f"cs@{k:g}": Metric(scalar.cumulative_score(k), True) for k in task.tolerances},
+            **(of_bands if task.bands else {}),
+            "mae": values(scalar.mean_absolute_error, False),
+            "rmse": values(scalar.root_mean_squared_error, False),
+            "pc": values(scalar.pearson_correlation, True),
+            "epsilon_error": values(scalar.epsilon_error, False, needs_std=True),
+            **{f"cs@{k:g}": values(scalar.cumulative_score(k), True) for k in task.tolerances},
         }
     return _BY_KIND[task.kind]

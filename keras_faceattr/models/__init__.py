@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from keras_faceattr.data.vocabulary import EXPRESSIONS, attributes_task
+from keras_faceattr.data.vocabulary import APPEARANCES, EXPRESSIONS, RACES, attributes_task
 from keras_faceattr.errors import ModelError, nearest
 from keras_faceattr.models.attribute_net import ATTRIBUTE_NET_VARIANTS, FACE_NET_VARIANTS, attribute_net, face_net
 from keras_faceattr.models.crnet import CRNET_VARIANTS, crnet
+from keras_faceattr.models.faces_net import FACES_NET_VARIANTS, faces_net
 from keras_faceattr.models.hmtnet import HMTNET_VARIANTS, hmtnet
 from keras_faceattr.models.thin_vgg import THIN_VGG_VARIANTS, thin_vgg
 from keras_faceattr.models.tree_cnn import TREE_CNN_VARIANTS, tree_cnn
-from keras_faceattr.tasks import CategoricalTask, IdentityTask, Task, age_task, attractiveness_task
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, IdentityTask, Task, age_task, attractiveness_task
 
 Tasks = dict[str, tuple[Task, str | None]]
 """Task and method by the task's name; None for the usual method."""
@@ -77,6 +78,12 @@ RACE = CategoricalTask("race", ("Asian", "Caucasian"))
 
 EXPRESSION = CategoricalTask("expression", EXPRESSIONS)
 
+FACES_TASKS = _learned(
+    age_task(),
+    GENDER,
+    CategoricalTask("race", RACES),
+    *map(BinaryTask, APPEARANCES),
+)
 FACE_NET_TASKS = {
     "identity": _learned(IdentityTask("person", 128, 10), person="center"),
     "age": _learned(age_task(), age="mse"),
@@ -102,6 +109,7 @@ MODELS: dict[str, Architecture] = {
         for size, width in THIN_VGG_VARIANTS.items()
         for kind, task in (("att", attractiveness_task()), ("age", age_task()))
     },
+    **{name: Architecture(shared(faces_net), options, FACES_TASKS) for name, options in FACES_NET_VARIANTS.items()},
     **{name: Architecture(hmtnet, options, HMTNET_TASKS[name]) for name, options in HMTNET_VARIANTS.items()},
     **{
         name: Architecture(crnet, options, _learned(attractiveness_task(), attractiveness="crnet"))

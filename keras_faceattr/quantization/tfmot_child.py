@@ -392,7 +392,7 @@ def _train_epoch(experiment: Experiment, feed: BatchFeed, epoch: int, step: Step
 
 def training_step(experiment: Experiment, data: PreparedData, model: TfmotModel, steps_per_epoch: int) -> Step:
     """One batch: our losses and weights, with the optimizer and the learning rates of the experiment."""
-    losses = make_losses(experiment, data.tasks)
+    losses = make_losses(experiment, data.tasks, data.forms)
     weights = {name: experiment.tasks[name].weight for name in losses}
     schedule = make_schedule(experiment.training, steps_per_epoch)
     optimizer = _optimizer(experiment)

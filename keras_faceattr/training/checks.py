@@ -15,7 +15,7 @@ from keras_faceattr.data.prepare import PreparedData, crop_spec
 from keras_faceattr.data.targets import class_factors, labelled
 from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
 from keras_faceattr.faces.template import template_points
-from keras_faceattr.methods import METHODS, check_settings, method_of
+from keras_faceattr.methods import METHODS, check_forms, check_settings, method_of
 from keras_faceattr.models import architecture
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import MultilabelTask, Task
@@ -130,6 +130,7 @@ def check_learnable(experiment: Experiment, data: PreparedData) -> None:
     """Refuses what nothing can be learned from: two photos are batch norm's least, and one label a task's.
 
     Raises:
+        ConfigError: a method that cannot learn from labels of such a form.
         DataError: too few photos, people or labels, or attributes that never change where they are to be correlated.
     """
     part = data.parts["train"]
@@ -137,6 +138,7 @@ def check_learnable(experiment: Experiment, data: PreparedData) -> None:
         raise DataError(f"only {len(part)} train photo: at least 2 are needed")
     for name, task in data.tasks.items():
         labels = part.labels[name]
+        check_forms(task, experiment.tasks[name].method, data.forms[name])
         if experiment.training.photos_per_person and len(np.unique(labels[~np.isnan(labels)])) < 2:
             raise DataError(f"one person only among {len(part)} train photos: {name} needs two or more")
         if not labelled(task, labels).any():

@@ -92,11 +92,11 @@ def fit(
             learned = write_trained_on(run, starts, manifest)
             write_json(run.provenance_path, {**provenance(experiment, data), "trained_on": learned})
         write_quarantine(run, data)
-        told += unlearned_classes(data.manifest, data.tasks)
+        told = [*data.manifest.notes, *told, *unlearned_classes(data.manifest, data.tasks)]
         listener.on_start(run, data, network, [*told, *(init.lines() if init else [])])
         # A finished run stays as it is: the same weights would be another file, to which no export belongs.
         if not _finished(run):
-            losses = make_losses(experiment, data.tasks)
+            losses = make_losses(experiment, data.tasks, data.forms)
             callbacks = make_callbacks(run) if make_callbacks else []
             again = resume is not None
             train(experiment, data, network, run, listener, resume=again, losses=losses, callbacks=callbacks)

@@ -54,7 +54,7 @@ def train(
         RunError: a checkpoint cannot be written or read.
     """
     training, model = experiment.training, network.trainable
-    losses = losses or make_losses(experiment, data.tasks)
+    losses = losses or make_losses(experiment, data.tasks, data.forms)
     track(model, losses)
     feed = batch_feed(experiment, data.parts["train"], data.tasks)
     optimizer = make_optimizer(training, feed.plan.steps)
@@ -85,11 +85,21 @@ def train(
     return state
 
 
-def make_losses(experiment: Experiment, tasks: dict[str, Task]) -> dict[str, TaskLoss]:
-    """The loss of each task."""
+def make_losses(
+    experiment: Experiment, tasks: dict[str, Task], forms: dict[str, tuple[str, ...]] | None = None
+) -> dict[str, TaskLoss]:
+    """The loss of each task.
+
+    Args:
+        forms: by task, as of `PreparedData.forms`; None for exact labels alone.
+    """
     learned = experiment.training.loss_weights == "learned"
     configs = experiment.tasks
-    return {n: TaskLoss(task, configs[n].method, configs[n].settings(), learned) for n, task in tasks.items()}
+    forms = forms or {}
+    return {
+        n: TaskLoss(task, configs[n].method, configs[n].settings(), learned, forms=forms.get(n, ("exact",)))
+        for n, task in tasks.items()
+    }
 
 
 def track(model: keras.Model, losses: dict[str, TaskLoss]) -> None:

@@ -112,7 +112,7 @@ def compiled(experiment: Experiment, data: PreparedData) -> keras.Model:
     tasks = {name: data.tasks[name] for name in experiment.tasks}
     model, losses = (
         network_of(experiment, tasks, experiment.training.precision).trainable,
-        make_losses(experiment, tasks),
+        make_losses(experiment, tasks, data.forms),
     )
     track(model, losses)
     compile_model(model, make_optimizer(experiment.training, 1000), experiment, losses, first_stage=False)

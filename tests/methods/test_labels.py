@@ -7,6 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from keras_faceattr.config import MethodSettings
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.methods.labels import FORMS, label_width, pack_labels
 from keras_faceattr.methods.task_loss import TaskLoss
@@ -17,6 +18,7 @@ MOOD = CategoricalTask("mood", ("a", "b", "c"))
 NAN = float("nan")
 RNG = np.random.default_rng(0)
 RAW = RNG.normal(0, 2, (4, 11)).astype("float32")
+ROUGH = MethodSettings(smoothness=0.0)
 SOFT = scipy.special.softmax(RNG.normal(0, 1, 11))
 
 
@@ -38,12 +40,12 @@ def expected_divergences() -> list[float]:
 
 
 def test_each_photo_is_learned_by_the_form_of_its_label() -> None:
-    values = np.asarray(TaskLoss(AGE, "dldl", forms=FORMS).call(ages(), RAW))
+    values = np.asarray(TaskLoss(AGE, "dldl", ROUGH, forms=FORMS).call(ages(), RAW))
     np.testing.assert_allclose(values, [*expected_divergences(), 0.0], rtol=1e-5)
 
 
 def test_the_expectation_is_pulled_into_an_interval_and_to_the_mean_of_a_soft_target() -> None:
-    loss = TaskLoss(AGE, "dldl_v2", forms=FORMS)
+    loss = TaskLoss(AGE, "dldl_v2", ROUGH, forms=FORMS)
     means = scipy.special.softmax(RAW.astype("float64"), axis=1) @ np.arange(11)
     outside = max(6.0 - means[1], means[1] - 8.0, 0.0)
     pulls = [abs(means[0] - 3.0), outside, abs(means[2] - SOFT @ np.arange(11)), 0.0]
@@ -57,7 +59,7 @@ def test_the_expectation_is_pulled_into_an_interval_and_to_the_mean_of_a_soft_ta
 )
 def test_an_interval_takes_in_the_bins_inside_or_the_nearest(interval: tuple[float, float], bins: list[int]) -> None:
     labels = pack_labels(np.array([[NAN, 1.0]]), np.array([interval]))
-    got = float(TaskLoss(AGE, "dldl", forms=("exact", "interval"))(labels, RAW[:1]))
+    got = float(TaskLoss(AGE, "dldl", ROUGH, forms=("exact", "interval"))(labels, RAW[:1]))
     chances = scipy.special.softmax(RAW[0].astype("float64"))
     assert got == pytest.approx(-np.log(chances[bins].sum()), rel=1e-4)
 
@@ -65,7 +67,7 @@ def test_an_interval_takes_in_the_bins_inside_or_the_nearest(interval: tuple[flo
 def test_an_interval_over_the_whole_range_costs_nothing_and_one_with_no_probability_stays_finite() -> None:
     labels = pack_labels(np.array([[NAN, 1.0]] * 2), np.array([[0.0, 10.0], [9.0, 10.0]]))
     raw = np.where(np.arange(11) < 9, 500.0, -500.0)[None].repeat(2, axis=0).astype("float32")
-    got = np.asarray(TaskLoss(AGE, "dldl", forms=("exact", "interval")).call(labels, raw))
+    got = np.asarray(TaskLoss(AGE, "dldl", ROUGH, forms=("exact", "interval")).call(labels, raw))
     np.testing.assert_allclose(got, [0.0, 1000.0 + np.log(9) - np.log(2)], rtol=1e-5, atol=1e-5)
 
 
@@ -98,7 +100,7 @@ def test_the_width_of_a_batch_is_that_of_its_forms() -> None:
 @pytest.mark.parametrize(
     ("task", "method", "form", "message"),
     [
-        (AGE, "dex", "interval", "'dex' cannot learn from interval labels; use dldl or dldl_v2"),
+        (AGE, "ranking", "interval", "'ranking' cannot learn from interval labels; use dex or er or dldl or dldl_v2"),
         (
             MOOD,
             None,
@@ -118,3 +120,66 @@ def test_a_method_that_cannot_learn_from_a_form_is_refused_by_name(
 def test_a_loss_of_several_forms_survives_its_configuration() -> None:
     again = TaskLoss.from_config(TaskLoss(AGE, "dldl", forms=FORMS).get_config())
     assert again.forms == FORMS
+
+
+INTERVALS = np.array([[6.0, 8.0], [0.0, 2.0], [4.0, 4.0]])
+
+
+def outside(values: np.ndarray) -> np.ndarray:
+    low, high = INTERVALS.T
+    return np.maximum(low - values, 0.0) + np.maximum(values - high, 0.0)
+
+
+def learned_from_intervals(method: str, raw: np.ndarray, settings: MethodSettings = ROUGH) -> np.ndarray:
+    labels = pack_labels(np.array([[NAN, 1.0]] * 3), INTERVALS)
+    return np.asarray(TaskLoss(AGE, method, settings, forms=("exact", "interval")).call(labels, raw))
+
+
+@pytest.mark.parametrize(
+    ("method", "penalty"),
+    [
+        ("l1", np.abs),
+        ("mse", np.square),
+        ("smooth_l1", lambda e: np.where(e < 1, 0.5 * e**2, e - 0.5)),
+        ("smooth_huber", lambda e: np.log(np.cosh(np.minimum(e, 0.6))) + np.tanh(0.6) * np.maximum(e - 0.6, 0)),
+    ],
+)
+def test_a_value_is_pulled_to_the_nearest_end_of_an_interval(method: str, penalty) -> None:
+    raw = np.array([[0.3], [-0.9], [1.7]], "float32")
+    # A linear head gives 0 at the middle of the range and 1 at its end.
+    got = learned_from_intervals(method, raw)
+    values = np.array([unprojected(number) for number in raw[:, 0]])
+    np.testing.assert_allclose(got, penalty(outside(values)), rtol=1e-5, atol=1e-6)
+
+
+def unprojected(raw: float) -> float:
+    exact = pack_labels(np.array([[0.0, 1.0]]))
+    # l1 to 0 is the value itself, whatever the head's scale; all values here are above 0.
+    return float(np.asarray(TaskLoss(AGE, "l1").call(exact, np.array([[raw]], "float32")))[0])
+
+
+def test_er_and_dex_learn_from_intervals_too() -> None:
+    chances = scipy.special.softmax(RAW[:3].astype("float64"), axis=1)
+    np.testing.assert_allclose(learned_from_intervals("er", RAW[:3]), outside(chances @ np.arange(11)), atol=1e-5)
+    inside = [chances[i, int(low) : int(high) + 1].sum() for i, (low, high) in enumerate(INTERVALS)]
+    np.testing.assert_allclose(learned_from_intervals("dex", RAW[:3]), -np.log(inside), rtol=1e-5)
+
+
+def test_a_normal_distribution_is_smooth_wherever_it_lies_and_spikes_are_not() -> None:
+    bins = np.arange(11)
+    normal = np.stack([-0.5 * ((bins - mean) / std) ** 2 for mean, std in ((7, 1), (1, 3), (4, 0.5))]).astype("float32")
+    spikes = normal + 4 * np.isin(bins, (6, 8)).astype("float32")
+    smooth = MethodSettings(smoothness=0.5)
+    more = learned_from_intervals("dldl", normal, smooth) - learned_from_intervals("dldl", normal)
+    np.testing.assert_allclose(more, 0.0, atol=1e-3)
+    more = learned_from_intervals("dldl", spikes, smooth) - learned_from_intervals("dldl", spikes)
+    np.testing.assert_allclose(more, 0.5 * np.mean(np.diff(spikes, 3) ** 2, axis=1), rtol=1e-3)
+
+
+def test_smoothness_is_asked_of_intervals_alone() -> None:
+    labels = pack_labels(np.array([[3.0, 1.0]]), np.full((1, 2), NAN))
+    values = [
+        float(np.asarray(TaskLoss(AGE, "dldl", MethodSettings(smoothness=s), forms=FORMS[:2]).call(labels, RAW[:1]))[0])
+        for s in (0.0, 9.0)
+    ]
+    assert values[0] == values[1]

@@ -39,6 +39,12 @@ def test_a_scalar_task_has_the_papers_metrics_and_its_own_cumulative_scores(task
     assert list(metrics_of(task)) == ["mae", "rmse", "pc", "epsilon_error", *scores]
 
 
+def test_a_task_whose_labels_are_bands_is_chosen_by_the_distance_to_them() -> None:
+    names = list(metrics_of(age_task(bands=[(0, 2), (3, 9)])))
+    assert names[:3] == ["interval_distance", "band_accuracy", "one_off_accuracy"]
+    assert names[3:] == list(metrics_of(age_task()))
+
+
 @pytest.mark.parametrize("case", CASES[1:], ids=lambda case: case[0].kind)
 def test_the_other_kinds_are_chosen_by_accuracy(case: tuple) -> None:
     assert list(metrics_of(case[0])) == ["accuracy", "balanced_accuracy"]

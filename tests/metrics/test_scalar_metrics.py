@@ -7,8 +7,11 @@ import pytest
 import scipy.stats
 
 from keras_faceattr.metrics.scalar import (
+    band_accuracy,
+    band_of,
     cumulative_score,
     epsilon_error,
+    interval_distance,
     mean_absolute_error,
     pearson_correlation,
     root_mean_squared_error,
@@ -118,3 +121,41 @@ def test_cumulative_score_counts_the_boundary_of_float32_ages() -> None:
 )
 def test_perfect_predictions_have_no_error(metric, expected: float) -> None:
     assert metric(LABELS, LABELS[:, 0]) == pytest.approx(expected)
+
+
+BANDS = np.array([[0.0, 2.0], [3.0, 9.0], [10.0, 19.0], [30.0, 40.0]])
+MIXED = np.array(
+    [[np.nan, 1, 3, 9], [np.nan, 1, 10, 19], [35.0, 1, np.nan, np.nan], [np.nan, 1, 0, 2], [1.0, 1, np.nan, np.nan]]
+)
+"""Intervals, and two values between them."""
+
+SAID = np.array([9.4, 25.0, 10.0, 5.0, 1.5])
+
+
+def test_the_distance_to_an_interval_is_0_inside_and_the_error_of_a_value() -> None:
+    assert interval_distance(MIXED, SAID) == pytest.approx((0.4 + 6 + 25 + 3 + 0.5) / 5)
+
+
+def test_a_value_belongs_to_the_band_that_it_is_nearest_to() -> None:
+    assert list(band_of(BANDS, np.array([-1.0, 2.4, 2.5, 2.6, 9.5, 24.0, 25.0, 99.0]))) == [0, 0, 0, 1, 1, 2, 3, 3]
+
+
+def test_band_and_one_off_accuracy_by_hand() -> None:
+    # Right, one too high, one too low, one too high, right.
+    assert band_accuracy(BANDS)(MIXED, SAID) == pytest.approx(2 / 5)
+    assert band_accuracy(BANDS, off=1)(MIXED, SAID) == 1.0
+    assert band_accuracy(BANDS, off=1)(MIXED, np.array([30.0, 0, 0, 0, 0])) == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [mean_absolute_error, root_mean_squared_error, pearson_correlation, epsilon_error, cumulative_score(3.0)],
+)
+def test_metrics_of_values_pass_over_photos_that_have_an_interval(metric) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([labelled(rng.normal(30, 9, 40), 2.0), np.full((40, 2), np.nan)], axis=1)
+    predictions = labels[:, 0] + rng.normal(0, 4, 40)
+    others = np.tile([np.nan, 2.0, 3.0, 9.0], (25, 1))
+    mixed = np.concatenate([labels[:20], others, labels[20:]])
+    said = np.concatenate([predictions[:20], rng.normal(0, 50, 25), predictions[20:]])
+    assert metric(mixed, said) == pytest.approx(metric(labels[:, :2], predictions), rel=1e-9)

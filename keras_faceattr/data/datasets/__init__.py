@@ -45,6 +45,7 @@ READERS: dict[str, Reader] = {
     "morph": Reader("MORPH", "morph"),
     "imdb_wiki": Reader("IMDB-WIKI", "imdb-wiki"),
     "utkface": Reader("UTKFace", "utkface"),
+    "fairface": Reader("FairFace", "fairface"),
     "celeba": Reader("CelebA", "celeba"),
     "lfwa": Reader("LFWA", "lfwa"),
     "fer2013": Reader("FER2013", "fer2013"),

@@ -13,7 +13,7 @@ from keras_faceattr.data.datasets.label_tables import find_csv, read_table, requ
 from keras_faceattr.data.manifest import GROUP_COLUMNS, Manifest, Source, build_manifest
 from keras_faceattr.data.photo_folders import PHOTO_SUFFIXES
 from keras_faceattr.errors import DataError, nearest
-from keras_faceattr.tasks import MultilabelTask, ScalarTask, Task
+from keras_faceattr.tasks import LABEL_SUFFIXES, MultilabelTask, ScalarTask, Task, label_columns
 
 CITATION = ""
 LICENCE = "not stated"
@@ -25,9 +25,10 @@ def read(
     """Reads a UTF-8 csv whose first line names the columns; a row's place is its line in the file.
 
     Columns: the photo's path below the csv's folder, or below `photo_root`; one for each task (a number, 0 or 1, or
-    the class's name; `<attribute>` or `<task>.<attribute>` for multilabel tasks; empty = not labelled); optionally
-    `<task>_std`, `split` (train, val, test), `fold` (from 1), `identity`, `gender` and `race`. Other columns are not
-    read.
+    the class's name; `<attribute>` or `<task>.<attribute>` for multilabel tasks; empty = not labelled), of a number
+    also `<task>_low` and `<task>_high` where it lies between the two, and then its own column may be missing;
+    optionally `<task>_std`, `split` (train, val, test), `fold` (from 1), `identity`, `gender` and `race`. Other
+    columns are not read.
 
     A folder that `align` wrote says itself what its columns and its crops are.
 
@@ -99,7 +100,7 @@ def _of_source(table: pd.DataFrame, source: str, path: Path) -> pd.DataFrame:
 
 
 def _is_labelled(table: pd.DataFrame, task: Task) -> bool:
-    return any(column in table and table[column].notna().any() for column in task.columns)
+    return any(table[column].notna().any() for column in label_columns([task], table.columns))
 
 
 def only_csv(root: Path) -> Path:
@@ -125,10 +126,18 @@ def _label_columns(table: pd.DataFrame, task: Task, path: Path) -> dict[str, pd.
     if isinstance(task, MultilabelTask):
         for column, attribute in zip(task.columns, task.attributes, strict=True):
             named[column] = column if column in table else attribute
-    if isinstance(task, ScalarTask) and f"{task.name}_std" in table:
-        named[f"{task.name}_std"] = f"{task.name}_std"
+    more = {}
+    if isinstance(task, ScalarTask):
+        std, low, high = (f"{task.name}{suffix}" for suffix in LABEL_SUFFIXES)
+        if std in table:
+            named[std] = std
+        if low in table or high in table:
+            named |= {low: low, high: high}
+            if task.name not in table:
+                del named[task.name]
+                more = {task.name: pd.Series(pd.NA, table.index)}
     require_columns(table, named.values(), path)
-    return {column: table[name] for column, name in named.items()}
+    return {column: table[name] for column, name in named.items()} | more
 
 
 def _folds(table: pd.DataFrame, path: Path) -> pd.Series:

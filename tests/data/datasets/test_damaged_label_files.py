@@ -131,6 +131,14 @@ LAYOUTS: list[tuple[str, dict[str, Content], list[str]]] = [
         PEOPLE,
     ),
     ("imdb_wiki", {"imdb_crop/imdb.mat": imdb_matlab}, ["imdb_crop/01/1.jpg", "imdb_crop/01/2.jpg"]),
+    (
+        "fairface",
+        {
+            "fairface_label_train.csv": "file,age,gender,race\ntrain/1.jpg,20-29,Male,Black\n",
+            "fairface_label_val.csv": "file,age,gender,race\nval/1.jpg,3-9,Female,White\n",
+        },
+        ["train/1.jpg", "val/1.jpg"],
+    ),
     ("fer2013", {"fer2013.csv": FER}, []),
     (
         "raf_db",

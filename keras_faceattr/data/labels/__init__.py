@@ -1,0 +1,1 @@
+"""Tables of labels that come with the package."""
