@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from keras_faceattr.config import DataConfig, Experiment, Section, TaskConfig, annotations_in
 from keras_faceattr.errors import ConfigError, nearest, shortened, shown
 from keras_faceattr.yaml_files import MOST_DEPTH, parse_yaml, read_yaml
+from keras_faceattr.zoo import shipped_names, shipped_net
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -117,11 +118,17 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     data = data_with_paths(experiment.data, others)
     init_from = experiment.model.init_from
     starts = (
-        {p: str(_absolute(q)) for p, q in init_from.items()} if isinstance(init_from, dict) else _absolute(init_from)
+        {p: _start(q) for p, q in init_from.items()} if isinstance(init_from, dict) else init_from and _start(init_from)
     )
     model = experiment.model.model_copy(update={"init_from": starts})
     tasks = {name: _with_teacher(task, teacher) for name, task in experiment.tasks.items()}
     return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks})
+
+
+def _start(name: str) -> str:
+    """Where a training starts from: a path, or the run folder of a net that comes with the package."""
+    shipped = name in shipped_names() and not Path(name).exists()
+    return str(shipped_net(name).folder if shipped else _absolute(name))
 
 
 def data_with_paths(data: DataConfig, paths: dict[str, str]) -> DataConfig:

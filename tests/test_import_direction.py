@@ -27,6 +27,7 @@ LAYERS: list[set[str]] = [
         "artifact.soundness",
     },
     {"tasks", "crop_fields", "config"},
+    {"zoo"},
     {"config_files", "run", "configs", "export"},
     {"faces", "losses", "metrics"},
     {"data"},

@@ -27,7 +27,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 
-RUN_OR_FILE = "Folder of a finished run, or an exported .tflite file."
+RUN_OR_FILE = "Folder of a finished run, an exported .tflite file, or the name of a shipped net (see `zoo`)."
 TTA_HELP = "Test-time augmentation: none, or flip (average with the mirrored photo)."
 
 
@@ -35,6 +35,13 @@ def _version(value: bool) -> None:
     if value:
         print(f"keras-faceattr {keras_faceattr.__version__}")
         raise typer.Exit
+
+
+def _file_of(name: Path) -> Path:
+    """The exported file of a shipped net that is meant by its name; any other path as it is."""
+    from keras_faceattr.zoo import file_of
+
+    return file_of(name)
 
 
 def _start_backend_unless_exported(name: Path) -> None:
@@ -93,6 +100,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a run or an exported file on a split of its data, with 95 % intervals, overall and by group."""
+    run = _file_of(run)
     _start_backend_unless_exported(run)
     from keras_faceattr.cli.evaluate import run_evaluate
 
@@ -118,7 +126,7 @@ def compare(
     """Compare runs and exported files, with paired differences to the first on the same photos."""
     from keras_faceattr.cli.compare import run_compare
 
-    run_compare(runs, task, by, out, json)
+    run_compare([_file_of(run) for run in runs], task, by, out, json)
 
 
 @app.command(cls=Command)
@@ -150,6 +158,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict photos, one row per photo or face, in constant memory."""
+    run, others = _file_of(run), [_file_of(other) for other in others]
     for net in (run, *others):
         _start_backend_unless_exported(net)
     from keras_faceattr.cli.predict import run_predict
@@ -244,10 +253,13 @@ def info(
     json: Json = False,
 ) -> None:
     """Show parameters and multiply-adds by layer; for an exported file also what was verified on it."""
-    if Path(name).suffix == ".tflite":
+    from keras_faceattr.zoo import file_of, shipped_names
+
+    path = file_of(Path(name)) if name in shipped_names() else Path(name)
+    if path.suffix == ".tflite":
         from keras_faceattr.cli.info_file import print_file
 
-        print_file(Path(name), json)
+        print_file(path, json)
         return
     start_counting_backend()
     from keras_faceattr.cli.info import print_net
@@ -318,6 +330,14 @@ def export(
 
 
 @app.command(cls=Command)
+def zoo(json: Json = False) -> None:
+    """List the nets that come with the package, with what was measured on their files."""
+    from keras_faceattr.cli.zoo import run_zoo
+
+    run_zoo(json)
+
+
+@app.command(cls=Command)
 def cache(
     clean: Annotated[bool, typer.Option("--clean", help="Remove what is shown and not in use.")] = False,
     older_than: Annotated[
@@ -373,4 +393,4 @@ def demo(
     """Open exported files in a phone's browser: live view, photos and a benchmark."""
     from keras_faceattr.cli.demo import DemoOptions, run_demo
 
-    run_demo(DemoOptions(artifacts, host, port, https, results, build, json))
+    run_demo(DemoOptions([_file_of(artifact) for artifact in artifacts], host, port, https, results, build, json))

@@ -98,11 +98,12 @@ def benchmark_models(
     """
     from keras_faceattr.cli.benchmark_models import run_benchmark_models
     from keras_faceattr.cli.benchmark_options import BenchmarkOptions
+    from keras_faceattr.zoo import file_of
 
     run_benchmark_models(
         BenchmarkOptions(
-            models, against, threads, precision, side, seconds, budget, device, benchmark_binary, serial, gpu, xnnpack,
-            cpu_mask, ops, out, json, results, tuple(import_),
+            [file_of(model) for model in models], against, threads, precision, side, seconds, budget, device,
+            benchmark_binary, serial, gpu, xnnpack, cpu_mask, ops, out, json, results, tuple(import_),
         )
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ from keras_faceattr.evaluation.formatting import metric_title, number_text
 from keras_faceattr.measure.latency import Latency, measure_latencies
 from keras_faceattr.run import Run
 from keras_faceattr.storage import write_json
+from keras_faceattr.zoo import found_net
 
 DEFAULT_RECIPES = ["float32", "int8_qat"]
 EVERY = "all"
@@ -62,10 +63,13 @@ def run_export(options: ExportOptions) -> None:
     recipes = _recipes(export_recipe_names() if every else names, options)
     budget = load_budget(options.budget) if options.budget else None
     make = engine(options.engine)
-    out = options.out or options.run / "export"
+    net = found_net(options.run)
+    # Nothing is written into the package itself.
+    folder, out = (net.folder, Path("runs") / net.name / "export") if net else (options.run, options.run / "export")
+    out = options.out or out
     suffix = "" if options.engine == "native" else f"_{options.engine}"
     with FitProgress() as progress:
-        source = read_source(Run(options.run), listed(options.heads), data_paths(options.data), progress)
+        source = read_source(Run(folder), listed(options.heads), data_paths(options.data), progress)
         artifacts, left_out = [], {}
         for recipe in recipes:
             folder = out / f"{recipe.name}{suffix if recipe.integer else ''}"

@@ -55,7 +55,7 @@ def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str,
 def _describe(manifest: Manifest, task: Task) -> dict[str, Any]:
     rows = manifest.rows
     # A teacher, whose task has no column, labels every photo.
-    missing = int(rows[label_columns([task], rows)].isna().all(axis=1).sum()) if task.columns else 0
+    missing = int(rows[label_columns([task], rows.columns)].isna().all(axis=1).sum()) if task.columns else 0
     described: dict[str, Any] = {"kind": task.kind, "labelled": len(rows) - missing, "missing": missing}
     if isinstance(task, ScalarTask):
         values = rows[task.name].dropna().to_numpy("float64")

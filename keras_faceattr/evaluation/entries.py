@@ -206,7 +206,7 @@ def read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[
         rows = table[columns_of(task, table)]
         if not isinstance(task, CategoricalTask):
             rows = rows.replace("", "nan").astype("float64")
-        labels = rows[label_columns([task], rows)]
+        labels = rows[label_columns([task], rows.columns)]
         rows = rows[((labels != "") & labels.notna()).any(axis=1)]
         if len(rows) != recorded.labelled:
             raise ValueError(f"{len(rows)} labels of {name}, but metrics.json counts {recorded.labelled}")
@@ -223,7 +223,7 @@ def read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[
 
 def columns_of(task: Task, table: pd.DataFrame) -> list[str]:
     """Of a task in a table of predictions: labels, then predictions, and then the ends of labels that are intervals."""
-    ends = [column for column in label_columns([task], table) if column not in task.columns]
+    ends = [column for column in label_columns([task], table.columns) if column not in task.columns]
     return [*task.columns, *(f"{label}_predicted" for label in task.columns), *ends]
 
 

@@ -18,7 +18,7 @@ NO_SPREAD = 1e-12
 def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """(n,) errors; 0 where the label is no value."""
     errors: np.ndarray = predictions.astype("float64") - labels[:, 0].astype("float64")
-    return np.where(_valued(labels), errors, 0.0)
+    return np.asarray(np.where(_valued(labels), errors, 0.0))
 
 
 def _valued(labels: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def _valued(labels: np.ndarray) -> np.ndarray:
 
 def _over_values(labels: np.ndarray, terms: np.ndarray) -> np.ndarray:
     """(n, 2) terms and counts of the photos that are labelled with a value."""
-    return counted(terms) * _valued(labels)[:, None]
+    return np.asarray(counted(terms) * _valued(labels)[:, None])
 
 
 def intervals(labels: np.ndarray) -> np.ndarray:
@@ -123,6 +123,6 @@ def cumulative_score(k: float) -> SumMetric:
         # As the labels are, so that float32 ages are compared as such.
         errors = np.abs(predictions - labels[:, 0])
         rounding = 1e-6 * max(1.0, float(np.abs(np.nan_to_num(labels[:, 0])).max(initial=0.0)))
-        return counted(errors <= k + rounding) & _valued(labels)[:, None]
+        return np.asarray(counted(errors <= k + rounding) & _valued(labels)[:, None])
 
     return SumMetric(within, mean_of_sums)

@@ -22,6 +22,7 @@ from keras_faceattr.tasks import MultilabelTask, Task
 from keras_faceattr.training.optimizer import check_optimizer
 from keras_faceattr.training.provenance import provenance
 from keras_faceattr.training.start import starts_of
+from keras_faceattr.zoo import shipped_names
 
 
 def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
@@ -55,7 +56,9 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
         raise ConfigError("model.init_from: names no run; write a path, or {layer prefix: path}")
     for start in starts_of(experiment.model.init_from):
         if fresh and not start.exists():
-            raise ModelError(f"no model file or run {start}")
+            names = shipped_names()
+            hint = f"; nets that come with the package: {nearest(start.name, names)}" if names else ""
+            raise ModelError(f"no model file or run {start}{hint}")
 
 
 def _check_balance(experiment: Experiment) -> None:
