@@ -218,6 +218,7 @@ class TaskConfig(MethodSettings):
         weight: of the task's loss.
         class_weights: by which the loss of a photo is multiplied, by its class (of a yes/no task, `0` and `1`), 1 for
             classes that are not named; or `balanced`.
+        sensitive: whether predictions answer the task only where it is named; None: as the data says, else no.
     """
 
     kind: Literal["scalar", "binary", "categorical", "multilabel", "identity", "embedding"] | None = None
@@ -237,6 +238,7 @@ class TaskConfig(MethodSettings):
     weight: Positive = 1.0
     class_weights: dict[str, NotNegative] | Literal["balanced"] | None = None
     teacher: TeacherConfig | None = None
+    sensitive: bool | None = None
 
     @field_validator("class_weights", mode="before")
     @classmethod

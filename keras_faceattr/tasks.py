@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -37,7 +37,20 @@ def check_name(name: str) -> None:
 
 
 @dataclass(frozen=True)
-class ScalarTask:
+class _Task:
+    """What every kind of task has.
+
+    Attributes:
+        name: of the task, and of its output.
+        sensitive: whether predictions answer it only where it is named; see `answered`.
+    """
+
+    name: str
+    sensitive: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ScalarTask(_Task):
     """A number in a range, learned on bins `minimum, minimum + step, …, maximum`.
 
     Attributes:
@@ -51,7 +64,6 @@ class ScalarTask:
     """
 
     kind: ClassVar[str] = "scalar"
-    name: str
     minimum: float
     maximum: float
     step: float
@@ -147,11 +159,10 @@ class ScalarTask:
 
 
 @dataclass(frozen=True)
-class BinaryTask:
+class BinaryTask(_Task):
     """Yes (1) or no (0)."""
 
     kind: ClassVar[str] = "binary"
-    name: str
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -165,11 +176,10 @@ class BinaryTask:
 
 
 @dataclass(frozen=True)
-class CategoricalTask:
+class CategoricalTask(_Task):
     """One of several classes; the manifest holds the class's name."""
 
     kind: ClassVar[str] = "categorical"
-    name: str
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -192,7 +202,7 @@ class CategoricalTask:
 
 
 @dataclass(frozen=True)
-class MultilabelTask:
+class MultilabelTask(_Task):
     """Several attributes, each present (1) or absent (0); the manifest has a column `name.attribute` for each.
 
     Attributes:
@@ -200,7 +210,6 @@ class MultilabelTask:
     """
 
     kind: ClassVar[str] = "multilabel"
-    name: str
     attributes: tuple[str, ...]
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
@@ -230,14 +239,13 @@ class MultilabelTask:
 
 
 @dataclass(frozen=True)
-class _VectorTask:
+class _VectorTask(_Task):
     """A direction in space: photos are alike as far as their vectors point the same way.
 
     Attributes:
         dimension: numbers of a vector.
     """
 
-    name: str
     dimension: int = 128
 
     def __post_init__(self) -> None:
@@ -295,6 +303,49 @@ VECTORS = (IdentityTask, EmbeddingTask)
 """Kinds that a net answers with a vector of length 1."""
 
 
+def answered(
+    tasks: Mapping[str, Task], named: Sequence[str] = (), averaged: Iterable[Mapping[str, Task]] = ()
+) -> dict[str, Task]:
+    """The tasks that a prediction answers: those that are named, or else all but the sensitive ones.
+
+    Args:
+        tasks: those that the net knows, by name.
+        named: those that the caller asks for; they replace the others.
+        averaged: tasks of further nets whose answers are averaged with this one's: what one of them marks as sensitive
+            is sensitive.
+
+    Raises:
+        ConfigError: a named task that the net does not know, or nothing is named and every task is sensitive.
+    """
+    for name in named:
+        if name not in tasks:
+            raise ConfigError(f"the net has no task {shown(name)}; {nearest(name, tasks)}")
+    if named:
+        return {name: task for name, task in tasks.items() if name in named}
+    sensitive = {name for net in (tasks, *averaged) for name, task in net.items() if task.sensitive}
+    found = {name: task for name, task in tasks.items() if name not in sensitive}
+    if not found:
+        raise ConfigError(
+            f"{', '.join(tasks)}: sensitive, and answered only where named; name what is wanted, such as "
+            f"--task {next(iter(tasks))}"
+        )
+    return found
+
+
+def sensitive_notices(tasks: Mapping[str, Task]) -> list[str]:
+    """A line for each sensitive task, for cards and whoever looks at a net."""
+    return [
+        f"{name} is a sensitive task: predictions answer it only where it is named (--task {name})."
+        for name, task in tasks.items()
+        if task.sensitive
+    ]
+
+
+def not_answered(tasks: Mapping[str, Task], shown: Collection[str]) -> list[str]:
+    """A line for each task that is left out for being sensitive, with how to have it answered."""
+    return [f"{name} is sensitive and not answered: name it by --task {name}" for name in tasks if name not in shown]
+
+
 def meaning_of(task: Task) -> dict[str, Any]:
     """What each output of a task stands for; nets that agree in it can be copied, or averaged."""
     keys = ("classes", "attributes", "groups", "minimum", "maximum", "step")
@@ -335,6 +386,9 @@ def task_from_dict(data: dict[str, Any]) -> Task:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and fields.get(f.name) is None:
             raise ConfigError(f"task {data.get('name')!r} ({kind}): needs {f.name!r}")
+    if not isinstance(sensitive := fields.get("sensitive", False), bool):
+        # The text "no" would be true.
+        raise ConfigError(f"task {data.get('name')!r} ({kind}): sensitive is {shown(sensitive)}, not true or false")
     return task_type(**fields)
 
 

@@ -128,7 +128,7 @@ class Sidecar(Section):
         operations: count by kind.
         licences: of the code, and by data set of the data that it was trained on.
         training: photos by split, label hash and sources of the training.
-        notices: about lawful use.
+        notices: about lawful use, and the tasks that are answered only where they are named.
         experiment: that trained it, without the paths of its data.
     """
 

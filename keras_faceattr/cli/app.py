@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 import keras_faceattr
-from keras_faceattr.cli.arguments import CONFIG_HELP, BudgetName, DataPaths, Json, PhotoRoot, Runs, Set, listed
+from keras_faceattr.cli.arguments import (
+    CONFIG_HELP,
+    Answered,
+    BudgetName,
+    DataPaths,
+    Json,
+    PhotoRoot,
+    Runs,
+    Set,
+    listed,
+)
 from keras_faceattr.cli.benchmark_commands import benchmark_app
 from keras_faceattr.cli.data_commands import data_app
 from keras_faceattr.cli.environment import onednn_of, start_backend, start_counting_backend
@@ -143,6 +153,7 @@ def predict(
             help="Another run or file, whose predictions are averaged with the first one's; repeatable.",
         ),
     ] = [],  # noqa: B006
+    task: Answered = [],  # noqa: B006
     out: Annotated[
         Path | None,
         typer.Option(
@@ -163,7 +174,7 @@ def predict(
         _start_backend_unless_exported(net)
     from keras_faceattr.cli.predict import run_predict
 
-    run_predict(run, photos, others, out, tta, face, json)
+    run_predict(run, photos, others, listed(task), out, tta, face, json)
 
 
 @app.command(cls=Command)
@@ -378,6 +389,7 @@ def demo(
             "--https", help="Make a certificate and serve the network: phones allow the camera only over https."
         ),
     ] = False,
+    task: Answered = [],  # noqa: B006
     results: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for results sent by phones. Default: the run's folder, or the cache."),
@@ -393,4 +405,5 @@ def demo(
     """Open exported files in a phone's browser: live view, photos and a benchmark."""
     from keras_faceattr.cli.demo import DemoOptions, run_demo
 
-    run_demo(DemoOptions([_file_of(artifact) for artifact in artifacts], host, port, https, results, build, json))
+    files = [_file_of(artifact) for artifact in artifacts]
+    run_demo(DemoOptions(files, host, port, https, listed(task), results, build, json))

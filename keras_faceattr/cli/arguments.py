@@ -28,6 +28,14 @@ PhotoRoot = Annotated[
     ),
 ]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder in which the run's folder is made.")]
+Answered = Annotated[
+    list[str],
+    typer.Option(
+        "--task",
+        metavar="NAME",
+        help="Task to answer, instead of the others; repeatable.  [default: all but the sensitive ones]",
+    ),
+]
 Steps = Annotated[
     int, typer.Option(min=5, metavar="N", help="Number of timed batches per measurement, over all rounds.")
 ]

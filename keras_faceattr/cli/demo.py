@@ -28,6 +28,7 @@ class DemoOptions:
 
     Attributes:
         host: None for this machine alone, or every network with https.
+        tasks: that the page answers; none for all but the sensitive ones.
         results: folder for what phones send; None for the run, or the cache.
     """
 
@@ -35,6 +36,7 @@ class DemoOptions:
     host: str | None
     port: int
     https: bool
+    tasks: list[str]
     results: Path | None
     build: Path | None
     json: bool
@@ -73,7 +75,7 @@ def _serve(server: HttpServer, folder: Path, options: DemoOptions) -> None:
     host, everywhere = server.host, server.host in ALL_ADDRESSES
     network = network_address() if everywhere else None if is_local(host) else host
     certificate = certificate_file([network] if network else []) if options.https else None
-    site = build_site(folder, options.artifacts, post=True, say=say)
+    site = build_site(folder, options.artifacts, post=True, tasks=options.tasks, say=say)
     token = new_token()
     urls = [
         f"{url_of(name, server.port, https=options.https)}#token={token}" if name else None
@@ -86,7 +88,7 @@ def _serve(server: HttpServer, folder: Path, options: DemoOptions) -> None:
 
 
 def _build(folder: Path, options: DemoOptions) -> None:
-    site = build_site(folder, options.artifacts, post=False, say=say)
+    site = build_site(folder, options.artifacts, post=False, tasks=options.tasks, say=say)
     size = sum(path.stat().st_size for path in (folder / url for url in site.files))
     if options.json:
         print_json({"folder": str(folder), "version": site.version, "artifacts": site.names, "bytes": size})

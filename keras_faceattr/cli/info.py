@@ -12,27 +12,39 @@ from rich.table import Table
 from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.errors import ModelError
+from keras_faceattr.tasks import sensitive_notices
 
 if TYPE_CHECKING:
     from keras_faceattr.models.profile import ModelProfile
+    from keras_faceattr.run import Run
 
 
 def print_net(name: str, size: int, json: bool) -> None:
     """Prints parameters and multiply-adds of a registered net, of a run's model, or of a `.keras` file.
+
+    Of a run also which tasks are sensitive.
 
     Raises:
         ModelError: no such net, or a model that cannot be counted.
         RunError: a folder that holds no finished run.
     """
     from keras_faceattr.models.profile import profile_network
+    from keras_faceattr.run import Run
 
     path = Path(name)
     of_file = path.is_dir() or (path.is_file() and path.suffix)
     profile = _of_file(path) if of_file else profile_network(name, size)
+    notices = _notices_of(Run(path)) if path.is_dir() else []
     if json:
-        print_json({**dataclasses.asdict(profile), "gmacs": round(profile.macs / 1e9, 3)})
+        print_json({**dataclasses.asdict(profile), "gmacs": round(profile.macs / 1e9, 3), "notices": notices})
     else:
         _print(profile)
+        print(*notices, sep="\n", end="\n" if notices else "")
+
+
+def _notices_of(run: Run) -> list[str]:
+    """Of the sensitive tasks of a run on photos; runs on tables have no tasks."""
+    return sensitive_notices(run.tasks()) if run.tasks_path.is_file() else []
 
 
 def _of_file(path: Path) -> ModelProfile:

@@ -14,6 +14,7 @@ from keras_faceattr.budget.limits import verdict_row
 from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.evaluation.formatting import metric_text, metric_title
+from keras_faceattr.tasks import sensitive_notices
 
 
 def print_file(path: Path, json: bool) -> None:
@@ -69,4 +70,5 @@ def _facts(sidecar: Any, reproduced: int, golden: int) -> list[str]:
             f"measured {task}, {sidecar.protocol['photos']} {sidecar.protocol['split']} photos: {', '.join(shown)}"
         )
     lines += [f"golden   {reproduced} of {golden} crops reproduced on this machine", f"sha256   {sidecar.file.sha256}"]
-    return [*lines, *sidecar.notices, ""]
+    # The notices of a sidecar say it, too, unless its task was marked later.
+    return [*lines, *dict.fromkeys([*sidecar.notices, *sensitive_notices(sidecar.task_objects())]), ""]

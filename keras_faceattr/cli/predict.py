@@ -26,21 +26,25 @@ from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.photos import DECODER
 from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256, stamp
-from keras_faceattr.tasks import VECTORS, meaning_of, task_to_dict
+from keras_faceattr.tasks import VECTORS, Task, answered, meaning_of, not_answered, task_to_dict
 
 
 def run_predict(
-    path: Path, photos: Path, others: list[Path], out: Path | None, tta: str, face: str, json: bool
+    path: Path, photos: Path, others: list[Path], named: list[str], out: Path | None, tta: str, face: str, json: bool
 ) -> None:
     """Write one row per photo or face; photos that cannot be read or show no face are named on stderr and left out.
+
+    Without `named` tasks all are answered but the sensitive ones, which are named on stderr.
 
     A table that was being written when an earlier call was killed is finished from where that call was.
     """
     check_tta(tta)
     if face not in CHOICES:
         raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
-    opened = open_predictor(path)
-    nets = [opened, *(_averaged(other, path, opened) for other in others)]
+    opened, *further = nets = [open_predictor(name) for name in (path, *others)]
+    tasks = answered(opened.tasks, named, [net.tasks for net in further])
+    for other, net in zip(others, further, strict=True):
+        _check_averaged(other, net, path, opened, tasks)
     aligned = aligned_set_of(photos) if os.path.exists(photos) else None  # noqa: PTH110
     inputs = list_inputs(photos / MANIFEST_FILE if aligned and photos.is_dir() else photos)
     if aligned:
@@ -51,13 +55,16 @@ def run_predict(
     members = [(with_augmentation(net.predictor, tta), net.crop) for net in nets]
 
     def predict(first_batch: int) -> Iterator[Predicted]:
-        return predict_photos(members, opened.tasks, inputs.photos, face, aligned is not None, first_batch=first_batch)
+        return predict_photos(members, tasks, inputs.photos, face, aligned is not None, first_batch=first_batch)
 
-    unfinished = Unfinished(out, _plan(path, others, nets, inputs, tta, face)) if out else None
+    unfinished = Unfinished(out, _plan(path, others, nets, tasks, inputs, tta, face)) if out else None
     faces, no_answer, left_out = 0, 0, list(inputs.left_out)
+    if not named:
+        for line in not_answered(opened.tasks, tasks):
+            say(line)
     for reason in left_out:
         say(f"left out: {reason}")
-    with open_table(out, "json" if json else "text", column_types(opened.tasks)) as table:
+    with open_table(out, "json" if json else "text", column_types(tasks)) as table:
         for batch in unfinished.batches(predict) if unfinished else predict(0):
             table.write(batch.rows)
             faces += len(batch.rows)
@@ -102,7 +109,13 @@ def _told(summary: dict[str, Any]) -> str:
 
 
 def _plan(
-    path: Path, others: list[Path], nets: list[Predicting], inputs: Inputs, tta: str, face: str
+    path: Path,
+    others: list[Path],
+    nets: list[Predicting],
+    tasks: dict[str, Task],
+    inputs: Inputs,
+    tta: str,
+    face: str,
 ) -> dict[str, Any]:
     """Whatever decides what is predicted: a call that was killed goes on only where all of it is the same."""
     return {
@@ -110,7 +123,7 @@ def _plan(
         "nets": [sha256(name if is_artifact(name) else Run(name).model_path) for name in (path, *others)],
         "crops": [net.crop.to_dict() for net in nets],
         "detector": detector_version() if nets[0].crop.needs_face else "",
-        "tasks": {name: task_to_dict(task) for name, task in nets[0].tasks.items()},
+        "tasks": {name: task_to_dict(task) for name, task in tasks.items()},
         "options": [tta, face],
         "photos": [[str(photo), *_state(photo)] for photo in inputs.photos],
     }
@@ -124,16 +137,22 @@ def _state(photo: Path) -> tuple[int, ...]:
         return ()
 
 
-def _averaged(path: Path, first_path: Path, first: Predicting) -> Predicting:
-    """A further net, whose outputs must mean what the first one's do.
+def _check_averaged(
+    path: Path, opened: Predicting, first_path: Path, first: Predicting, tasks: dict[str, Task]
+) -> None:
+    """Refuse a further net whose answers do not mean what the first one's do.
+
+    Args:
+        tasks: those that are answered.
 
     Raises:
-        ConfigError: it does not know the first one's tasks, or cuts faces in another way.
+        ConfigError: it does not know these tasks, or cuts faces in another way.
     """
-    opened = open_predictor(path)
-    for name, task in first.tasks.items():
+    for name, task in tasks.items():
         if isinstance(task, VECTORS):
-            raise ConfigError(f"--with {path}: vectors such as {name} are each net's own, and have no mean")
+            raise ConfigError(
+                f"--with {path}: vectors such as {name} are each net's own, with no mean: name other tasks by --task"
+            )
         if name not in opened.tasks:
             raise ConfigError(f"--with {path}: it says nothing of {name}, which {first_path} predicts")
         if meaning_of(opened.tasks[name]) != meaning_of(task):
@@ -141,4 +160,3 @@ def _averaged(path: Path, first_path: Path, first: Predicting) -> Predicting:
     differing = opened.crop.differences(first.crop)
     if differing:
         raise ConfigError(f"--with {path}: it cuts photos in another way than {first_path}: {', '.join(differing)}")
-    return opened

@@ -32,6 +32,6 @@ def _values(experiment: Experiment, sidecar: Sidecar) -> dict[str, Any]:
     tasks = {name: task for name, task in experiment.tasks.items() if name in sidecar.tasks}
     # The sidecar's, which names no folder of this machine.
     shipped = experiment.model_copy(update={"tasks": tasks, "model": sidecar.experiment_object().model})
-    values = card_values(shipped, results, sidecar.training)
+    values = card_values(shipped, sidecar.task_objects(), results, sidecar.training)
     gates = [verdict_row(gate.name, gate.limit, gate.measured, gate.met) for gate in sidecar.gates]
     return {**values, "sidecar": sidecar, "gates": gates}

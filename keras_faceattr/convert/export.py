@@ -30,7 +30,7 @@ from keras_faceattr.convert.recipe import ExportRecipe
 from keras_faceattr.convert.source import SPLIT, ExportListener, Source, task_of
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.errors import RunError
-from keras_faceattr.evaluation.model_card import lawful_use_notices
+from keras_faceattr.evaluation.model_card import notices_of
 from keras_faceattr.evaluation.predictions import predict_split
 from keras_faceattr.run import PHOTO_PARTS, safe_name
 from keras_faceattr.storage import jsonable, locked, replacing, sha256, write_json, write_text
@@ -207,7 +207,7 @@ def _sidecar(
         operations=op_counts(file),
         licences={"code": "Apache-2.0", "data": provenance["sources"]},
         training={key: provenance[key] for key in ("photos", "label_hash", "split_hash", "sources")},
-        notices=tuple(lawful_use_notices(source.tasks)),
+        notices=tuple(notices_of(source.tasks)),
         versions=installed_versions(),
         experiment=plain,
     )

@@ -235,6 +235,9 @@ def concatenate(manifests: Sequence[Manifest]) -> Manifest:
 
 
 def _united(first: Task, second: Task) -> Task:
+    # Crops keep the mark of the config that they were cut by; other sources say nothing of it.
+    sensitive = first.sensitive or second.sensitive
+    first, second = replace(first, sensitive=sensitive), replace(second, sensitive=sensitive)
     if isinstance(first, CategoricalTask) and isinstance(second, CategoricalTask):
         return replace(first, classes=tuple(dict.fromkeys(first.classes + second.classes)))
     if isinstance(first, ScalarTask) and isinstance(second, ScalarTask) and not (first.bands and second.bands):

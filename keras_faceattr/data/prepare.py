@@ -75,13 +75,20 @@ def read_sources(experiment: PhotoExperiment) -> Manifest:
 def _read(source: SourceConfig, experiment: PhotoExperiment) -> Manifest:
     given = [task_from_dict({"name": n, **c.definition()}) for n, c in experiment.tasks.items() if c.kind]
     path = source_path(source.reader, source.path)
-    manifest = read_dataset(source.reader, path, source.options, unrenamed(given, source.labels))
+    manifest = _marked(read_dataset(source.reader, path, source.options, unrenamed(given, source.labels)), experiment)
     if source.exclude is None:
         return manifest
     try:
         return without_excluded(manifest, source.exclude)
     except ConfigError as error:
         raise ConfigError(f"{source.name or source.reader}: {error}") from None
+
+
+def _marked(manifest: Manifest, experiment: PhotoExperiment) -> Manifest:
+    """The manifest with the tasks marked as sensitive or not as the config says, so that crops keep the mark, too."""
+    marks = {name: config.sensitive for name, config in experiment.tasks.items() if config.sensitive is not None}
+    tasks = {name: replace(task, sensitive=marks.get(name, task.sensitive)) for name, task in manifest.tasks.items()}
+    return replace(manifest, tasks=tasks)
 
 
 def _named(manifest: Manifest, source: SourceConfig) -> Manifest:
@@ -245,7 +252,7 @@ def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
     if config.kind == "embedding":
         if config.teacher is None:
             raise ConfigError(f"tasks.{name}: whose vectors? set tasks.{name}.teacher.path to a .tflite file")
-        return EmbeddingTask(name, open_teacher(config.teacher).dimension)
+        return EmbeddingTask(name, open_teacher(config.teacher).dimension, sensitive=bool(config.sensitive))
     if config.kind == "identity":
         if "identity" not in manifest.rows or not manifest.rows["identity"].notna().any():
             raise ConfigError(f"tasks.{name}: the data does not say who is on a photo; it needs a column identity")

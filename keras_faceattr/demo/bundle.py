@@ -21,13 +21,14 @@ from keras_faceattr.demo.vendor import (
     litert_folder,
     web_folder,
 )
-from keras_faceattr.errors import DemoError
+from keras_faceattr.errors import ConfigError, DemoError
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.run import no_run
 from keras_faceattr.storage import cache_folder, replacing, replacing_folder, sha256, write_json
+from keras_faceattr.tasks import answered, not_answered
 
-FORMAT = 1
+FORMAT = 2
 """Version of the format of `data/demo.json`."""
 
 KIND = "keras-faceattr demo"
@@ -69,23 +70,27 @@ class Site:
     models: tuple[Path, ...]
 
 
-def build_site(folder: Path, models: Sequence[Path], *, post: bool, say: Say = lambda line: None) -> Site:
+def build_site(
+    folder: Path, models: Sequence[Path], *, post: bool, tasks: Sequence[str] = (), say: Say = lambda line: None
+) -> Site:
     """Write a whole site, or update an earlier one; other files in its folder are left alone.
 
     Args:
         models: exported files, or folders of them; see `find_artifacts`.
         post: whether the server takes results.
+        tasks: those that the page answers of each file that has them; none for all but the sensitive ones.
         say: called with a line before anything that takes long.
 
     Raises:
         ArtifactError: an artifact is missing or damaged.
         DemoError: the folder holds something else, an artifact cannot be shown, or LiteRT.js is damaged or missing and
             cannot be fetched.
-        ConfigError: the crop's detector cannot search photos of this size.
+        ConfigError: the crop's detector cannot search photos of this size, or a file has none of the tasks to answer.
         DetectionError: the detector's nets cannot be built.
         RunError: a file cannot be written.
     """
     artifacts = find_artifacts(models)
+    shown = _shown(artifacts, tasks, say)
     earlier = _earlier_files(folder)
     sources = _page_files()
     litert = _files_of(litert_folder())
@@ -99,15 +104,38 @@ def build_site(folder: Path, models: Sequence[Path], *, post: bool, say: Say = l
         sources |= {f"data/artifacts/{number}/{name}": path for name, path in _artifact_files(artifact).items()}
     hashes = {url: _copy(path, folder / url) for url, path in sorted(sources.items())}
     _refuse_changed_litert(hashes)
-    version = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:16]
+    version = hashlib.sha256(json.dumps([hashes, shown]).encode()).hexdigest()[:16]
     names = unique_names([artifact.sidecar.name for artifact in artifacts])
     files = tuple(url for url in hashes if url != WORKER)
     site = Site(folder, version, names, files, tuple(artifact.path for artifact in artifacts))
-    write_json(folder / INDEX, _index(site, artifacts, specs, post))
+    write_json(folder / INDEX, _index(site, artifacts, shown, specs, post))
     for path in (folder / url for url in earlier - set(hashes)):
         if path.is_file():
             path.unlink()
     return site
+
+
+def _shown(artifacts: Sequence[Artifact], named: Sequence[str], say: Say) -> list[list[str]]:
+    """The tasks that the page answers, by artifact.
+
+    Raises:
+        ConfigError: no artifact knows a named task, or an artifact would answer none.
+    """
+    known = [artifact.sidecar.task_objects() for artifact in artifacts]
+    if named:
+        answered({name: task for tasks in known for name, task in tasks.items()}, named)
+    shown = []
+    for artifact, tasks in zip(artifacts, known, strict=True):
+        own = [name for name in named if name in tasks]
+        try:
+            # With none of them it is refused, as where a name is unknown.
+            found = answered(tasks, own or named)
+        except ConfigError as error:
+            raise ConfigError(f"{artifact.path}: {error}") from None
+        for line in () if named else not_answered(tasks, found):
+            say(f"{artifact.sidecar.name}: {line}")
+        shown.append(list(found))
+    return shown
 
 
 def _refuse_changed_litert(hashes: dict[str, str]) -> None:
@@ -243,15 +271,18 @@ def _earlier_files(folder: Path) -> set[str]:
         ) from None
 
 
-def _index(site: Site, artifacts: Sequence[Artifact], specs: Sequence[DetectorSpec], post: bool) -> dict[str, object]:
+def _index(
+    site: Site, artifacts: Sequence[Artifact], shown: Sequence[list[str]], specs: Sequence[DetectorSpec], post: bool
+) -> dict[str, object]:
     rows = []
-    for number, (artifact, name) in enumerate(zip(artifacts, site.names, strict=True)):
+    for number, (artifact, name, tasks) in enumerate(zip(artifacts, site.names, shown, strict=True)):
         place = f"data/artifacts/{number}/"
         rows.append(
             {
                 "id": str(number),
                 "name": name,
                 "recipe": artifact.sidecar.recipe,
+                "tasks": tasks,
                 "model": f"{place}model.tflite",
                 "sidecar": f"{place}sidecar.json",
                 "golden": f"{place}golden/",

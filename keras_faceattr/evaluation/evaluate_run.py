@@ -56,7 +56,7 @@ def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
     write_predictions(run.predictions_path, data.manifest, run.tasks(), outputs)
     provenance = run.provenance(*PHOTO_PARTS)
     plots = write_plots(run, data.manifest, outputs)
-    write_text(run.model_card_path, model_card(run.experiment(), results, provenance))
+    write_text(run.model_card_path, model_card(run.experiment(), run.tasks(), results, provenance))
     write_text(run.report_path, html_report(run.experiment(), results, provenance, plots, put_aside))
     return results
 

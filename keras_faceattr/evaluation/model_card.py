@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.evaluation.formatting import task_tables
 from keras_faceattr.pages import render
+from keras_faceattr.tasks import Task, sensitive_notices
 
-SENSITIVE = {
+RESTRICTED = {
     "race": "Deriving race from faces",
     "expression": "Deriving emotions from faces",
 }
@@ -19,24 +20,29 @@ SENSITIVE = {
 PERSONAL = {"gender", "attractiveness", "age", "attributes"}
 
 
-def lawful_use_notices(tasks: Iterable[str]) -> list[str]:
-    """One line for each task whose use the law restricts."""
-    return [
-        f"{SENSITIVE[task]} is restricted or forbidden by law in some places and uses: check before shipping."
-        for task in tasks
-        if task in SENSITIVE
+def notices_of(tasks: Mapping[str, Task]) -> list[str]:
+    """One line for each task whose use the law restricts, and for each that is answered only where it is named."""
+    restricted = [
+        f"{RESTRICTED[name]} is restricted or forbidden by law in some places and uses: check before shipping."
+        for name in tasks
+        if name in RESTRICTED
     ]
+    return [*restricted, *sensitive_notices(tasks)]
 
 
-def model_card(experiment: Experiment, results: dict[str, Any], provenance: dict[str, Any]) -> str:
+def model_card(
+    experiment: Experiment, tasks: Mapping[str, Task], results: dict[str, Any], provenance: dict[str, Any]
+) -> str:
     """Markdown text of the card."""
-    return render("model_card.md", **card_values(experiment, results, provenance))
+    return render("model_card.md", **card_values(experiment, tasks, results, provenance))
 
 
-def card_values(experiment: Experiment, results: dict[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:
+def card_values(
+    experiment: Experiment, tasks: Mapping[str, Task], results: dict[str, Any], provenance: dict[str, Any]
+) -> dict[str, Any]:
     """What the card's template refers to."""
-    notices = lawful_use_notices(experiment.tasks)
-    if set(experiment.tasks) & PERSONAL:
+    notices = notices_of(tasks)
+    if set(tasks) & PERSONAL:
         notices.append("Personal data of the persons shown is processed: in many places that needs their consent.")
     return {
         "experiment": experiment,

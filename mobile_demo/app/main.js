@@ -62,7 +62,7 @@ async function readSite() {
   const response = await fetch('data/demo.json');
   if (!response.ok) throw new Error(`data/demo.json is missing (${response.status}): serve this folder with keras-faceattr demo`);
   const site = await response.json().catch(() => null);
-  if (site?.format !== 1 || !site.artifacts?.length) throw new Error('data/demo.json is damaged, or newer than this page');
+  if (site?.format !== 2 || !site.artifacts?.length) throw new Error('data/demo.json is damaged, or of another version than this page');
   return site;
 }
 

@@ -178,6 +178,26 @@ def test_info_reads_a_run(cli: Cli, small_run: Path) -> None:
     assert done.code == 0 and "tiny_att_net at 32²" in done.out
 
 
+def test_info_says_which_tasks_of_a_run_or_a_file_are_sensitive(
+    cli: Cli, small_run: Path, exported: dict[str, Artifact], tmp_path: Path
+) -> None:
+    line = "gender is a sensitive task: predictions answer it only where it is named (--task gender)."
+    run = Run(Path(shutil.copytree(small_run, tmp_path / "run")))
+    file = Path(shutil.copytree(exported["float32"].path.parent, tmp_path / "file")) / exported["float32"].path.name
+    for name in (run.folder, file):
+        assert line not in cli("info", name).out
+    tasks = yaml.safe_load(run.tasks_path.read_text())
+    tasks["gender"]["sensitive"] = True
+    run.tasks_path.write_text(yaml.safe_dump(tasks, sort_keys=False))
+    sidecar = json.loads(file.with_suffix(".json").read_text())
+    sidecar["tasks"]["gender"]["sensitive"] = True
+    file.with_suffix(".json").write_text(json.dumps(sidecar))
+    for name in (run.folder, file):
+        assert line in cli("info", name).out.splitlines()
+    assert cli("info", run.folder, "--json").json()["notices"] == [line]
+    assert cli("info", file, "--json").json()["tasks"]["gender"]["sensitive"] is True
+
+
 def test_info_counts_a_keras_file_and_tells_of_other_files_what_they_are(
     cli: Cli, small_run: Path, tmp_path: Path
 ) -> None:

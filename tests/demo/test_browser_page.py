@@ -235,6 +235,30 @@ def test_outputs_that_the_page_does_not_know_are_shown_by_name(site: Path, open_
         assert float(page.inner_text("#live-readings dd[data-task=age]")) > 0
 
 
+def test_a_sensitive_task_is_shown_only_where_the_site_was_built_to(
+    face_file: Artifact, open_page: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "own" / face_file.path.name
+    shutil.copytree(face_file.path.parent, path.parent)
+    sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    sidecar["tasks"]["gender"]["sensitive"] = True
+    path.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
+    photo = photo_file("face.png", draw_scene(555, 0, 480, 560)[0])
+    for named, shown, hidden in (([], "age", "gender"), (["gender"], "gender", "age")):
+        build_site(tmp_path / "site", [path], post=False, tasks=named)
+        with served(tmp_path / "site") as url:
+            page = open_page(url)
+            # Golden crops and photos are compared in all outputs.
+            assert opened(page)[0]["verified"]
+            page.click("#tab-photo")
+            page.set_input_files("#files", [photo])
+            until(page, "#photo-status", "1 of 1 photo looked at")
+            assert page.locator(f"#photo dd[data-task={shown}]").count() == 1
+            assert page.locator(f"#photo dd[data-task={hidden}]").count() == 0
+            (row,) = saved_rows(page)
+            assert shown in row and not any(name.startswith(hidden) for name in row)
+
+
 def test_names_are_text_wherever_they_stand(exported: dict[str, Artifact], open_page: Open, tmp_path: Path) -> None:
     hostile = "<b onclick=alert(1)>\"'&amp;"
     source = exported["float32"].path

@@ -14,7 +14,7 @@ from small_site import make_artifact as make_artifact
 import keras_faceattr
 from keras_faceattr.demo import bundle
 from keras_faceattr.demo.bundle import build_site, find_artifacts, unique_names
-from keras_faceattr.errors import ArtifactError, DemoError
+from keras_faceattr.errors import ArtifactError, ConfigError, DemoError
 from keras_faceattr.faces.detector_spec import DetectorSpec
 
 
@@ -31,13 +31,14 @@ def test_the_index_says_where_everything_lies(detectors: Built, make_artifact: M
     site = build_site(tmp_path / "site", models, post=True)
     index = index_of(site.folder)
     assert {key: index[key] for key in ("format", "kind", "package", "litert", "post")} == {
-        "format": 1, "kind": "keras-faceattr demo", "package": keras_faceattr.__version__, "litert": "2.5.3",
+        "format": 2, "kind": "keras-faceattr demo", "package": keras_faceattr.__version__, "litert": "2.5.3",
         "post": True,
     }  # fmt: skip
     assert index["artifacts"][1] == {
         "id": "1",
         "name": "two",
         "recipe": "int8_qat",
+        "tasks": ["t"],
         "model": "data/artifacts/1/model.tflite",
         "sidecar": "data/artifacts/1/sidecar.json",
         "golden": "data/artifacts/1/golden/",
@@ -224,3 +225,58 @@ def test_a_runtime_that_is_not_the_pinned_one_is_not_bundled(
     with pytest.raises(DemoError, match=f"vendor/litert/{name} is not the file that was fetched: run "):
         build_site(tmp_path / "site", [make_artifact()], post=True)
     assert not (tmp_path / "site" / "data" / "demo.json").exists()
+
+
+def with_tasks(model: Path, **sensitive: bool) -> Path:
+    """The artifact with further tasks in its sidecar, each sensitive or not."""
+    path = model.with_suffix(".json")
+    sidecar = json.loads(path.read_text(encoding="utf-8"))
+    task = sidecar["tasks"]["t"]
+    sidecar["tasks"] = {name: {**task, "name": name, "sensitive": mark} for name, mark in sensitive.items()}
+    sidecar["experiment"]["tasks"] = {name: {} for name in sensitive}
+    sidecar["outputs"] = {name: {**sidecar["outputs"]["t"], "task": name} for name in sensitive}
+    path.write_text(json.dumps(sidecar), encoding="utf-8")
+    return model
+
+
+@pytest.fixture
+def two(make_artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """An artifact with a sensitive task, and one without."""
+    # The files have one output each.
+    monkeypatch.setattr("keras_faceattr.artifact.loading.disagreement", lambda sidecar, file: None)
+    first = with_tasks(make_artifact("x/a.tflite", name="first"), race=True, smile=False)
+    return [first, with_tasks(make_artifact("y/b.tflite", name="second"), smile=False, glasses=False)]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ([], [["smile"], ["smile", "glasses"]]),
+        (["smile"], [["smile"], ["smile"]]),
+        (["race", "glasses"], [["race"], ["glasses"]]),
+    ],
+)
+def test_the_page_answers_a_sensitive_task_only_where_it_is_named(
+    detectors: Built, two: list[Path], tmp_path: Path, named: list[str], expected: list[list[str]]
+) -> None:
+    said: list[str] = []
+    site = build_site(tmp_path / "site", two, post=False, tasks=named, say=said.append)
+    assert [row["tasks"] for row in index_of(site.folder)["artifacts"]] == expected
+    assert ("first: race is sensitive and not answered: name it by --task race" in said) == (not named)
+
+
+def test_the_version_changes_with_what_is_answered(detectors: Built, two: list[Path], tmp_path: Path) -> None:
+    versions = [build_site(tmp_path / "site", two[:1], post=False, tasks=names).version for names in ([], ["race"])]
+    assert versions[0] != versions[1]
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [(["rase"], "the net has no task 'rase'; did you mean 'race'"), (["race"], "b.tflite: the net has no task 'race'")],
+)
+def test_a_task_that_no_file_or_one_of_them_cannot_answer_is_refused_before_anything_is_written(
+    detectors: Built, two: list[Path], tmp_path: Path, named: list[str], words: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        build_site(tmp_path / "site", two, post=False, tasks=named)
+    assert words in str(error.value) and not (tmp_path / "site").exists() and not detectors

@@ -289,3 +289,16 @@ def test_ipv6_is_served_and_written_in_brackets(
 
 def test_the_command_runs_without_tensorflow() -> None:
     assert frameworks_after("import keras_faceattr.cli.demo, keras_faceattr.measure.browser.results") == "[]"
+
+
+def test_the_page_answers_the_named_tasks(
+    command_line: CommandLine, detectors: Built, make_artifact: MakeArtifact, tmp_path: Path
+) -> None:
+    model, site = make_artifact(), tmp_path / "site"
+    sidecar = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
+    sidecar["tasks"]["t"]["sensitive"] = True
+    model.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
+    code, _, err = command_line("demo", model, "--build", site)
+    assert code == 2 and "t: sensitive, and answered only where named" in err and not site.exists()
+    assert command_line("demo", model, "--build", site, "--task", "t")[0] == 0
+    assert json.loads((site / "data/demo.json").read_text(encoding="utf-8"))["artifacts"][0]["tasks"] == ["t"]

@@ -64,7 +64,7 @@ def test_the_page_escapes_what_comes_from_data(tmp_path: Path) -> None:
 
 
 def test_the_card_names_terms_protocol_and_small_groups() -> None:
-    card = model_card(load_experiment("quickstart"), RESULTS, PROVENANCE)
+    card = model_card(load_experiment("quickstart"), {}, RESULTS, PROVENANCE)
     for words in (
         "research only",
         "7 train",
@@ -75,9 +75,17 @@ def test_the_card_names_terms_protocol_and_small_groups() -> None:
         assert words in card
 
 
+def test_the_card_says_which_task_is_answered_only_where_it_is_named() -> None:
+    tasks = {"age": ScalarTask("age", 0, 100, 1), "mood": CategoricalTask("mood", ("a", "b"), sensitive=True)}
+    card = model_card(load_experiment("quickstart"), tasks, RESULTS, PROVENANCE)
+    notices = card.partition("## Intended use and limits")[2].splitlines()
+    assert "mood is a sensitive task: predictions answer it only where it is named (--task mood)." in notices
+    assert not [line for line in notices if line.startswith("age is")]
+
+
 def test_card_and_page_show_both_readings_of_a_group_with_intervals() -> None:
     experiment = load_experiment("quickstart")
-    card = model_card(experiment, RESULTS, PROVENANCE)
+    card = model_card(experiment, {}, RESULTS, PROVENANCE)
     page = html_report(experiment, RESULTS, PROVENANCE, [], quarantined=0)
     assert card.index("By gender:") < card.index("By predicted gender:")
     assert "| male | 40 | 2.250 (2.000–2.750) |" in card and "the model itself puts there" in card

@@ -10,10 +10,12 @@ export function numbers(sidecar, raw) {
   }));
 }
 
-// One entry a task, in the sidecar's order, and one for each output that this page does not know.
+// One entry for each task of `answered`, in the sidecar's order, and one for each output that this page does not know;
+// none for an output of another task: a sensitive one is answered only where the demo was told to.
 // {task, title, kind: scalar|classes|attributes|vector|unknown, value, unit, said, probabilities, distribution, text}
-export function decode(sidecar, raw) {
-  const found = numbers(sidecar, raw);
+export function decode(sidecar, raw, answered) {
+  const isLeftOut = (task) => task in sidecar.tasks && !answered.includes(task);
+  const found = Object.fromEntries(Object.entries(numbers(sidecar, raw)).filter(([name]) => !isLeftOut(sidecar.outputs[name]?.task)));
   const readings = Object.entries(sidecar.tasks).map(([task, about]) => reading(task, about, sidecar, found));
   const unknown = Object.entries(found).filter(([name]) => !isKnown(sidecar, name)).map(([name, values]) => ({
     task: name, title: name, kind: 'unknown', text: values.slice(0, 8).map((value) => value.toPrecision(4)).join(', '),

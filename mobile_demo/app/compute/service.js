@@ -92,7 +92,7 @@ export class Service {
       const raw = input && (await entry.net.run(input.data));
       times.crop += between - before;
       times.model += performance.now() - between;
-      return raw && decode(entry.sidecar, raw);
+      return raw && decode(entry.sidecar, raw, entry.about.tasks);
     };
     if (needsFace(crop)) for (const face of faces) face.readings = await predict(crop, face);
     const instead = { ...crop, method: needsFace(crop) ? crop.fallback : crop.method };
@@ -124,7 +124,7 @@ export class Service {
         end_to_end: await measure(async () => {
           const seen = this.read(bitmap);
           const found = await this.choose(entry, detector, seen);
-          decode(entry.sidecar, await net.run(cropPhoto(crop, seen, found, entry.template).data));
+          decode(entry.sidecar, await net.run(cropPhoto(crop, seen, found, entry.template).data), entry.about.tasks);
         }, seconds),
       };
       const { file, recipe } = entry.sidecar;
