@@ -27,7 +27,10 @@ class Tolerance(Section):
         return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(float_value)
 
 
-JUDGED_METRICS = ("mae", "rmse", "pc", "epsilon_error", "accuracy", "balanced_accuracy", "auc", "cosine")
+JUDGED_METRICS = (
+    "mae", "rmse", "pc", "epsilon_error", "interval_distance", "band_accuracy", "one_off_accuracy",
+    "accuracy", "balanced_accuracy", "average_precision", "auc", "cosine",
+)  # fmt: skip
 """What a tolerance may name, beside the cumulative scores `cs@k`."""
 
 

@@ -10,8 +10,8 @@ from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.errors import ModelError
 from keras_faceattr.evaluation.groups import by_group, measured, predicted_groups, true_groups
-from keras_faceattr.metrics import metrics_of
-from keras_faceattr.metrics.classification import attribute_accuracies, confusion
+from keras_faceattr.metrics import Metric, metrics_of
+from keras_faceattr.metrics.classification import confusion
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task
 
@@ -41,9 +41,10 @@ def evaluate(
         labels: by task, as of `label_array`; None for the manifest's.
 
     Returns:
-        By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high), `confusion` or `attributes` where
-        they apply; `groups`: by column and true group, `labelled` photos and `metrics` as above; and
-        `predicted_groups`: the same of the photos that the model puts in a group, where it predicts the group.
+        By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high); where they apply, `confusion`, and
+        `attributes`: of each one its `labelled` photos, and its `metrics` if there are any; `groups`: by column and
+        true group, `labelled` photos and `metrics` as above; and `predicted_groups`: the same of the photos that the
+        model puts in a group, where it predicts the group.
     """
     found = {}
     for name, task in tasks.items():
@@ -113,8 +114,10 @@ def _evaluate_task(
         result["classes"] = list(task.classes)
         result["confusion"] = confusion(labels, predictions).tolist()
     if isinstance(task, MultilabelTask):
-        shares = attribute_accuracies(labels, predictions)
-        result["attributes"] = dict(zip(task.attributes, map(float, shares), strict=True))
+        result["attributes"] = {
+            name: _attribute(metrics, column[:, None], said[:, None], samples, seed)
+            for name, column, said in zip(task.attributes, labels.T, predictions.T, strict=True)
+        }
     if not isinstance(task, IdentityTask):
         readings = {
             "groups": true_groups(manifest, task),
@@ -125,3 +128,14 @@ def _evaluate_task(
             own = {name: groups[known] for name, groups in columns.items()}
             result[reading] = by_group(own, task, metrics, labels, predictions, samples, seed)
     return result
+
+
+def _attribute(
+    metrics: dict[str, Metric], labels: np.ndarray, predictions: np.ndarray, samples: int, seed: int
+) -> dict[str, Any]:
+    """One of several attributes, over its own labelled photos."""
+    known = ~np.isnan(labels[:, 0])
+    entry: dict[str, Any] = {"labelled": int(known.sum())}
+    if known.any():
+        entry["metrics"] = measured(metrics, labels[known], predictions[known], samples, seed)
+    return entry

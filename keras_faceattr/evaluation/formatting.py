@@ -6,7 +6,23 @@ import math
 from typing import Any
 
 FOUR_PLACES = ("pc", "epsilon_error", "cosine", "auc")
-ERRORS = ("mae", "rmse")
+ERRORS = ("mae", "rmse", "interval_distance")
+"""Metrics in the task's unit."""
+
+TITLES = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "interval_distance": "distance to the interval",
+    "band_accuracy": "accuracy of bands",
+    "one_off_accuracy": "at most one band off",
+    "pc": "PC",
+    "epsilon_error": "ε-error",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "average_precision": "average precision",
+    "auc": "area under ROC",
+    "cosine": "cosine",
+}
 
 TOO_FEW = "too few"
 """Stands where a group has too few photos to be measured."""
@@ -69,8 +85,19 @@ def group_tables(task: dict[str, Any], intervals: int | None = None) -> list[tup
     ]
 
 
+def attribute_table(task: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+    """Header and rows of the attributes of a task that has several; None where results do not hold them.
+
+    Results of earlier versions have a bare accuracy for each.
+    """
+    attributes = task.get("attributes", {})
+    if not attributes or not all(isinstance(entry, dict) for entry in attributes.values()):
+        return None
+    return _group_table("attribute", attributes, task, None, "no photo")
+
+
 def _group_table(
-    title: str, groups: dict[str, Any], task: dict[str, Any], intervals: int | None
+    title: str, groups: dict[str, Any], task: dict[str, Any], intervals: int | None, unmeasured: str = TOO_FEW
 ) -> tuple[list[str], list[list[str]]]:
     known = {metric for group in groups.values() for metric in group.get("metrics", {})}
     metrics = [metric for metric in task["metrics"] if metric in known] or list(task["metrics"])
@@ -80,7 +107,7 @@ def _group_table(
     for value, group in groups.items():
         found = group.get("metrics")
         cells = [
-            TOO_FEW if found is None else metric_text(m, found[m] if whole else {"value": found[m]["value"]})
+            unmeasured if found is None else metric_text(m, found[m] if whole else {"value": found[m]["value"]})
             for m, whole in zip(metrics, shown, strict=True)
         ]
         rows.append([value, str(group["labelled"]), *cells])
@@ -94,6 +121,7 @@ def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
         "labelled": task["labelled"],
         "resampled": "people" if task["kind"] == "identity" else "photos",
         "metrics": [(metric_title(m, task["unit"]), metric_text(m, numbers)) for m, numbers in task["metrics"].items()],
+        "attributes": attribute_table(task),
         "groups": group_tables(task),
         "predicts_groups": bool(task.get("predicted_groups")),
     }
@@ -101,8 +129,6 @@ def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
 
 def metric_title(name: str, unit: str) -> str:
     """A metric's name with its unit."""
-    if name in ("mae", "rmse"):
-        return f"{name.upper()} ({unit})" if unit else name.upper()
-    titles = {"pc": "PC", "epsilon_error": "ε-error", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
-    titles |= {"auc": "area under ROC", "cosine": "cosine"}
-    return titles.get(name, f"{name.upper()} {unit}".strip())
+    if name not in TITLES:
+        return f"{name.upper()} {unit}".strip()
+    return f"{TITLES[name]} ({unit})" if unit and name in ERRORS else TITLES[name]

@@ -17,7 +17,7 @@ from keras_faceattr.tasks import CategoricalTask, Task
 SMALLEST_GROUP = 10
 """Groups with fewer labelled photos are counted but not measured."""
 
-NOT_WITHIN_ITSELF = ("pc", "balanced_accuracy")
+NOT_WITHIN_ITSELF = ("pc", "balanced_accuracy", "average_precision")
 """Metrics that say nothing within one class, or one band, of what they measure."""
 
 Columns = dict[str, pd.Series]

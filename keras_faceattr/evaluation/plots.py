@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from keras_faceattr.data.targets import labelled
 from keras_faceattr.evaluation.formatting import ERRORS
-from keras_faceattr.metrics.classification import attribute_accuracies, confusion
+from keras_faceattr.metrics.classification import attribute_accuracies, attribute_balanced_accuracies, confusion
 from keras_faceattr.metrics.scalar import band_of, intervals
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.metrics.verification import roc
@@ -25,8 +25,8 @@ from keras_faceattr.tasks import CategoricalTask, EmbeddingTask, IdentityTask, S
 
 COLOUR = "#2a6f97"
 SECOND_COLOUR = "#c8553d"
-FIRST_METRICS = ("mae", "balanced_accuracy", "auc", "cosine")
-"""Metrics of which each task has one, so that they tell the tasks' names."""
+FIRST_METRICS = ("mae", "interval_distance", "balanced_accuracy", "auc", "cosine")
+"""Metrics of which each task has one or more, so that they tell the tasks' names."""
 
 RANGES = 8
 """Ranges of a label in the plot of errors by range."""
@@ -186,7 +186,7 @@ def _plot_verification(task: Task, same: np.ndarray, cosines: np.ndarray, folder
 
 
 def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, folder: Path) -> Path:
-    shares = attribute_accuracies(labels, predictions)
+    shares, balanced = attribute_accuracies(labels, predictions), attribute_balanced_accuracies(labels, predictions)
     majority = np.maximum(np.nanmean(labels, axis=0), 1 - np.nanmean(labels, axis=0))
     order = np.argsort(shares)
     shown, note = plot_names([column.removeprefix(f"{task.name}.") for column in task.columns])
@@ -198,7 +198,8 @@ def _plot_attributes(task: Task, labels: np.ndarray, predictions: np.ndarray, fo
         axes.plot(
             majority[order], range(len(order)), "|", color=SECOND_COLOUR, markersize=8, label="always the commoner"
         )
-        axes.set_xlim(min(0.5, float(shares.min())), 1)
+        axes.plot(balanced[order], range(len(order)), "o", color="black", markersize=3, label="model, balanced")
+        axes.set_xlim(min(0.5, float(np.nanmin([shares, balanced]))), 1)
         axes.tick_params(axis="y", labelsize=7)
         axes.legend(frameon=False, loc="lower right")
 

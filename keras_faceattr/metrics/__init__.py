@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from keras_faceattr.metrics import classification, scalar, vectors
+from keras_faceattr.metrics import classification, ranking, scalar, vectors
 from keras_faceattr.tasks import ScalarTask, Task
 
 
@@ -36,6 +36,7 @@ _CLASSIFICATION = {
 _YES_NO = {
     "accuracy": Metric(classification.binary_accuracy, True),
     "balanced_accuracy": Metric(classification.binary_balanced_accuracy, True),
+    "average_precision": Metric(ranking.average_precision, True),
 }
 
 

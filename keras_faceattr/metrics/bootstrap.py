@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from keras_faceattr.metrics.ranking import AveragePrecision
 from keras_faceattr.metrics.sums import SumMetric, values_of_draws
 
 DRAWN_AT_ONCE = 1_000_000
@@ -69,7 +70,11 @@ def bootstrap_intervals(
         values = dict(zip(of_sums, found, strict=True))
     for name in metrics.keys() - of_sums.keys():
         draws = _draws(count, samples, seed, pairs)
-        values[name] = np.array([metrics[name](labels[draw], predictions[draw]) for draw in draws])
+        metric = metrics[name]
+        if isinstance(metric, AveragePrecision):
+            values[name] = metric.of_draws(labels, predictions, draws)
+        else:
+            values[name] = np.array([metric(labels[draw], predictions[draw]) for draw in draws])
     return {name: _percentiles(values[name], coverage) for name in metrics}
 
 

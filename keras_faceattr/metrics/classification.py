@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_faceattr.metrics.sums import SumMetric
+from keras_faceattr.metrics.sums import SumMetric, mean_of_known
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -25,6 +25,11 @@ def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 def attribute_accuracies(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """(attributes,) share of right answers of each; shapes as `binary_accuracy`."""
     return _shares(_answers(labels, predictions).sum(axis=0).astype("float64"))
+
+
+def attribute_balanced_accuracies(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """(attributes,) mean of true-positive and true-negative rate of each; shapes as `binary_accuracy`."""
+    return _rates(_answers_by_label(labels, predictions).sum(axis=0).astype("float64"))
 
 
 def _hits(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -63,32 +68,24 @@ def _shares(sums: np.ndarray) -> np.ndarray:
     return np.where(total > 0, right / np.maximum(total, 1), np.nan)
 
 
-def _mean(shares: np.ndarray) -> np.ndarray:
-    """(…) mean over the last axis of what is not NaN; NaN where nothing is."""
-    known = ~np.isnan(shares)
-    count = known.sum(axis=-1)
-    return np.where(count > 0, np.where(known, shares, 0).sum(axis=-1) / np.maximum(count, 1), np.nan)
-
-
-def _mean_of_rates(sums: np.ndarray) -> np.ndarray:
-    """Mean over the attributes of the mean of their two rates."""
-    shares = _shares(sums)
-    return _mean(_mean(np.stack(np.split(shares, 2, axis=-1), axis=-1)))
+def _rates(sums: np.ndarray) -> np.ndarray:
+    """(…, attributes) mean of the two rates of each."""
+    return mean_of_known(np.stack(np.split(_shares(sums), 2, axis=-1), axis=-1))
 
 
 accuracy = SumMetric(_hits, lambda sums: _shares(sums)[..., 0])
 """Share of photos whose likeliest class is the right one; shapes as `confusion`."""
 
-balanced_accuracy = SumMetric(_hits_by_class, lambda sums: _mean(_shares(sums)))
+balanced_accuracy = SumMetric(_hits_by_class, lambda sums: mean_of_known(_shares(sums)))
 """Mean over the classes that occur of the share recognised; shapes as `confusion`."""
 
-binary_accuracy = SumMetric(_answers, lambda sums: _mean(_shares(sums)))
+binary_accuracy = SumMetric(_answers, lambda sums: mean_of_known(_shares(sums)))
 """Share of right answers, as the mean over the attributes of each one's share over its labelled photos.
 
 Labels are (n, attributes) 0 or 1, NaN where not labelled; predictions (n, attributes) probability of 1.
 """
 
-binary_balanced_accuracy = SumMetric(_answers_by_label, _mean_of_rates)
+binary_balanced_accuracy = SumMetric(_answers_by_label, lambda sums: mean_of_known(_rates(sums)))
 """Mean over the attributes of the mean of true-positive and true-negative rate; shapes as `binary_accuracy`.
 
 An attribute of which only one answer occurs counts with that answer's rate.

@@ -67,6 +67,13 @@ def mean_of_sums(sums: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """(…) mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=-1)
+    return np.where(count > 0, np.where(known, values, 0).sum(axis=-1) / np.maximum(count, 1), np.nan)
+
+
 def change(metric: Metric) -> Metric:
     """By how much a metric changes from one set of predictions to another.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from keras_faceattr.artifact.sidecar import CostSpec
 from keras_faceattr.budget.devices import device_class, device_classes
@@ -21,6 +22,8 @@ from keras_faceattr.budget.limits import (
 )
 from keras_faceattr.config_files import names_in
 from keras_faceattr.errors import ConfigError
+from keras_faceattr.metrics import metrics_of
+from keras_faceattr.tasks import BinaryTask, Task, age_task
 
 COST = CostSpec(
     parameters=1000, macs=2_000_000_000, file_bytes=3_000_000, weight_bytes=2_900_000, peak_activation_bytes=500_000
@@ -80,6 +83,14 @@ def test_a_wrong_budget_is_one_line_that_names_the_key(tmp_path: Path, text: str
     line = refused(tmp_path / "own.yaml", text)
     for word in words:
         assert word in line
+
+
+@pytest.mark.parametrize("task", [BinaryTask("hat"), age_task(bands=[(0, 2), (3, 9)])], ids=lambda task: task.kind)
+def test_a_limit_may_name_every_metric_of_a_task(tmp_path: Path, task: Task) -> None:
+    limits = {metric: {"absolute": 0.1} for metric in metrics_of(task)}
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({"name": "own", "drop": limits}), encoding="utf-8")
+    assert load_budget(str(path)).drop.keys() == limits.keys()
 
 
 def test_an_unknown_budget_names_the_nearest() -> None:

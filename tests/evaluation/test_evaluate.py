@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.manifest import Manifest, Source
@@ -148,8 +149,47 @@ def test_each_attribute_counts_over_its_own_labelled_photos() -> None:
     labels = manifest(**{"hats.red": [1.0, 0.0, np.nan], "hats.blue": [1.0, np.nan, np.nan]})
     result = evaluate(labels, {"hats": HATS}, {"hats": np.array([[0.9, 0.1], [0.8, 0.1], [0.5, 0.5]])}, samples=0)
     assert result["hats"]["labelled"] == 2
-    assert result["hats"]["attributes"] == {"red": 0.5, "blue": 0.0}
+    attributes = result["hats"]["attributes"]
+    assert {name: entry["labelled"] for name, entry in attributes.items()} == {"red": 2, "blue": 1}
+    accuracies = {name: entry["metrics"]["accuracy"]["value"] for name, entry in attributes.items()}
+    assert accuracies == {"red": 0.5, "blue": 0.0}
     assert result["hats"]["metrics"]["accuracy"]["value"] == pytest.approx(0.25)
+
+
+def test_an_attribute_has_balanced_accuracy_and_average_precision_of_its_own_photos() -> None:
+    rng = np.random.default_rng(4)
+    true, chances = (rng.random((80, 2)) < [0.2, 0.6]).astype(float), rng.random((80, 2))
+    chances = np.clip(chances + 0.3 * true, 0, 1)
+    true[:30, 0] = np.nan
+    labels = manifest(**{"hats.red": true[:, 0], "hats.blue": true[:, 1]})
+    result = evaluate(labels, {"hats": HATS}, {"hats": chances}, samples=50, seed=2)["hats"]
+    for column, (name, entry) in enumerate(result["attributes"].items()):
+        known = ~np.isnan(true[:, column])
+        own, said = true[known, column], chances[known, column]
+        metrics = entry["metrics"]
+        assert (name, entry["labelled"]) == (HATS.attributes[column], known.sum())
+        assert metrics["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(own, said >= 0.5))
+        assert metrics["average_precision"]["value"] == pytest.approx(average_precision_score(own, said))
+        assert all(numbers["low"] < numbers["value"] < numbers["high"] for numbers in metrics.values())
+    mean = np.mean([entry["metrics"]["average_precision"]["value"] for entry in result["attributes"].values()])
+    assert result["metrics"]["average_precision"]["value"] == pytest.approx(mean)
+
+
+def test_an_attribute_that_nobody_labelled_is_counted_and_not_measured() -> None:
+    labels = manifest(**{"hats.red": [1.0, 0.0], "hats.blue": [np.nan, np.nan]})
+    result = evaluate(labels, {"hats": HATS}, {"hats": np.full((2, 2), 0.4)}, samples=0)["hats"]
+    assert result["attributes"]["blue"] == {"labelled": 0}
+
+
+def test_in_a_group_with_one_answer_the_average_precision_is_not_measured() -> None:
+    gender = ["female", "male"] * 10
+    beard = [0.0, 1.0] * 8 + [0.0, 0.0] * 2
+    labels = manifest(beard=beard, gender=gender)
+    said = np.linspace(0, 1, 20)[:, None]
+    groups = evaluate(labels, {"beard": BinaryTask("beard")}, {"beard": said}, samples=0)["beard"]["groups"]["gender"]
+    assert np.isnan(groups["female"]["metrics"]["average_precision"]["value"])
+    of_men = average_precision_score(beard[1::2], said[1::2, 0])
+    assert groups["male"]["metrics"]["average_precision"]["value"] == pytest.approx(of_men)
 
 
 def test_a_binary_task_is_measured_from_its_single_probability() -> None:

@@ -44,6 +44,9 @@ PROVENANCE = {
         ("mae", 12.345, "12.35"),
         ("pc", 0.8708, "0.8708"),
         ("cs@5", 0.1234, "12.3 %"),
+        ("average_precision", 0.8764, "87.6 %"),
+        # In the task's unit, and no share.
+        ("interval_distance", 3.14159, "3.142"),
         ("mae", float("nan"), "not measured"),
     ],
 )
@@ -101,6 +104,28 @@ def test_a_narrow_table_has_the_intervals_of_the_first_metrics_alone() -> None:
     assert rows == [["male", "30", "2.000 (1.500–2.500)", "2.000"]]
 
 
+def test_card_and_page_show_every_attribute_and_pass_over_accuracies_of_earlier_versions() -> None:
+    numbers = {"value": 0.5, "low": 0.25, "high": 0.75}
+    metrics = {"accuracy": numbers, "average_precision": numbers}
+    hats = {"kind": "multilabel", "unit": "", "labelled": 9, "metrics": metrics, "groups": {}}
+    hats["attributes"] = {"red": {"labelled": 9, "metrics": metrics}, "blue": {"labelled": 0}}
+    experiment, half = load_experiment("quickstart"), "50.0 % (25.0 %–75.0 %)"
+    card = model_card(experiment, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE)
+    assert "| attribute | photos | accuracy | average precision |" in card
+    assert f"| red | 9 | {half} | {half} |" in card and "| blue | 0 | no photo | no photo |" in card
+    page = html_report(experiment, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE, [], quarantined=0)
+    assert "<h3>By attribute</h3>" in page and "average precision" in page
+    hats["attributes"] = {"red": 0.5, "blue": 0.25}
+    assert "By attribute" not in model_card(experiment, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE)
+
+
+def test_metrics_of_bands_have_titles_with_the_unit_where_they_have_one() -> None:
+    names = ("interval_distance", "band_accuracy", "one_off_accuracy", "average_precision")
+    assert [metric_title(name, "years") for name in names] == [
+        "distance to the interval (years)", "accuracy of bands", "at most one band off", "average precision",
+    ]  # fmt: skip
+
+
 def shows_something(path: Path) -> bool:
     """Whether a picture has both ink and paper."""
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -126,6 +151,10 @@ def test_curves_are_drawn_with_and_without_validation(tmp_path: Path) -> None:
     assert len(plot_history(history, tmp_path)) == 1
     both = plot_history(history.assign(val_age_mae=[9.0, 8.0], val_mood_balanced_accuracy=[0.5, 0.6]), tmp_path)
     assert [p.stem for p in both] == ["loss", "age_validation", "mood_validation"]
+    banded = plot_history(
+        history.assign(val_age_interval_distance=[9.0, 8.0], val_age_band_accuracy=[0.1, 0.2]), tmp_path
+    )
+    assert [p.stem for p in banded] == ["loss", "age_validation"]
     assert all(shows_something(p) for p in both)
 
 

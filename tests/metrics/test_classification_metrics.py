@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from keras_faceattr.metrics.classification import (
     accuracy,
     attribute_accuracies,
+    attribute_balanced_accuracies,
     balanced_accuracy,
     binary_accuracy,
     binary_balanced_accuracy,
@@ -84,6 +85,7 @@ def test_yes_no_metrics_equal_scikit_learn_attribute_by_attribute() -> None:
     np.testing.assert_allclose(attribute_accuracies(labels, chances), shares)
     assert binary_accuracy(labels, chances) == pytest.approx(np.mean(shares))
     balanced = [balanced_accuracy_score(true, predicted) for true, predicted in columns]
+    np.testing.assert_allclose(attribute_balanced_accuracies(labels, chances), balanced)
     assert binary_balanced_accuracy(labels, chances) == pytest.approx(np.mean(balanced))
 
 
