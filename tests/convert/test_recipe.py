@@ -11,7 +11,7 @@ from keras_faceattr.convert.engines import engine
 from keras_faceattr.convert.recipe import ExportRecipe, export_recipe_names, load_recipe
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.metrics import metrics_of
-from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, age_task
 
 # Issue 3, "Convert": recipes as data.
 NAMES = {"float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full"}
@@ -48,6 +48,12 @@ def test_every_shipped_recipe_is_held_to_a_tolerance_that_quantization_alone_may
     float32 = load_recipe("float32")
     for metric, tolerance in recipe.tolerance.items():
         assert tolerance.limit(1.0) >= float32.tolerance[metric].limit(1.0)
+
+
+@pytest.mark.parametrize("name", export_recipe_names())
+def test_every_shipped_recipe_judges_an_age_that_is_labelled_with_bands_alone(name: str) -> None:
+    measured = {n for n, m in metrics_of(age_task(bands=[(0, 2), (3, 9)])).items() if not m.needs_values}
+    assert measured & load_recipe(name).tolerance.keys()
 
 
 def test_what_becomes_integer_is_what_the_recipe_says() -> None:
