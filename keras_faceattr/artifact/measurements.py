@@ -40,8 +40,27 @@ class Group(TypedDict):
 
 
 @with_config(PLAIN)
+class Worst(Number):
+    """The worst of several groups, by the worse end of its interval.
+
+    Attributes:
+        among: how many groups were ranked.
+    """
+
+    column: str
+    group: str
+    labelled: int
+    among: int
+
+
+@with_config(PLAIN)
 class TaskMetrics(TypedDict):
-    """Metrics of a task: overall, and by column and group, of the true groups and of those that the model says."""
+    """Metrics of a task: overall, and by column and group, of the true groups and of those that the model says.
+
+    Attributes:
+        attributes: of several attributes each one; older files have its accuracy as a bare number.
+        worst_groups: by metric; older files do not have them.
+    """
 
     kind: str
     unit: str
@@ -49,6 +68,8 @@ class TaskMetrics(TypedDict):
     metrics: dict[str, Number]
     groups: dict[str, dict[str, Group]]
     predicted_groups: NotRequired[dict[str, dict[str, Group]]]
+    attributes: NotRequired[dict[str, float | Group | None]]
+    worst_groups: NotRequired[dict[str, Worst]]
 
 
 @with_config(PLAIN)

@@ -13,7 +13,14 @@ from rich.table import Table
 from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.data.crop_cache import Progress
-from keras_faceattr.evaluation.formatting import TOO_FEW, group_tables, metric_text, metric_title, number_text
+from keras_faceattr.evaluation.formatting import (
+    TOO_FEW,
+    group_tables,
+    metric_text,
+    metric_title,
+    number_text,
+    worst_group_table,
+)
 from keras_faceattr.evaluation.table_writer import Row, open_table
 from keras_faceattr.tasks import Task
 
@@ -72,6 +79,8 @@ def print_results(results: dict[str, Any]) -> None:
                 print_table(_table(header, measured))
         if small:
             console.print(f" not measured: {small} groups with too few photos")
+        if worst := worst_group_table(task):
+            print_table(_table(*worst))
 
 
 def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:

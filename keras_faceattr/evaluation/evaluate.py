@@ -10,6 +10,7 @@ from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.errors import ModelError
 from keras_faceattr.evaluation.groups import by_group, measured, predicted_groups, true_groups
+from keras_faceattr.evaluation.worst import worst_groups
 from keras_faceattr.metrics import Metric, metrics_of
 from keras_faceattr.metrics.classification import confusion
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
@@ -44,7 +45,7 @@ def evaluate(
         By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high); where they apply, `confusion`, and
         `attributes`: of each one its `labelled` photos, and its `metrics` if there are any; `groups`: by column and
         true group, `labelled` photos and `metrics` as above; and `predicted_groups`: the same of the photos that the
-        model puts in a group, where it predicts the group.
+        model puts in a group, where it predicts the group; and `worst_groups`, as of `worst.worst_groups`.
     """
     found = {}
     for name, task in tasks.items():
@@ -92,6 +93,7 @@ def _evaluate_task(
         "metrics": {},
         "groups": {},
         "predicted_groups": {},
+        "worst_groups": {},
     }
     if not known.any():
         return result
@@ -127,6 +129,7 @@ def _evaluate_task(
             # Of several data sets, some may not know the column.
             own = {name: groups[known] for name, groups in columns.items()}
             result[reading] = by_group(own, task, metrics, labels, predictions, samples, seed)
+        result["worst_groups"] = worst_groups(metrics, result["groups"])
     return result
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from keras_faceattr.evaluation.worst import SMALLEST_RANKED
+
 FOUR_PLACES = ("pc", "epsilon_error", "cosine", "auc")
 ERRORS = ("mae", "rmse", "interval_distance")
 """Metrics in the task's unit."""
@@ -114,6 +116,22 @@ def _group_table(
     return header, rows
 
 
+def worst_group_table(task: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+    """Header and a row for each metric by which groups are ranked; None where none are, as in earlier results."""
+    header = ["worst group by", "group", "photos", "value (95 % interval)", "groups ranked"]
+    rows = [
+        [
+            metric_title(metric, task["unit"]),
+            f"{worst['column']}: {worst['group']}",
+            str(worst["labelled"]),
+            metric_text(metric, worst),
+            str(worst["among"]),
+        ]
+        for metric, worst in task.get("worst_groups", {}).items()
+    ]
+    return (header, rows) if rows else None
+
+
 def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
     """What a page or a card shows of a task: its metrics, and those by group, as rows of text."""
     return {
@@ -123,6 +141,8 @@ def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
         "metrics": [(metric_title(m, task["unit"]), metric_text(m, numbers)) for m, numbers in task["metrics"].items()],
         "attributes": attribute_table(task),
         "groups": group_tables(task),
+        "worst_groups": worst_group_table(task),
+        "smallest_ranked": SMALLEST_RANKED,
         "predicts_groups": bool(task.get("predicted_groups")),
     }
 

@@ -24,8 +24,19 @@ def groups(number: Any) -> dict[str, Any]:
         {"groups": groups(NUMBER)},
         {"groups": groups(0.57)},
         {"groups": groups(None)},
+        {"attributes": {"hat": {"labelled": 3}, "scarf": {"labelled": 9, "metrics": {"accuracy": NUMBER}}}},
+        {"attributes": {"hat": 0.5}},
+        {"worst_groups": {"mae": {**NUMBER, "column": "gender", "group": "female", "labelled": 200, "among": 2}}},
     ],
-    ids=["both readings", "one reading", "older", "older, no number"],
+    ids=[
+        "both readings",
+        "one reading",
+        "older",
+        "older, no number",
+        "attributes",
+        "attributes of older files",
+        "worst",
+    ],
 )
 def test_groups_with_intervals_and_of_older_files_are_read_as_they_stand(found: dict[str, Any]) -> None:
     assert TypeAdapter(TaskMetrics).validate_python(TASK | found) == TASK | found
