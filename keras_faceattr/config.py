@@ -233,6 +233,9 @@ class TaskConfig(MethodSettings):
     classes: Names | None = None
     attributes: Names | None = None
     groups: dict[str, Names] | None = None
+    readings: (
+        Annotated[dict[str, Annotated[dict[str, Names], Field(max_length=MOST_CLASSES)]], Field(max_length=100)] | None
+    ) = None
     dimension: Annotated[int, Field(ge=2, le=4096)] | None = None
     method: str | None = None
     weight: Positive = 1.0

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_faceattr.errors import ConfigError, nearest, shown
+from keras_faceattr.readings import Readings, checked_readings
 
 MOST_BINS = 10_000
 """More than this is a mistaken step, and would fill the memory."""
@@ -177,10 +178,15 @@ class BinaryTask(_Task):
 
 @dataclass(frozen=True)
 class CategoricalTask(_Task):
-    """One of several classes; the manifest holds the class's name."""
+    """One of several classes; the manifest holds the class's name.
+
+    Attributes:
+        readings: by name, the classes in fewer groups, each class in one; results are also given in these.
+    """
 
     kind: ClassVar[str] = "categorical"
     classes: tuple[str, ...]
+    readings: Readings = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(map(str, self.classes)))
@@ -189,6 +195,15 @@ class CategoricalTask(_Task):
         if not all(name.strip() for name in self.classes):
             # Tables would show it as no label.
             raise ConfigError(f"task {self.name!r}: a class has an empty name in {list(self.classes)}")
+        object.__setattr__(self, "readings", checked_readings(self.name, self.classes, self.readings))
+
+    def in_reading(self, name: str) -> CategoricalTask:
+        """The same task with the groups of a reading as its classes."""
+        return CategoricalTask(self.name, tuple(self.readings[name]))
+
+    def reading_with(self, classes: Collection[str]) -> str | None:
+        """Name of the first reading whose groups `classes` are, or are some of; None where there is none."""
+        return next((name for name, groups in self.readings.items() if set(classes) <= groups.keys()), None)
 
     @property
     def columns(self) -> tuple[str, ...]:

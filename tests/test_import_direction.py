@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
         "artifact.flatbuffer",
         "artifact.soundness",
     },
-    {"tasks", "crop_fields", "config"},
+    {"tasks", "readings", "crop_fields", "config"},
     {"zoo"},
     {"config_files", "run", "configs", "export"},
     {"faces", "losses", "metrics"},

@@ -54,12 +54,21 @@ class Worst(Number):
 
 
 @with_config(PLAIN)
+class Reading(TypedDict):
+    """Metrics of a task with its classes in fewer groups."""
+
+    classes: list[str]
+    metrics: dict[str, Number]
+
+
+@with_config(PLAIN)
 class TaskMetrics(TypedDict):
     """Metrics of a task: overall, and by column and group, of the true groups and of those that the model says.
 
     Attributes:
         attributes: of several attributes each one; older files have its accuracy as a bare number.
         worst_groups: by metric; older files do not have them.
+        readings: by name, of the task's readings; older files do not have them.
     """
 
     kind: str
@@ -70,6 +79,7 @@ class TaskMetrics(TypedDict):
     predicted_groups: NotRequired[dict[str, dict[str, Group]]]
     attributes: NotRequired[dict[str, float | Group | None]]
     worst_groups: NotRequired[dict[str, Worst]]
+    readings: NotRequired[dict[str, Reading]]
 
 
 @with_config(PLAIN)

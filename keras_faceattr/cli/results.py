@@ -16,7 +16,7 @@ from keras_faceattr.data.crop_cache import Progress
 from keras_faceattr.evaluation.formatting import (
     TOO_FEW,
     group_tables,
-    metric_text,
+    metric_rows,
     metric_title,
     number_text,
     worst_group_table,
@@ -68,8 +68,8 @@ def print_results(results: dict[str, Any]) -> None:
         console.print(f"quarantined: {results['put_aside']} rows or photos of the data")
     for name, task in results["tasks"].items():
         table = Table("metric", "value (95 % interval)", title=name, title_justify="left", box=None)
-        for metric, numbers in task["metrics"].items():
-            table.add_row(metric_title(metric, task["unit"]), metric_text(metric, numbers))
+        for row in metric_rows(task):
+            table.add_row(*row)
         console.print(table)
         small = 0
         for _, header, rows in group_tables(task, INTERVALS_SHOWN):

@@ -52,9 +52,12 @@ def renamed(manifest: Manifest, name: str | None) -> Manifest:
 
 
 def unrenamed(tasks: Sequence[Task], labels: dict[str, dict[str, str | None]]) -> list[Task]:
-    """Tasks as a source that calls its labels otherwise must read them: with both names of every class."""
+    """Tasks as a source that calls its labels otherwise must read them: with both names of every class.
+
+    Readings are of the classes that are learned, and none of the source's affair.
+    """
     return [
-        replace(task, classes=tuple(dict.fromkeys([*labels.get(task.name, {}), *task.classes])))
+        replace(task, classes=tuple(dict.fromkeys([*labels.get(task.name, {}), *task.classes])), readings={})
         if isinstance(task, CategoricalTask)
         else task
         for task in tasks

@@ -123,7 +123,7 @@ def _differences(name: str, first: Entry, other: Entry, samples: int) -> list[Di
     shared = before.index.intersection(after.index)
     task, second = first.tasks[name], other.tasks[name]
     if isinstance(task, CategoricalTask) and isinstance(second, CategoricalTask):
-        task = replace(task, classes=tuple(dict.fromkeys(task.classes + second.classes)))
+        task = replace(task, classes=tuple(dict.fromkeys(task.classes + second.classes)), readings={})
     labels, predictions = arrays_of(task, before.loc[shared])
     pairs = np.stack([predictions, arrays_of(task, after.loc[shared])[1]], axis=1)
     found = []

@@ -14,6 +14,7 @@ from keras_faceattr.evaluation.worst import worst_groups
 from keras_faceattr.metrics import Metric, metrics_of
 from keras_faceattr.metrics.classification import confusion
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
+from keras_faceattr.readings import group_numbers, summed
 from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task
 
 
@@ -42,10 +43,11 @@ def evaluate(
         labels: by task, as of `label_array`; None for the manifest's.
 
     Returns:
-        By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high); where they apply, `confusion`, and
-        `attributes`: of each one its `labelled` photos, and its `metrics` if there are any; `groups`: by column and
-        true group, `labelled` photos and `metrics` as above; and `predicted_groups`: the same of the photos that the
-        model puts in a group, where it predicts the group; and `worst_groups`, as of `worst.worst_groups`.
+        By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high); where they apply, `confusion`;
+        `readings`: of each one its `classes` and `metrics`; and `attributes`: of each one its `labelled` photos, and
+        its `metrics` if there are any; `groups`: by column and true group, `labelled` photos and `metrics` as above;
+        `predicted_groups`: the same of the photos that the model puts in a group, where it predicts the group; and
+        `worst_groups`, as of `worst.worst_groups`.
     """
     found = {}
     for name, task in tasks.items():
@@ -115,6 +117,13 @@ def _evaluate_task(
     if isinstance(task, CategoricalTask):
         result["classes"] = list(task.classes)
         result["confusion"] = confusion(labels, predictions).tolist()
+        result["readings"] = {
+            reading: {
+                "classes": list(groups),
+                "metrics": measured(metrics, *_in_groups(task, groups, labels, predictions), samples, seed),
+            }
+            for reading, groups in task.readings.items()
+        }
     if isinstance(task, MultilabelTask):
         result["attributes"] = {
             name: _attribute(metrics, column[:, None], said[:, None], samples, seed)
@@ -131,6 +140,14 @@ def _evaluate_task(
             result[reading] = by_group(own, task, metrics, labels, predictions, samples, seed)
         result["worst_groups"] = worst_groups(metrics, result["groups"])
     return result
+
+
+def _in_groups(
+    task: CategoricalTask, groups: dict[str, tuple[str, ...]], labels: np.ndarray, predictions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions of labelled photos, with the groups of a reading as classes."""
+    numbers = group_numbers(task.classes, groups)
+    return numbers[labels.astype("int64")], summed(task.classes, groups, predictions)
 
 
 def _attribute(

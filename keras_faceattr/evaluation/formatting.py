@@ -71,6 +71,17 @@ def difference_text(name: str, numbers: dict[str, Any] | None) -> str:
     return f"{mean} ({low} to {high})"
 
 
+def metric_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
+    """Title and value of each metric of a task, and then of those in its readings."""
+    found = [
+        (metric_title(name, task["unit"]), metric_text(name, numbers)) for name, numbers in task["metrics"].items()
+    ]
+    for reading, own in task.get("readings", {}).items():
+        said = f"in {len(own['classes'])} groups ({reading})"
+        found += [(f"{metric_title(n, '')} {said}", metric_text(n, numbers)) for n, numbers in own["metrics"].items()]
+    return found
+
+
 def group_tables(task: dict[str, Any], intervals: int | None = None) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, header and rows for each column of groups: first by the true group, then by the predicted one.
 
@@ -138,7 +149,7 @@ def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "labelled": task["labelled"],
         "resampled": "people" if task["kind"] == "identity" else "photos",
-        "metrics": [(metric_title(m, task["unit"]), metric_text(m, numbers)) for m, numbers in task["metrics"].items()],
+        "metrics": metric_rows(task),
         "attributes": attribute_table(task),
         "groups": group_tables(task),
         "worst_groups": worst_group_table(task),

@@ -27,6 +27,7 @@ def groups(number: Any) -> dict[str, Any]:
         {"attributes": {"hat": {"labelled": 3}, "scarf": {"labelled": 9, "metrics": {"accuracy": NUMBER}}}},
         {"attributes": {"hat": 0.5}},
         {"worst_groups": {"mae": {**NUMBER, "column": "gender", "group": "female", "labelled": 200, "among": 2}}},
+        {"readings": {"five": {"classes": ["a", "b"], "metrics": {"accuracy": NUMBER}}}},
     ],
     ids=[
         "both readings",
@@ -36,6 +37,7 @@ def groups(number: Any) -> dict[str, Any]:
         "attributes",
         "attributes of older files",
         "worst",
+        "readings",
     ],
 )
 def test_groups_with_intervals_and_of_older_files_are_read_as_they_stand(found: dict[str, Any]) -> None:

@@ -145,6 +145,24 @@ def test_the_confusion_has_true_classes_as_rows() -> None:
     assert evaluate(labels, {"mood": MOOD}, {"mood": predictions}, samples=0)["mood"]["confusion"] == [[1, 1], [0, 1]]
 
 
+def test_a_task_is_also_measured_in_its_readings_with_intervals() -> None:
+    rng = np.random.default_rng(6)
+    names = ("calm", "glad", "angry")
+    task = CategoricalTask("mood", names, {"two": {"good": ["glad", "calm"], "bad": ["angry"]}})
+    true = rng.integers(0, 3, 120)
+    said = rng.dirichlet(np.ones(3), 120) + 0.4 * np.eye(3)[true]
+    labels = manifest(mood=[*np.array(names)[true], None])
+    result = evaluate(labels, {"mood": task}, {"mood": np.append(said, [[1, 0, 0]], axis=0)}, samples=100)["mood"]
+    bad = said[:, 2] > said[:, 0] + said[:, 1]
+    reading = result["readings"]["two"]
+    assert reading["classes"] == ["good", "bad"] and reading["metrics"].keys() == {"accuracy", "balanced_accuracy"}
+    accuracy, balanced = (reading["metrics"][name] for name in ("accuracy", "balanced_accuracy"))
+    assert accuracy["value"] == pytest.approx(np.mean(bad == (true == 2)))
+    assert balanced["value"] == pytest.approx(balanced_accuracy_score(true == 2, bad))
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert result["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(said.argmax(axis=1) == true))
+
+
 def test_each_attribute_counts_over_its_own_labelled_photos() -> None:
     labels = manifest(**{"hats.red": [1.0, 0.0, np.nan], "hats.blue": [1.0, np.nan, np.nan]})
     result = evaluate(labels, {"hats": HATS}, {"hats": np.array([[0.9, 0.1], [0.8, 0.1], [0.5, 0.5]])}, samples=0)

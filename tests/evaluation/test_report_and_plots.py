@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from keras_faceattr.config_files import load_experiment
-from keras_faceattr.evaluation.formatting import group_tables, metric_text, metric_title, number_text
+from keras_faceattr.evaluation.formatting import group_tables, metric_rows, metric_text, metric_title, number_text
 from keras_faceattr.evaluation.model_card import model_card
 from keras_faceattr.evaluation.plots import plot_history, plot_task
 from keras_faceattr.evaluation.report import html_report
@@ -117,6 +117,14 @@ def test_card_and_page_show_every_attribute_and_pass_over_accuracies_of_earlier_
     assert "<h3>By attribute</h3>" in page and "average precision" in page
     hats["attributes"] = {"red": 0.5, "blue": 0.25}
     assert "By attribute" not in model_card(experiment, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE)
+
+
+def test_a_metric_in_a_reading_is_told_with_the_groups_of_the_reading() -> None:
+    numbers = {"value": 0.5, "low": 0.25, "high": 0.75}
+    task = {"unit": "", "metrics": {"accuracy": numbers}}
+    assert metric_rows(task) == [("accuracy", "50.0 % (25.0 %–75.0 %)")]
+    task["readings"] = {"five": {"classes": list("abcde"), "metrics": {"balanced_accuracy": numbers}}}
+    assert metric_rows(task)[1:] == [("balanced accuracy in 5 groups (five)", "50.0 % (25.0 %–75.0 %)")]
 
 
 def test_metrics_of_bands_have_titles_with_the_unit_where_they_have_one() -> None:
