@@ -58,7 +58,7 @@ def run_predict(
         return predict_photos(members, tasks, inputs.photos, face, aligned is not None, first_batch=first_batch)
 
     unfinished = Unfinished(out, _plan(path, others, nets, tasks, inputs, tta, face)) if out else None
-    faces, no_answer, left_out = 0, 0, list(inputs.left_out)
+    faces, without_face, no_answer, left_out = 0, 0, 0, list(inputs.left_out)
     if not named:
         for line in not_answered(opened.tasks, tasks):
             say(line)
@@ -68,6 +68,7 @@ def run_predict(
         for batch in unfinished.batches(predict) if unfinished else predict(0):
             table.write(batch.rows)
             faces += len(batch.rows)
+            without_face += sum("face_score" in row and row["face_score"] is None for row in batch.rows)
             no_answer += len(batch.no_answer)
             left_out += batch.left_out
             for line in (*(f"left out: {reason}" for reason in batch.left_out), *batch.no_answer):
@@ -87,7 +88,8 @@ def run_predict(
         "other_files": inputs.other_files,
     }
     if opened.crop.needs_face:
-        summary["faces"] = faces
+        found = faces if aligned else faces - without_face
+        summary |= {"faces": found, "without_face": faces - found}
     if not out:
         say(_told(summary))
     elif json:
@@ -100,6 +102,8 @@ def _told(summary: dict[str, Any]) -> str:
     """The summary in a line; photos = predicted + left out."""
     faces = f" with {summary['faces']} faces" if "faces" in summary else ""
     parts = [f"{summary['predicted']} photos{faces} predicted, {summary['left_out']} left out"]
+    if summary.get("without_face"):
+        parts.append(f"{summary['without_face']} without a face answered by their middle (empty cells of the box)")
     if summary["no_answer"]:
         parts.append(f"{summary['no_answer']} answers missing")
     if summary["other_files"]:

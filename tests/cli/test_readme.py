@@ -55,6 +55,7 @@ def folder(tmp_path: Path, small_run: Path, exported: dict[str, Artifact], monke
         assert cv2.imwrite(str(photos / f"{i}.jpg"), pixels[..., ::-1])
         rows.append(f"{i}.jpg,{labels['attractiveness']:.2f},{labels['gender']},{'test' if i % 5 == 0 else 'train'}")
     (photos / "labels.csv").write_text("\n".join(rows))
+    assert cv2.imwrite("photo.jpg", synthetic_photo(1, 0, 128)[0][..., ::-1])
     shutil.copytree(small_run, "runs/quickstart")
     for recipe, artifact in exported.items():
         shutil.copytree(artifact.path.parent, f"runs/quickstart/export/{recipe}", dirs_exist_ok=True)
