@@ -65,7 +65,7 @@ class SplitConfig(Section):
             so that they can be repeated when the rules change.
     """
 
-    method: Literal["given", "stratified", "kfold", "train"] = "given"
+    method: Literal["given", "stratified", "kfold", "train", "given_or_test"] = "given"
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     fold: Annotated[int, Field(ge=1, le=1000)] = 1

@@ -14,6 +14,7 @@ from keras_faceattr.cli.arguments import (
     BudgetName,
     DataPaths,
     Json,
+    MeasuredPaths,
     PhotoRoot,
     Runs,
     Set,
@@ -96,7 +97,7 @@ def fit(
 @app.command(cls=Command)
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_OR_FILE)],
-    data: DataPaths = [],  # noqa: B006
+    data: MeasuredPaths = [],  # noqa: B006
     split: Annotated[str, typer.Option(metavar="NAME", help="Photos to measure on: train, val or test.")] = "test",
     tta: Annotated[
         str | None, typer.Option(metavar="NAME", help=f"{TTA_HELP}  [default: that of the run's config]")

@@ -21,6 +21,15 @@ DataPaths = Annotated[
     list[str],
     typer.Option("--data", metavar="NAME=PATH", help="Where the data of one of the config's sources lies; repeatable."),
 ]
+MeasuredPaths = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="NAME=PATH",
+        help="Where the data of one of the config's sources lies, or READER=PATH of another data set to measure on; "
+        "repeatable.",
+    ),
+]
 PhotoRoot = Annotated[
     Path | None,
     typer.Option(

@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_faceattr.cli.options import check_out, data_paths, print_json
 from keras_faceattr.cli.predictors import Predicting, open_predictor
 from keras_faceattr.cli.results import line_progress, print_jitter, print_results, say
+from keras_faceattr.data.elsewhere import Elsewhere, read_elsewhere
 from keras_faceattr.data.manifest import SPLITS, Manifest
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
@@ -33,12 +34,15 @@ def run_evaluate(
     if out:
         check_out(out, [], opened.experiment)
     check = partial(_check_unseen, path, split)
+    elsewhere = read_elsewhere(opened.experiment, opened.tasks, split) if opened.elsewhere else None
+    for line in elsewhere.notes if elsewhere else ():
+        say(line)
     if jitter:
-        _run_jitter(opened, split, tta, json, check)
+        _run_jitter(opened, split, tta, json, check, elsewhere)
         return
-    measured = measure(opened.predictor, opened.experiment, opened.tasks, split, tta, check=check)
+    measured = measure(opened.predictor, opened.experiment, opened.tasks, split, tta, check=check, elsewhere=elsewhere)
     if out:
-        write_predictions(out, measured.data.manifest, opened.tasks, measured.outputs)
+        write_predictions(out, measured.data.manifest, measured.data.tasks, measured.outputs)
     if json:
         print_json(measured.results)
         return
@@ -52,9 +56,13 @@ def _check_unseen(path: Path, split: str, manifest: Manifest) -> None:
         say(line)
 
 
-def _run_jitter(opened: Predicting, split: str, tta: str | None, json: bool, check: Check) -> None:
+def _run_jitter(
+    opened: Predicting, split: str, tta: str | None, json: bool, check: Check, elsewhere: Elsewhere | None
+) -> None:
     progress = line_progress("predicting")
-    result = measure_jitter(opened.predictor, opened.experiment, opened.tasks, split, tta, progress, check=check)
+    result = measure_jitter(
+        opened.predictor, opened.experiment, opened.tasks, split, tta, progress, check=check, elsewhere=elsewhere
+    )
     if json:
         print_json(result)
     else:

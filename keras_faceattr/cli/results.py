@@ -67,7 +67,8 @@ def print_results(results: dict[str, Any]) -> None:
     if results["put_aside"]:
         console.print(f"quarantined: {results['put_aside']} rows or photos of the data")
     for name, task in results["tasks"].items():
-        table = Table("metric", "value (95 % interval)", title=name, title_justify="left", box=None)
+        title = f"{name} in the reading {task['reading']}" if "reading" in task else name
+        table = Table("metric", "value (95 % interval)", title=title, title_justify="left", box=None)
         for row in metric_rows(task):
             table.add_row(*row)
         console.print(table)

@@ -113,12 +113,28 @@ def read_manifest(
     """
     # Before any look at the tasks: what is learned must not decide which photo is a test photo, or those of one
     # experiment would be in training of another that starts from it.
-    manifest = concatenate([_named(_split(source, experiment, needed), source) for source in experiment.data.sources])
+    manifest = read_split(experiment, needed)
     for name in experiment.tasks:
-        _check_names(name, manifest)
-    total = len(manifest) + len(manifest.quarantine)
-    tasks = {name: _resolve(name, config, manifest) for name, config in experiment.tasks.items()}
+        check_names(name, manifest)
+    tasks = {name: resolved(name, config, manifest) for name, config in experiment.tasks.items()}
     tasks = {name: as_trained(task, (trained or {}).get(name, task)) for name, task in tasks.items()}
+    return fitted(experiment, manifest, tasks, needed)
+
+
+def read_split(experiment: PhotoExperiment, needed: tuple[str, ...]) -> Manifest:
+    """All rows of the experiment's sources, each split by its own plan; arguments and errors as `read_manifest`."""
+    return concatenate([_named(_split(source, experiment, needed), source) for source in experiment.data.sources])
+
+
+def fitted(
+    experiment: PhotoExperiment, manifest: Manifest, tasks: dict[str, Task], needed: tuple[str, ...]
+) -> tuple[Manifest, dict[str, Task]]:
+    """The photos that have a label of these tasks and none that does not fit; arguments as `read_manifest`.
+
+    Raises:
+        DataError: too many rows cannot be used, or a split that is needed is empty.
+    """
+    total = len(manifest) + len(manifest.quarantine)
     manifest = without_unfit(manifest, [task for name, task in tasks.items() if task != manifest.tasks.get(name)])
     if len(manifest.quarantine):
         first = manifest.quarantine.iloc[0]
@@ -189,8 +205,12 @@ def as_trained(found: Task, trained: Task) -> Task:
     return trained
 
 
-def _check_names(name: str, manifest: Manifest) -> None:
-    """A column that one source has for its groups may be a task of another, by other names."""
+def check_names(name: str, manifest: Manifest) -> None:
+    """Refuses names that a task does not know: a column of one source's groups may be a task of another.
+
+    Raises:
+        DataError: with the source and the names.
+    """
     task = manifest.tasks.get(name)
     if not isinstance(task, CategoricalTask):
         return
@@ -248,7 +268,12 @@ def prepare(
     return PreparedData(wanted, tasks, parts, {name: label_forms(wanted, task) for name, task in tasks.items()})
 
 
-def _resolve(name: str, config: TaskConfig, manifest: Manifest) -> Task:
+def resolved(name: str, config: TaskConfig, manifest: Manifest) -> Task:
+    """A task as the data defines it and the config changes it.
+
+    Raises:
+        ConfigError: neither of them defines it.
+    """
     if config.kind == "embedding":
         if config.teacher is None:
             raise ConfigError(f"tasks.{name}: whose vectors? set tasks.{name}.teacher.path to a .tflite file")

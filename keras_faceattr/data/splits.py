@@ -83,7 +83,7 @@ def split_manifest(
     Args:
         method: `given` keeps the data set's own train and test; `stratified` draws a test share; `kfold` takes
             fold `fold` as test (the data set's own folds where it has them, else drawn); `train` takes all photos
-            for training.
+            for training; `given_or_test` is as `given`, but takes all photos for tests where the data gives no split.
         stratify: the task whose labels are kept in proportion.
         test: share of all photos drawn as test, whole groups, for `stratified`.
         validation: share of train held out as val, where the data set gives no val; 0 for none. Of `train` none is.
@@ -196,13 +196,20 @@ def _train(photos: _Photos, *_: object) -> np.ndarray:
     return np.full(len(photos.manifest), "train", dtype=object)
 
 
+def _given_or_test(photos: _Photos, *rest: object) -> np.ndarray:
+    if photos.manifest.rows["split"].isna().all():
+        return np.full(len(photos.manifest), "test", dtype=object)
+    return _given(photos, *rest)
+
+
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     "given": _given,
     "stratified": _stratified,
     "kfold": _kfold,
     "train": _train,
+    "given_or_test": _given_or_test,
 }
-ONE_SIDED = ("given", "train")
+ONE_SIDED = ("given", "train", "given_or_test")
 """Methods by which one of several data sets may be for training or for tests alone."""
 HOLDING_OUT = ("given", "stratified", "kfold")
 """Methods whose train photos give up a share as val."""

@@ -10,11 +10,11 @@ import numpy as np
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crop_cache import Crops, LabelledCrops, Progress, each
-from keras_faceattr.data.prepare import prepare
+from keras_faceattr.data.elsewhere import Elsewhere
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.evaluate import evaluate
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, with_augmentation
-from keras_faceattr.evaluation.protocol import Check
+from keras_faceattr.evaluation.protocol import Check, as_measured, prepare_measured
 from keras_faceattr.metrics.vectors import mean_cosine
 from keras_faceattr.tasks import VECTORS, Task
 
@@ -68,6 +68,7 @@ def measure_jitter(
     progress: Progress | None = None,
     jitters: tuple[Jitter, ...] = JITTERS,
     check: Check | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> dict[str, Any]:
     """Predicts every photo of a split on its own crop and on one crop for each disturbance.
 
@@ -75,6 +76,7 @@ def measure_jitter(
         tta: `none` or `flip`; None for the experiment's own setting.
         progress: called with photos done and photos in all.
         check: called with all photos before any is predicted.
+        elsewhere: as of `protocol.measure`.
 
     Returns:
         `rows`: for the undisturbed crop and each disturbance its `title`, `kind` and `amount`, and by task its
@@ -85,11 +87,12 @@ def measure_jitter(
         DataError: the split has no rows, or a photo vanished.
     """
     tta = tta or experiment.evaluation.tta
-    data = prepare(experiment, (split,), trained=tasks)
+    data = prepare_measured(experiment, tasks, split, None, elsewhere)
     if check:
         check(data.manifest)
     outputs = _predict(with_augmentation(predictor, tta), data.parts[split], jitters, experiment.seed, progress)
-    plain = outputs[0]
+    outputs = [as_measured(tasks, data.tasks, values) for values in outputs]
+    tasks, plain = data.tasks, outputs[0]
     rows = []
     for jitter, disturbed in zip((None, *jitters), outputs, strict=True):
         measured = evaluate(data.manifest, tasks, disturbed, 0, experiment.seed, data.parts[split].labels)

@@ -239,8 +239,9 @@ def test_where_the_data_lies_has_to_be_said_anew(
     sidecar["experiment"]["data"]["sources"] = [{"reader": "scut_fbp5500", "path": None, "options": {}}]
     (tmp_path / path.name).with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
     assert "where is SCUT-FBP5500? give --data scut_fbp5500=PATH" in cli("evaluate", tmp_path / path.name).error
-    refused = cli("evaluate", tmp_path / path.name, "--data", "utkface=/x").error
+    refused = cli("evaluate", tmp_path / path.name, "--data", "scut=/x").error
     assert "no such source" in refused and "scut_fbp5500" in refused
+    assert "no such folder or file" in cli("evaluate", tmp_path / path.name, "--data", "utkface=/nowhere").error
     nowhere = cli("evaluate", tmp_path / path.name, "--data", f"scut_fbp5500={tmp_path / 'nowhere'}").error
     assert "no such folder or file" in nowhere
 
