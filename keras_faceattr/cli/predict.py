@@ -17,10 +17,10 @@ from keras_faceattr.cli.results import say
 from keras_faceattr.data.aligned_folder import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop_cache import check_same_crop
 from keras_faceattr.errors import ConfigError, DataError, nearest
-from keras_faceattr.evaluation.predict import Inputs, Predicted, column_types, list_inputs, predict_photos
+from keras_faceattr.evaluation.predict import Inputs, column_types, list_inputs, predict_photos
 from keras_faceattr.evaluation.predictions import with_augmentation
 from keras_faceattr.evaluation.table_writer import open_table
-from keras_faceattr.evaluation.unfinished import Unfinished
+from keras_faceattr.evaluation.unfinished import Rows, Unfinished
 from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.photos import DECODER
@@ -54,8 +54,9 @@ def run_predict(
         check_out(out, [photos], opened.experiment)
     members = [(with_augmentation(net.predictor, tta), net.crop) for net in nets]
 
-    def predict(first_batch: int) -> Iterator[Predicted]:
-        return predict_photos(members, tasks, inputs.photos, face, aligned is not None, first_batch=first_batch)
+    def predict(first_batch: int) -> Iterator[Rows]:
+        ready = aligned is not None
+        return map(Rows.of, predict_photos(members, tasks, inputs.photos, face, ready, first_batch=first_batch))
 
     unfinished = Unfinished(out, _plan(path, others, nets, tasks, inputs, tta, face)) if out else None
     faces, without_face, no_answer, left_out = 0, 0, 0, list(inputs.left_out)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,15 +13,12 @@ from keras_faceattr.data.crop_cache import each
 from keras_faceattr.data.datasets.label_tables import TABLE_SUFFIXES, read_table, require_columns
 from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import DataError
+from keras_faceattr.evaluation.face import Box, Face, Row, answer_of, columns_of
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, value_names
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper, Cut
 from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.tasks import CategoricalTask, Task
-
-Row = dict[str, Any]
-
-EDGES = ("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True)
@@ -45,15 +41,24 @@ class Predicted:
     """What became of a batch of photos.
 
     Attributes:
-        rows: `{image, <task>…}` of the photos that could be read; where the crop looks for faces a row for each, with
-            its number and its box in pixels.
+        faces: of the photos that could be read; one for each photo where the crop looks for no faces.
         left_out: reasons for photos that could not be read or show no face.
-        no_answer: photos and tasks for which a net gave no number; their cells are empty.
     """
 
-    rows: list[Row]
+    faces: list[Face]
     left_out: list[str]
-    no_answer: list[str]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The faces as rows of a table."""
+        return [face.row() for face in self.faces]
+
+    @property
+    def no_answer(self) -> list[str]:
+        """Photos and tasks for which a net gave no number; their cells are empty."""
+        return [
+            f"{face.image}: the net gives no number for {name}" for face in self.faces for name in face.without_answer
+        ]
 
 
 def list_inputs(source: Path) -> Inputs:
@@ -131,22 +136,18 @@ def predict_photos(
                 failures.append(f"{path}: {NO_FACE}")
             else:
                 found += [(path, number, cut) for number, cut in enumerate(cuts, start=1)]
-        rows: list[Row] = []
-        no_answer: list[str] = []
+        faces: list[Face] = []
         for first in range(0, len(found), batch_size):
             part = found[first : first + batch_size]
             outputs = outputs_of([cut for _, _, cut in part])
-            for i, (path, number, cut) in enumerate(part):
-                place = _place(number, cut[first_spec]) if first_spec.needs_face else {}
-                values, missing = _values(tasks, outputs, i)
-                rows.append({"image": str(path), **place, **values})
-                no_answer += [f"{path}: the net gives no number for {name}" for name in missing]
-        yield Predicted(rows, failures, no_answer)
+            places = [(str(path), number, cut[first_spec]) for path, number, cut in part]
+            faces += faces_of(places, tasks, outputs, first_spec.needs_face)
+        yield Predicted(faces, failures)
 
 
 def column_types(tasks: dict[str, Task]) -> dict[str, type]:
     """What each column holds that a row may have, whatever stands in the first rows."""
-    types: dict[str, type] = {"image": str, "face": int, **dict.fromkeys((*EDGES, "face_score"), float)}
+    types: dict[str, type] = {"image": str, "face": int, **dict.fromkeys((*Box._fields, "face_score"), float)}
     for name, task in tasks.items():
         if isinstance(task, CategoricalTask):
             types |= {name: str, f"{name}_probability": float}
@@ -157,15 +158,35 @@ def column_types(tasks: dict[str, Task]) -> dict[str, type]:
     return types
 
 
+def faces_of(
+    places: Sequence[tuple[str, int, Cut]], tasks: dict[str, Task], outputs: Outputs, looked_for: bool
+) -> list[Face]:
+    """The records of crops.
+
+    Args:
+        places: photo, number of the face in it, and crop of each.
+        outputs: of the net, a row per crop.
+        looked_for: whether the crop looks for faces.
+    """
+    columns = {name: columns_of(task, outputs) for name, task in tasks.items()}
+    return [
+        Face(
+            image,
+            number,
+            None if cut.box is None else Box(*map(float, cut.box)),
+            cut.points,
+            cut.score,
+            {name: answer_of(task, outputs, index) for name, task in tasks.items()},
+            columns,
+            looked_for,
+        )
+        for index, (image, number, cut) in enumerate(places)
+    ]
+
+
 def _mean(outputs: list[Outputs]) -> Outputs:
     """Of what all of the nets say; a distribution may be one net's alone."""
     return {name: np.mean([each[name] for each in outputs], axis=0) for name in set.intersection(*map(set, outputs))}
-
-
-def _place(number: int, cut: Cut) -> Row:
-    """Where a face lies; a photo that was cut without one says so by empty cells."""
-    box: list[float | None] = [None] * 4 if cut.box is None else [round(float(edge), 1) for edge in cut.box]
-    return {"face": number, **dict(zip(EDGES, box, strict=True)), "face_score": cut.score}
 
 
 def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -173,33 +194,3 @@ def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
     if len(images) in (1, batch_size):
         return images
     return np.concatenate([images, np.zeros((batch_size - len(images), *images.shape[1:]), images.dtype)])
-
-
-def _values(tasks: dict[str, Task], outputs: Outputs, index: int) -> tuple[Row, list[str]]:
-    """Cells of a row, and the tasks whose cells are empty because the net gave something else than numbers."""
-    row: Row = {}
-    missing = []
-    for name, task in tasks.items():
-        values = np.asarray(outputs[name][index])
-        cells = _cells(task, values, outputs.get(f"{name}_distribution"), index)
-        if not np.isfinite(values).all():
-            cells = dict.fromkeys(cells)
-            missing.append(name)
-        row |= cells
-    return row, missing
-
-
-def _cells(task: Task, values: np.ndarray, distributions: np.ndarray | None, index: int) -> Row:
-    name = task.name
-    if isinstance(task, CategoricalTask):
-        return {name: task.classes[int(values.argmax())], f"{name}_probability": float(values.max())}
-    if task.kind != "scalar":
-        return {column: float(value) for column, value in zip(value_names(task), values, strict=True)}
-    if distributions is None:
-        return {name: float(values)}
-    distribution, bins = distributions[index], task.bins  # type: ignore[union-attr]
-    if not np.isfinite(distribution).all():
-        return {name: float(values), f"{name}_std": None}
-    # Rounding may leave a variance below zero.
-    std = float(np.sqrt(max(0.0, distribution @ (bins - distribution @ bins) ** 2)))
-    return {name: float(values), f"{name}_std": std}

@@ -6,16 +6,31 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_faceattr.errors import RunError
+from keras_faceattr.evaluation.face import Row
 from keras_faceattr.evaluation.predict import Predicted
 from keras_faceattr.storage import jsonable, locked
 
 PREFIX = ".predicting-"
 """Names begin with a dot, so that no reader takes them for photos or labels."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of predictions as plain data: rows of the table, and what there is to say."""
+
+    rows: list[Row]
+    left_out: list[str]
+    no_answer: list[str]
+
+    @classmethod
+    def of(cls, batch: Predicted) -> Rows:
+        """The rows of predictions."""
+        return cls(batch.rows, batch.left_out, batch.no_answer)
 
 
 class Unfinished:
@@ -34,7 +49,7 @@ class Unfinished:
         self.out, self.path, self.lock = out, out.parent / f"{name}.jsonl", out.parent / f"{name}.lock"
         self.head = json.dumps({"plan": hashlib.sha256(json.dumps(plan).encode()).hexdigest()})
 
-    def batches(self, predict: Callable[[int], Iterator[Predicted]]) -> Iterator[Predicted]:
+    def batches(self, predict: Callable[[int], Iterator[Rows]]) -> Iterator[Rows]:
         """All batches: those of an earlier call, then what is left, each kept before it is given out.
 
         Args:
@@ -62,7 +77,7 @@ class Unfinished:
         self.path.unlink(missing_ok=True)
         self.lock.unlink(missing_ok=True)
 
-    def _kept(self) -> Iterator[tuple[Predicted, int]]:
+    def _kept(self) -> Iterator[tuple[Rows, int]]:
         """Whole batches of the same plan, and where each ends in the file."""
         try:
             stream = self.path.open("rb")
@@ -72,7 +87,7 @@ class Unfinished:
             end = len(line) if (line := stream.readline()) == f"{self.head}\n".encode() else 0
             for line in stream if end else ():
                 try:
-                    batch = Predicted(**json.loads(line)) if line.endswith(b"\n") else None
+                    batch = Rows(**json.loads(line)) if line.endswith(b"\n") else None
                 except (ValueError, TypeError):
                     batch = None
                 if batch is None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -73,7 +74,8 @@ def test_only_fallback_crops_in_the_first_batch_give_a_whole_parquet(
     def boxes_come_late(*arguments, **options):  # type: ignore[no-untyped-def]
         for number, batch in enumerate(predict(*arguments, batch_size=1, **options)):
             place = {"face": 1, "left": 2.5 if number else None}
-            yield command.Predicted([{**row, **place} for row in batch.rows], batch.left_out, batch.no_answer)
+            rows = [{**row, **place} for row in batch.rows]
+            yield SimpleNamespace(rows=rows, left_out=batch.left_out, no_answer=batch.no_answer)
 
     monkeypatch.setattr(command, "predict_photos", boxes_come_late)
     done = cli("predict", exported["float32"].path, photos, "--out", tmp_path / "out.parquet")

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from keras_faceattr.errors import RunError
-from keras_faceattr.evaluation.predict import Predicted
 from keras_faceattr.evaluation.table_writer import open_table
-from keras_faceattr.evaluation.unfinished import Unfinished
+from keras_faceattr.evaluation.unfinished import Rows, Unfinished
 
 TYPES = {"image": str, "age": float, "mood": str}
 BATCHES = [
-    Predicted([{"image": f"{i} ü.jpg", "age": math.pi / (i + 1), "mood": None if i == 1 else "sad"}], [f"bad {i}"], [])
+    Rows([{"image": f"{i} ü.jpg", "age": math.pi / (i + 1), "mood": None if i == 1 else "sad"}], [f"bad {i}"], [])
     for i in range(5)
 ]
 
@@ -29,7 +28,7 @@ def predicted(out: Path, plan: str = "one", stop_before: int | None = None) -> l
     """Writes a table, and tells which batches were computed."""
     computed: list[int] = []
 
-    def predict(first: int) -> Iterator[Predicted]:
+    def predict(first: int) -> Iterator[Rows]:
         for number in range(first, len(BATCHES)):
             if number == stop_before:
                 raise KilledError
@@ -121,7 +120,7 @@ def test_two_predictions_cannot_write_one_table_at_once(tmp_path: Path) -> None:
 
 def test_what_is_kept_is_valid_json(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    rows = Unfinished(out, {}).batches(lambda number: iter([Predicted([{"age": math.nan}], [], [])]))
+    rows = Unfinished(out, {}).batches(lambda number: iter([Rows([{"age": math.nan}], [], [])]))
     assert len(list(rows)) == 1
     for line in journal(out).read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)

@@ -1,0 +1,206 @@
+"""The record of a face: where it lies, and what a net says of it. Python, tables and JSON all come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_faceattr.evaluation.predictions import Outputs, value_names
+from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
+
+Row = dict[str, Any]
+"""Columns of a table: text, numbers, and None for an empty cell."""
+
+
+class Box(NamedTuple):
+    """A face's box in pixels of the upright photo; it may reach beyond the photo."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class ScalarAnswer:
+    """A number.
+
+    Attributes:
+        value: in `unit`.
+        std: σ of the distribution, in `unit`; None where the net gives no distribution.
+        distribution: (K,) probability of each of `bins`; None where the net gives none.
+        bins: (K,) values, ascending, in `unit`.
+    """
+
+    value: float
+    unit: str
+    std: float | None = None
+    distribution: np.ndarray | None = field(default=None, repr=False, compare=False)
+    bins: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def cells(self, name: str) -> Row:
+        """Columns of a table."""
+        return {name: self.value, **({f"{name}_std": self.std} if self.distribution is not None else {})}
+
+
+@dataclass(frozen=True)
+class ClassAnswer:
+    """The likeliest class.
+
+    Attributes:
+        probability: of `label`.
+        probabilities: of every class, in the task's order.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float] = field(repr=False)
+
+    def cells(self, name: str) -> Row:
+        """Columns of a table."""
+        return {name: self.label, f"{name}_probability": self.probability}
+
+
+@dataclass(frozen=True)
+class BinaryAnswer:
+    """The probability of yes."""
+
+    probability: float
+
+    @property
+    def label(self) -> bool:
+        """Whether yes is at least as likely as no."""
+        return self.probability >= 0.5
+
+    def cells(self, name: str) -> Row:
+        """Columns of a table."""
+        return {name: self.probability}
+
+
+@dataclass(frozen=True)
+class AttributesAnswer:
+    """The probability of each of several attributes, by name."""
+
+    probabilities: dict[str, float]
+
+    def cells(self, name: str) -> Row:
+        """Columns of a table."""
+        return {f"{name}.{attribute}": value for attribute, value in self.probabilities.items()}
+
+
+@dataclass(frozen=True)
+class VectorAnswer:
+    """A vector of length 1: (dimension,) numbers."""
+
+    vector: np.ndarray = field(repr=False, compare=False)
+
+    def cells(self, name: str) -> Row:
+        """Columns of a table."""
+        return {f"{name}.{number}": float(value) for number, value in enumerate(self.vector)}
+
+
+Answer = ScalarAnswer | ClassAnswer | BinaryAnswer | AttributesAnswer | VectorAnswer
+
+
+@dataclass(frozen=True)
+class Face(Mapping[str, Answer]):
+    """A face in a photo with the answers of a net, by task: `face["age"].value`.
+
+    Attributes:
+        image: the photo's path; empty for pixels that came from memory.
+        number: of the face in its photo, from 1, the best first.
+        box: None where no face was looked for, or none was found and the photo's middle is answered.
+        points: (5, 2) x, y of left eye, right eye, nose, left and right corner of the mouth, as seen, in pixels of the
+            upright photo; None as `box`.
+        score: the detector's probability of a face, from 0 to 1; None as `box`.
+        answers: by task; a task for which the net gave something else than numbers is None.
+        columns: by task, the columns that its answer fills in a table.
+        looked_for: whether the net's crop looks for faces at all.
+    """
+
+    image: str
+    number: int
+    box: Box | None
+    points: np.ndarray | None = field(repr=False, compare=False)
+    score: float | None
+    answers: dict[str, Answer | None]
+    columns: dict[str, tuple[str, ...]] = field(repr=False, compare=False)
+    looked_for: bool = field(default=True, repr=False)
+
+    def __getitem__(self, task: str) -> Answer:
+        answer = self.answers[task]
+        if answer is None:
+            raise KeyError(f"{task}: the net gave no number")
+        return answer
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.answers)
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    __hash__ = None  # type: ignore[assignment]  # Its answers are a dictionary.
+
+    @property
+    def without_answer(self) -> tuple[str, ...]:
+        """Tasks for which the net gave something else than numbers."""
+        return tuple(name for name, answer in self.answers.items() if answer is None)
+
+    def row(self) -> Row:
+        """The face as columns of a table, all of them JSON's own types.
+
+        `image`; where faces are looked for `face` (its number), `left`, `top`, `right`, `bottom` in pixels, and
+        `face_score`; then of each task its value, class or probabilities.
+        """
+        row: Row = {"image": self.image}
+        if self.looked_for:
+            edges = [round(edge, 1) for edge in self.box] if self.box else [None] * 4
+            row |= {"face": self.number, **dict(zip(Box._fields, edges, strict=True)), "face_score": self.score}
+        for name, answer in self.answers.items():
+            row |= dict.fromkeys(self.columns[name]) if answer is None else answer.cells(name)
+        return row
+
+
+def columns_of(task: Task, outputs: Outputs) -> tuple[str, ...]:
+    """Columns that the answer of a task fills in a table, for a net with these outputs."""
+    if isinstance(task, CategoricalTask):
+        return (task.name, f"{task.name}_probability")
+    if isinstance(task, ScalarTask):
+        return (task.name, *([f"{task.name}_std"] if f"{task.name}_distribution" in outputs else []))
+    return tuple(value_names(task))
+
+
+def answer_of(task: Task, outputs: Outputs, index: int) -> Answer | None:
+    """What a net says of one photo for one task; None where it gives something else than numbers.
+
+    Args:
+        outputs: of the inference model, by name, a row per photo.
+    """
+    values = np.asarray(outputs[task.name][index])
+    if not np.isfinite(values).all():
+        return None
+    if isinstance(task, CategoricalTask):
+        chances = dict(zip(task.classes, map(float, values), strict=True))
+        best = int(values.argmax())
+        return ClassAnswer(task.classes[best], float(values[best]), chances)
+    if isinstance(task, ScalarTask):
+        return _scalar(task, float(values), outputs.get(f"{task.name}_distribution"), index)
+    if isinstance(task, BinaryTask):
+        return BinaryAnswer(float(values.reshape(-1)[0]))
+    if isinstance(task, MultilabelTask):
+        return AttributesAnswer(dict(zip(task.attributes, map(float, values), strict=True)))
+    return VectorAnswer(values)
+
+
+def _scalar(task: ScalarTask, value: float, distributions: np.ndarray | None, index: int) -> ScalarAnswer:
+    if distributions is None:
+        return ScalarAnswer(value, task.unit)
+    distribution, bins = np.asarray(distributions[index]), task.bins
+    std = None
+    if np.isfinite(distribution).all():
+        # Rounding may leave a variance below zero.
+        std = float(np.sqrt(max(0.0, distribution @ (bins - distribution @ bins) ** 2)))
+    return ScalarAnswer(value, task.unit, std, distribution, bins)
