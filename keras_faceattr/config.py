@@ -297,11 +297,45 @@ class ScheduleConfig(Section):
     final_share: Share = 0.0
 
 
+class FeatureMatchConfig(Section):
+    """A feature map of the student that is drawn to one of the teacher.
+
+    Attributes:
+        layer: of the student.
+        teacher_layer: of the teacher; null for the one of the same name.
+        weight: of the mean squared difference, in the sum of all losses.
+    """
+
+    layer: Annotated[str, Field(min_length=1)]
+    teacher_layer: Annotated[str, Field(min_length=1)] | None = None
+    weight: Positive = 1.0
+
+
+class DistillationConfig(Section):
+    """How a training learns from its teachers; see `methods.lessons`.
+
+    Attributes:
+        temperature: T, by which the log-probabilities of both nets are divided.
+        share: weight of the teacher against the photo's own label; a photo without one learns from the teacher alone.
+        crops: 0 asks the teacher about each crop that the student sees; k draws k crops of each photo once, stores what
+            the teacher says about them, and the epochs go round through these.
+        flips: whether the teacher's answer is its mean over the crop and its mirror image.
+        features: maps that are matched.
+    """
+
+    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
+    share: Share = 0.5
+    crops: Annotated[int, Field(ge=0, le=1000)] = 0
+    flips: bool = False
+    features: Annotated[list[FeatureMatchConfig], Field(max_length=100)] = []
+
+
 class TrainingConfig(Section):
     """How long and how to train; the defaults are the paper's schedule.
 
     Attributes:
         balanced_by: task whose classes, or tenths of its range, every batch shows equally often.
+        teacher: runs or exported files that are learned from besides the labels; of several the mean.
     """
 
     epochs: Epochs = 60
@@ -318,11 +352,24 @@ class TrainingConfig(Section):
     steps_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     photos_per_person: Annotated[int, Field(ge=2, le=1000)] | None = None
     balanced_by: str | None = None
+    teacher: str | Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+    distillation: DistillationConfig = DistillationConfig()
+
+    @property
+    def teachers(self) -> list[str]:
+        """Paths of the teachers."""
+        return [self.teacher] if isinstance(self.teacher, str) else list(self.teacher or ())
 
     @model_validator(mode="after")
     def _stages(self) -> TrainingConfig:
         if self.first_stage_epochs >= self.epochs:
             raise ValueError(f"first_stage_epochs {self.first_stage_epochs} leaves nothing of {self.epochs} epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _distillation(self) -> TrainingConfig:
+        if not self.teachers and self.distillation != DistillationConfig():
+            raise ValueError("distillation is set, but there is nobody to learn from: set teacher")
         return self
 
 

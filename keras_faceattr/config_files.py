@@ -114,7 +114,9 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     """
     teacher, others = paths.get("teacher"), {name: path for name, path in paths.items() if name != "teacher"}
     if teacher and not any(task.teacher for task in experiment.tasks.values()):
-        raise ConfigError("--data teacher: this config has no teacher")
+        raise ConfigError(
+            "--data teacher: no task of this config has a teacher; that of a training is --set training.teacher=PATH"
+        )
     data = data_with_paths(experiment.data, others)
     init_from = experiment.model.init_from
     starts = (
@@ -122,7 +124,10 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     )
     model = experiment.model.model_copy(update={"init_from": starts})
     tasks = {name: _with_teacher(task, teacher) for name, task in experiment.tasks.items()}
-    return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks})
+    given = experiment.training.teacher
+    taught_by = [str(_absolute(path)) for path in given] if isinstance(given, list) else _absolute(given)
+    training = experiment.training.model_copy(update={"teacher": taught_by})
+    return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks, "training": training})
 
 
 def _start(name: str) -> str:

@@ -47,6 +47,7 @@ class Provenance(BaseModel):
     versions: dict[str, str] = {}
     photos: dict[str, int] = {}
     teachers: dict[str, str] = {}
+    distilled_from: dict[str, str] = {}
     excluded: dict[str, str] = {}
     sources: dict[str, Cited] = {}
 

@@ -47,6 +47,9 @@ class Quiet:
     def decode_progress(self) -> Any:
         return lambda done, total: None
 
+    def teacher_progress(self) -> Any:
+        return lambda done, total: None
+
     def say(self, line: str) -> None:
         self.lines.append(line)
 

@@ -46,6 +46,8 @@ SECTIONS: list[tuple[str, str, type[Section]]] = [
     ("Settings of methods", "", config.MethodSettings),
     ("`model`", "", config.ModelConfig),
     ("`training`", "", config.TrainingConfig),
+    ("`training.distillation`", "", config.DistillationConfig),
+    ("`training.distillation.features.N`", "", config.FeatureMatchConfig),
     ("`training.optimizer`", "", config.OptimizerConfig),
     ("`training.schedule`", "", config.ScheduleConfig),
     ("`evaluation`", "", config.EvaluationConfig),

@@ -34,9 +34,10 @@ LAYERS: list[set[str]] = [
     # A quantized model is loaded as any other.
     {"methods", "models", "quantization.layers"},
     {"evaluation", "align"},
+    # An exported file may be a teacher.
+    {"artifact"},
     {"training"},
     {"calibration", "explain", "features", "tabular", "quantization"},
-    {"artifact"},
     {"budget"},
     {"convert", "measure"},
     {"http"},

@@ -100,6 +100,7 @@ def inputs_of(experiment: PhotoExperiment) -> list[Path]:
     if isinstance(experiment, Experiment):
         init_from = experiment.model.init_from
         found += list(init_from.values()) if isinstance(init_from, dict) else [init_from]
+        found += experiment.training.teachers
     return [Path(path).expanduser() for path in found if path]
 
 

@@ -39,13 +39,22 @@ class FitProgress:
 
     def decode_progress(self) -> Any:
         """Receiver of photos decoded and photos in all."""
-        task = self.bar.add_task("decoding", total=None, note="")
+        return self._progress("decoding", "decoded {} photos")
+
+    def teacher_progress(self) -> Any:
+        """Receiver of photos that a teacher was asked about and photos in all."""
+        return self._progress("asking the teacher", "asked the teacher about {} photos")
+
+    def _progress(self, doing: str, done_line: str) -> Any:
+        tasks: list[TaskID] = []
 
         def report(done: int, total: int) -> None:
-            self.bar.update(task, completed=done, total=total)
+            if not tasks:
+                tasks.append(self.bar.add_task(doing, total=total, note=""))
+            self.bar.update(tasks[0], completed=done, total=total)
             if done == total:
-                self.bar.remove_task(task)
-                self.say(f"decoded {total} photos")
+                self.bar.remove_task(tasks.pop())
+                self.say(done_line.format(total))
 
         return report
 

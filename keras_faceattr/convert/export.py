@@ -178,6 +178,8 @@ def _sidecar(
         {key: Path(path).name for key, path in starts.items()} if isinstance(starts, dict) else Path(starts or "").name
     )
     plain["model"]["init_from"] = names or None
+    teachers = [Path(path).name for path in experiment.training.teachers]
+    plain["training"]["teacher"] = teachers or None
     for entry in plain["tasks"].values():
         if entry["teacher"]:
             entry["teacher"]["path"] = Path(entry["teacher"]["path"]).name

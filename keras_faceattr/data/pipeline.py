@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_faceattr.config import AugmentationConfig, Experiment
-from keras_faceattr.data.augmentation import augment
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, people_order, source_weights, strata_of
 from keras_faceattr.data.targets import class_factors, label_counts, photo_weights
-from keras_faceattr.errors import ConfigError, DataError, ResourceError
+from keras_faceattr.data.teaching import Answers, Subjects, Teaching, changed
+from keras_faceattr.errors import ConfigError, DataError, ModelError, ResourceError
 from keras_faceattr.machine import usable_cores
 from keras_faceattr.tasks import Task
 
@@ -123,6 +123,8 @@ class BatchFeed:
         augmentation: None for the crops as they are.
         tasks: whose labels a batch carries.
         class_weights: by task, as of `data.targets.class_factors`.
+        teaching: makes the crops in place of the augmentation, with a teacher's answers; these stand behind the labels
+            of their tasks, and feature maps by names of their own.
 
     Attributes:
         plan: which photos they hold.
@@ -134,10 +136,11 @@ class BatchFeed:
         augmentation: AugmentationConfig | None,
         tasks: dict[str, Task],
         class_weights: Mapping[str, dict[str, float] | str | None] | None = None,
+        teaching: Teaching | None = None,
     ) -> None:
-        self.plan, self._augmentation = plan, augmentation
+        self.plan, self._augmentation, self._teaching = plan, augmentation, teaching
         labels, factors = plan.data.labels, class_weights or {}
-        self._counts = {name: label_counts(task, labels[name]) for name, task in tasks.items()}
+        self._tasks = tasks
         self._factors = {name: class_factors(task, labels[name], factors.get(name)) for name, task in tasks.items()}
         self._made: dict[int, tuple[float, float]] = {}
 
@@ -148,33 +151,51 @@ class BatchFeed:
             `(images (b, side, side, 3) float32 0–255, {task: labels (b, width)}, {task: weights (b,)})`. The weights
             make Keras' mean over the batch the mean over its labels.
         """
-        data, steps, names = self.plan.data, self.plan.steps, list(self._counts)
-        size = data.crops.spec.size
+        data, steps, size = self.plan.data, self.plan.steps, self.plan.data.crops.spec.size
+        subjects = self._teaching.subjects if self._teaching else Subjects({})
+        shapes: dict[str, tuple[int, ...]] = dict(subjects.maps)
+        for name in self._tasks:
+            shapes[name] = (data.labels[name].shape[1] + subjects.widths.get(name, 0),)
 
         def take(number: np.int64) -> list[np.ndarray]:
             begun = time.perf_counter()
             epoch, step = divmod(int(number), steps)
             places = self.plan.places(epoch, step)
-            images = data.crops.take(data.rows[places])
-            key = (self.plan.seed, epoch, step)
-            images = augment(images, self._augmentation, key) if self._augmentation else images.astype("float32")
-            labels = [data.labels[name][places] for name in names]
-            weights = [self._factors[n][places] * photo_weights(self._counts[n][places]) for n in names]
+            images, answers = self._seen(data.crops.take(data.rows[places]), places, epoch, step)
+            labels = {name: self._labels(name, places, answers) for name in shapes}
+            weights = [self._weights(name, places, labels[name]) for name in shapes]
             self._made[int(number)] = (begun, time.perf_counter())
-            return [images, *labels, *weights]
+            return [images, *labels.values(), *weights]
 
         def shaped(number: Any) -> Any:
-            found = tf.numpy_function(take, [number], [tf.float32] * (1 + 2 * len(names)), stateful=False)
-            images, labels, weights = found[0], found[1 : 1 + len(names)], found[1 + len(names) :]
+            found = tf.numpy_function(take, [number], [tf.float32] * (1 + 2 * len(shapes)), stateful=False)
+            images, labels, weights = found[0], found[1 : 1 + len(shapes)], found[1 + len(shapes) :]
             images.set_shape([None, size, size, 3])
-            for name, label, weight in zip(names, labels, weights, strict=True):
-                label.set_shape([None, data.labels[name].shape[1]])
+            for shape, label, weight in zip(shapes.values(), labels, weights, strict=True):
+                label.set_shape([None, *shape])
                 weight.set_shape([None])
-            return images, dict(zip(names, labels, strict=True)), dict(zip(names, weights, strict=True))
+            return images, dict(zip(shapes, labels, strict=True)), dict(zip(shapes, weights, strict=True))
 
         end = np.iinfo("int64").max if last_epoch is None else last_epoch * steps
         numbers = tf.data.Dataset.range(first_epoch * steps, end)
         return _prefetched(numbers.map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+
+    def _seen(self, crops: np.ndarray, places: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, Answers]:
+        """The crops as the student sees them, and what the teacher says about them."""
+        if self._teaching:
+            return self._teaching(crops, places, epoch, step)
+        return changed(crops, self._augmentation, (self.plan.seed, epoch, step)), {}
+
+    def _labels(self, name: str, places: np.ndarray, answers: Answers) -> np.ndarray:
+        """Labels of a task with the teacher's answer behind them; of a feature map the teacher's."""
+        parts = [self.plan.data.labels[name][places]] if name in self._tasks else []
+        return np.concatenate([*parts, *([answers[name]] if name in answers else [])], axis=-1, dtype="float32")
+
+    def _weights(self, name: str, places: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        if name not in self._tasks:
+            return np.ones(len(places), "float32")
+        weights = photo_weights(label_counts(self._tasks[name], labels))
+        return np.asarray(self._factors[name][places] * weights)
 
     def made(self, epoch: int, step: int) -> tuple[float, float] | None:
         """When a batch was begun and when it was ready, by `time.perf_counter`; each can be asked for once."""
@@ -186,10 +207,12 @@ class BatchFeed:
         return rows
 
 
-def batch_feed(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task]) -> BatchFeed:
+def batch_feed(
+    experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task], teaching: Teaching | None = None
+) -> BatchFeed:
     """Batches of an experiment, as of `batch_plan`."""
     weights = {name: experiment.tasks[name].class_weights for name in tasks}
-    return BatchFeed(batch_plan(experiment, data, tasks), experiment.data.augmentation, tasks, weights)
+    return BatchFeed(batch_plan(experiment, data, tasks), experiment.data.augmentation, tasks, weights, teaching)
 
 
 def people_in_batches(experiment: Experiment) -> tuple[str, int] | None:
@@ -221,13 +244,15 @@ def readable_photos() -> Iterator[None]:
 
     Raises:
         DataError: naming the photo.
+        ModelError: a teacher answers with what is no number.
         ResourceError: memory or open files ran out.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        if match := re.search(r"ResourceError: (.*)", str(error)):
-            raise ResourceError(match[1]) from None
+        for kind in (ResourceError, ModelError):
+            if match := re.search(rf"{kind.__name__}: (.*)", str(error)):
+                raise kind(match[1]) from None
         match = re.search(r"PhotoError: (.*)", str(error))
         if match is None:
             raise

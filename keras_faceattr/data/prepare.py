@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_faceattr.config import PhotoExperiment, SourceConfig, TaskConfig
+from keras_faceattr.config import Experiment, PhotoExperiment, SourceConfig, TaskConfig
 from keras_faceattr.data.crop_cache import LabelledCrops, Progress, check_bad_share, load_crops
 from keras_faceattr.data.datasets import READERS, read_dataset
 from keras_faceattr.data.exclusion import without_excluded
@@ -141,7 +141,8 @@ def fitted(
         place = f"{first['image']}" + (f", row {first['row']}" if first["row"] >= 0 else "")
         limit = experiment.data.max_bad_share
         check_bad_share(len(manifest.quarantine), total, limit, f"{place}: {first['reason']}")
-    manifest = _labelled(without_straddling(manifest), tasks, needed)
+    taught = isinstance(experiment, Experiment) and bool(experiment.training.teachers)
+    manifest = _labelled(without_straddling(manifest), tasks, needed, taught)
     return manifest, {name: _counted(task, manifest) for name, task in tasks.items()}
 
 
@@ -160,12 +161,17 @@ def _split(source: SourceConfig, experiment: PhotoExperiment, needed: tuple[str,
         raise DataError(f"{name}: {error}" if len(data.sources) > 1 else str(error)) from None
 
 
-def _labelled(manifest: Manifest, tasks: dict[str, Task], needed: tuple[str, ...]) -> Manifest:
-    """The photos that say something about a task; a teacher labels every photo."""
+def _labelled(manifest: Manifest, tasks: dict[str, Task], needed: tuple[str, ...], taught: bool) -> Manifest:
+    """The photos that say something about a task; a teacher labels every photo that is learned from.
+
+    Args:
+        taught: whether the training has a teacher, for any of the tasks.
+    """
     if any(isinstance(task, EmbeddingTask) for task in tasks.values()):
         return manifest
     columns, names = label_columns(tasks.values(), manifest.rows.columns), ", ".join(tasks)
-    kept = manifest.select(manifest.rows[columns].notna().any(axis=1))
+    labelled = manifest.rows[columns].notna().any(axis=1)
+    kept = manifest.select(labelled | (manifest.rows["split"] == "train") if taught else labelled)
     if not len(kept):
         raise DataError(f"no photo is labelled with {names}")
     for name in manifest.sources:

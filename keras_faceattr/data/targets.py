@@ -74,11 +74,13 @@ def label_counts(task: Task, labels: np.ndarray) -> np.ndarray:
     """(n,) float32 how many labels of a task each photo has: of several attributes up to all, else 0 or 1.
 
     Args:
-        labels: (n, width) of `methods.labels.pack_labels`; behind the exact labels there may be other forms.
+        labels: (n, width) of `methods.labels.pack_labels`; behind the exact labels there may be other forms, and
+            behind these the answers of a teacher.
     """
     known, others = ~np.isnan(labels[:, : task.label_width]), ~np.isnan(labels[:, task.label_width :])
     if isinstance(task, MultilabelTask):
-        return np.asarray((known | others if others.shape[1] else known).sum(axis=1), "float32")
+        others = others.reshape(len(labels), -1, task.label_width).any(axis=1)
+        return np.asarray((known | others).sum(axis=1), "float32")
     return np.asarray(known[:, 0] | others.any(axis=1), "float32")
 
 

@@ -28,6 +28,7 @@ class Method:
         settings: of `MethodSettings`, those that mean anything to it.
         kinds: of tasks.
         forms: of `labels.FORMS`, those that it can learn from.
+        lesson: of `lessons.LESSONS`, what it takes from a teacher; None where it cannot learn from one.
     """
 
     head: str
@@ -36,6 +37,7 @@ class Method:
     settings: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ("scalar",)
     forms: tuple[str, ...] = ("exact",)
+    lesson: str | None = None
 
 
 def _target(labels: Labels, value: Tensor) -> Tensor:
@@ -152,23 +154,32 @@ INTERVAL = ("exact", "interval")
 
 METHODS: dict[str, Method] = {
     "mr_l1": Method(
-        "regression", _scalar(lambda y, s, x, b, _: regression.regression_l1(y, x, b)), "DLDL-v2, 4.5.4, MR"
+        "regression",
+        _scalar(lambda y, s, x, b, _: regression.regression_l1(y, x, b)),
+        "DLDL-v2, 4.5.4, MR",
+        lesson="value",
     ),
     "mr_l2": Method(
-        "regression", _scalar(lambda y, s, x, b, _: regression.regression_l2(y, x, b)), "DLDL-v2, 4.5.4, MR"
+        "regression",
+        _scalar(lambda y, s, x, b, _: regression.regression_l2(y, x, b)),
+        "DLDL-v2, 4.5.4, MR",
+        lesson="value",
     ),
-    "dex": Method(
-        "distribution",
-        _nearest_bin,
-        "DLDL-v2, 4.5.4, DEX",
-        forms=INTERVAL,
-    ),
+    "dex": Method("distribution", _nearest_bin, "DLDL-v2, 4.5.4, DEX", forms=INTERVAL, lesson="distribution"),
     "ranking": Method(
-        "ranking", _scalar(lambda y, s, x, b, _: ranking.ranking_loss(y, x, b)), "DLDL-v2, 4.5.4, Ranking"
+        "ranking",
+        _scalar(lambda y, s, x, b, _: ranking.ranking_loss(y, x, b)),
+        "DLDL-v2, 4.5.4, Ranking",
+        lesson="value",
     ),
-    "er": Method("distribution", _expectation, "DLDL-v2, 4.5.4, ER", forms=INTERVAL),
+    "er": Method("distribution", _expectation, "DLDL-v2, 4.5.4, ER", forms=INTERVAL, lesson="distribution"),
     "dldl": Method(
-        "distribution", _kl, "DLDL-v2, 4.5.4, DLDL (λ = 0)", ("kl_reduction", "smoothness"), forms=ALL_FORMS
+        "distribution",
+        _kl,
+        "DLDL-v2, 4.5.4, DLDL (λ = 0)",
+        ("kl_reduction", "smoothness"),
+        forms=ALL_FORMS,
+        lesson="distribution",
     ),
     "dldl_v2": Method(
         "distribution",
@@ -176,23 +187,29 @@ METHODS: dict[str, Method] = {
         "DLDL-v2, eq. 12",
         ("kl_reduction", "expectation_weight", "smoothness"),
         forms=ALL_FORMS,
+        lesson="distribution",
     ),
-    "l1": Method("linear", _error(lambda e, _: ops.abs(e)), "HMTNet, table 4", forms=INTERVAL),
-    "mse": Method("linear", _error(lambda e, _: ops.square(e)), "HMTNet, table 4", forms=INTERVAL),
-    "smooth_l1": Method("linear", _error(lambda e, _: huber.smooth_l1(e)), "HMTNet, table 4", forms=INTERVAL),
+    "l1": Method("linear", _error(lambda e, _: ops.abs(e)), "HMTNet, table 4", forms=INTERVAL, lesson="value"),
+    "mse": Method("linear", _error(lambda e, _: ops.square(e)), "HMTNet, table 4", forms=INTERVAL, lesson="value"),
+    "smooth_l1": Method(
+        "linear", _error(lambda e, _: huber.smooth_l1(e)), "HMTNet, table 4", forms=INTERVAL, lesson="value"
+    ),
     "smooth_huber": Method(
         "linear",
         _error(lambda e, settings: huber.smooth_huber(e, settings.delta, settings.huber_form)),
         "HMTNet, Loss_a",
         ("delta", "huber_form"),
         forms=INTERVAL,
+        lesson="value",
     ),
-    "crnet": Method("class_and_value", _class_and_value, "CRNet, L", ("class_weight", "value_weight")),
+    "crnet": Method("class_and_value", _class_and_value, "CRNet, L", ("class_weight", "value_weight"), lesson="value"),
     "cross_entropy": Method(
-        "categorical", _cross_entropy, "HMTNet, Loss_r", ("label_smoothing",), ("categorical",), SOFT
+        "categorical", _cross_entropy, "HMTNet, Loss_r", ("label_smoothing",), ("categorical",), SOFT, lesson="classes"
     ),
-    "binary_cross_entropy": Method("binary", _yes_no, "HMTNet, Loss_g", (), ("binary",), SOFT),
-    "attribute_cross_entropy": Method("multilabel", _yes_no, "OBRL, eq. 4", (), ("multilabel",), SOFT),
+    "binary_cross_entropy": Method("binary", _yes_no, "HMTNet, Loss_g", (), ("binary",), SOFT, lesson="answers"),
+    "attribute_cross_entropy": Method(
+        "multilabel", _yes_no, "OBRL, eq. 4", (), ("multilabel",), SOFT, lesson="answers"
+    ),
     "obrl": Method(
         "multilabel",
         _yes_no,
@@ -274,3 +291,17 @@ def check_forms(task: Task, name: str | None, forms: Iterable[str]) -> None:
             able = [other for other in methods_for(task.kind) if form in METHODS[other].forms]
             known = f"use {' or '.join(able)}" if able else "no method of its kind can"
             raise ConfigError(f"tasks.{task.name}: the method {method!r} cannot learn from {form} labels; {known}")
+
+
+def check_lesson(task: Task, name: str | None) -> str:
+    """What a task takes from a teacher, of `lessons.LESSONS`.
+
+    Raises:
+        ConfigError: its method cannot learn from one; those that can are named.
+    """
+    lesson = method_of(task, name).lesson
+    if lesson is None:
+        able = [other for other in methods_for(task.kind) if METHODS[other].lesson]
+        known = f"use {' or '.join(able)}" if able else "no method of its kind can"
+        raise ConfigError(f"tasks.{task.name}: the method {name!r} cannot learn from training.teacher; {known}")
+    return lesson

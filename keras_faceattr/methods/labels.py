@@ -26,12 +26,15 @@ class Labels:
         known: (batch,) or, of several attributes, (batch, attributes): 1 where a photo has a label of any form, else 0.
         interval: (batch, 2) lowest and highest value, and (batch,) which photos have one; None where no photo can.
         soft: (batch, outputs) probabilities, and (batch,) which photos have them; None where no photo can.
+        taught: (batch, numbers) what a teacher says, as of `lessons`, and (batch,) about which photos; None without a
+            teacher. It is no label: `known` says nothing of it.
     """
 
     exact: Tensor
     known: Tensor
     interval: tuple[Tensor, Tensor] | None = None
     soft: tuple[Tensor, Tensor] | None = None
+    taught: tuple[Tensor, Tensor] | None = None
 
 
 def soft_width(task: Task) -> int:
@@ -60,12 +63,13 @@ def pack_labels(exact: np.ndarray, interval: np.ndarray | None = None, soft: np.
     return np.concatenate([np.asarray(part, "float32") for part in parts], axis=1)
 
 
-def read_labels(values: Tensor, task: Task, forms: tuple[str, ...] = ("exact",)) -> Labels:
+def read_labels(values: Tensor, task: Task, forms: tuple[str, ...] = ("exact",), taught: bool = False) -> Labels:
     """The labels of a batch.
 
     Args:
         values: (batch, label_width) of `pack_labels`, NaN where a photo has no label of a form.
         forms: of `FORMS`, those that the batch carries.
+        taught: whether a teacher's answers stand behind them, in all further columns.
     """
     values = ops.cast(values, "float32")
     width = task.label_width
@@ -74,6 +78,9 @@ def read_labels(values: Tensor, task: Task, forms: tuple[str, ...] = ("exact",))
     # A scalar's σ is never missing: its first column says whether it is labelled. An identity has one column.
     known = known if isinstance(task, MultilabelTask) else known[:, 0]
     interval = soft = None
+    if taught:
+        end = label_width(task, forms) - width
+        rest, answers = rest[:, :end], rest[:, end:]
     if "interval" in forms:
         interval, rest = _form(rest[:, :2]), rest[:, 2:]
         known = ops.logical_or(known, interval[1] > 0)
@@ -81,7 +88,8 @@ def read_labels(values: Tensor, task: Task, forms: tuple[str, ...] = ("exact",))
         soft = _form(rest)
         given = soft[1] > 0
         known = ops.logical_or(known, given[:, None] if isinstance(task, MultilabelTask) else given)
-    return Labels(ops.where(ops.isnan(exact), 0.0, exact), ops.cast(known, "float32"), interval, soft)
+    exact, known = ops.where(ops.isnan(exact), 0.0, exact), ops.cast(known, "float32")
+    return Labels(exact, known, interval, soft, _form(answers) if taught else None)
 
 
 def label_counts(known: Tensor) -> Tensor:

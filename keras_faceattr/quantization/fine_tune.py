@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_faceattr.config import AugmentationConfig, Experiment, OptimizerConfig, ScheduleConfig
+from keras_faceattr.config import AugmentationConfig, DistillationConfig, Experiment, OptimizerConfig, ScheduleConfig
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.evaluation.evaluate import primary_metric
 from keras_faceattr.methods.task_loss import TaskLoss
@@ -35,7 +35,7 @@ def fine_tuning_experiment(
     learning_rate: float,
     augmented: bool = False,
 ) -> Experiment:
-    """The run's own experiment with a short, low schedule; data and losses stay.
+    """The run's own experiment with a short, low schedule; data and losses stay, a teacher does not.
 
     Args:
         augmented: also the augmentation stays; else the photos are at most mirrored. Without batch norms a net has the
@@ -54,6 +54,8 @@ def fine_tuning_experiment(
             "first_stage_epochs": 0,
             "early_stop_epochs": None,
             "precision": "float32",
+            "teacher": None,
+            "distillation": DistillationConfig(),
         }
     )
     data = experiment.data.model_copy(update={"augmentation": augmentation})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -59,6 +61,7 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
             names = shipped_names()
             hint = f"; nets that come with the package: {nearest(start.name, names)}" if names else ""
             raise ModelError(f"no model file or run {start}{hint}")
+    _check_distillation(experiment)
 
 
 def _check_balance(experiment: Experiment) -> None:
@@ -72,6 +75,23 @@ def _check_balance(experiment: Experiment) -> None:
         raise ConfigError(
             "training.balanced_by: batches are made by the weights of sources or by photos_per_person already: "
             "leave one of them out"
+        )
+
+
+def _check_distillation(experiment: Experiment) -> None:
+    """Refuses teachers that are not there, and settings that fit no teacher or contradict each other."""
+    settings, teachers = experiment.training.distillation, experiment.training.teachers
+    for teacher in teachers:
+        if not Path(teacher).exists():
+            raise ModelError(f"no teacher {teacher}: name the folder of a run, or an exported .tflite file")
+    if settings.features and (len(teachers) > 1 or settings.crops):
+        raise ConfigError(
+            "training.distillation.features: feature maps are those of one teacher that is asked along: name one, and "
+            "set training.distillation.crops=0"
+        )
+    if settings.crops > 1 and experiment.data.augmentation is None:
+        raise ConfigError(
+            f"training.distillation.crops {settings.crops}: without data.augmentation they are all alike: set 1"
         )
 
 
@@ -129,8 +149,11 @@ def check_backend(experiment: Experiment) -> None:
         raise ConfigError(f"KERAS_BACKEND={keras.backend.backend()} is not supported; valid: tensorflow, jax")
 
 
-def check_learnable(experiment: Experiment, data: PreparedData) -> None:
+def check_learnable(experiment: Experiment, data: PreparedData, taught: Collection[str] = ()) -> None:
     """Refuses what nothing can be learned from: two photos are batch norm's least, and one label a task's.
+
+    Args:
+        taught: names of the tasks that a teacher teaches, which need no label.
 
     Raises:
         ConfigError: a method that cannot learn from labels of such a form.
@@ -144,7 +167,7 @@ def check_learnable(experiment: Experiment, data: PreparedData) -> None:
         check_forms(task, experiment.tasks[name].method, data.forms[name])
         if experiment.training.photos_per_person and len(np.unique(labels[~np.isnan(labels)])) < 2:
             raise DataError(f"one person only among {len(part)} train photos: {name} needs two or more")
-        if not labelled(task, labels).any():
+        if name not in taught and not labelled(task, labels).any():
             raise DataError(
                 f"none of {len(part)} train photos is labelled with {name}: leave the task out, or add labels"
             )
@@ -176,6 +199,8 @@ def check_same_data(run: Run, experiment: PhotoExperiment, data: PreparedData) -
         RunError: they have changed since the run started.
     """
     before, now = run.provenance(), provenance(experiment, data)
+    if before.get("distilled_from", now["distilled_from"]) != now["distilled_from"]:
+        raise RunError(f"the teacher of {run.folder} has changed since it started: restore it, or train a new run")
     keys = ("split_hash", "label_hash", "photo_hash", "teachers", "excluded")
     # A run of an older version does not know them all.
     if any(before.get(key, now[key]) != now[key] for key in keys):

@@ -17,6 +17,7 @@ from keras_faceattr.errors import ModelError
 from keras_faceattr.evaluation.evaluate_run import write_results
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.methods.terms import Relations
+from keras_faceattr.models.feature_taps import student_with_maps
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.run import Run, new_run
@@ -35,6 +36,7 @@ from keras_faceattr.training.initialise import initialise
 from keras_faceattr.training.loop import make_losses, train
 from keras_faceattr.training.provenance import provenance
 from keras_faceattr.training.start import check_known, check_starts, starts_of, write_trained_on
+from keras_faceattr.training.teacher import open_teachers, teacher_paths, teaching_of
 
 
 class FitListener(Listener, Protocol):
@@ -42,6 +44,9 @@ class FitListener(Listener, Protocol):
 
     def decode_progress(self) -> Progress:
         """Receiver of photos decoded and photos in all."""
+
+    def teacher_progress(self) -> Progress:
+        """Receiver of photos that a teacher was asked about and photos in all."""
 
     def on_start(self, run: Run, data: PreparedData, network: Network, told: list[str]) -> None:
         """Before the first batch; `told` is what its start and its data leave to be said."""
@@ -73,11 +78,19 @@ def fit(
     # On resuming by the classes of before: the data may name them in another order now.
     manifest, tasks = read_manifest(experiment, resume.tasks() if resume else None)
     starts = starts_of(experiment.model.init_from)
-    told = check_starts(starts, manifest) if resume is None else check_known(resume)
+    if resume is None:
+        told = check_starts(starts, manifest) + check_starts(teacher_paths(experiment), manifest, "learn from")
+    else:
+        told = check_known(resume)
     check_methods(experiment, tasks)
     network = network_of(experiment, tasks, experiment.training.precision)
+    teachers = open_teachers(experiment, tasks)
+    if teachers:
+        matches, shapes = experiment.training.distillation.features, teachers.subjects.maps
+        network = student_with_maps(network, matches, shapes, experiment.seed)
+    taught = teachers.subjects.widths if teachers else {}
     data = prepare(experiment, ("train", "val"), listener.decode_progress(), (manifest, tasks))
-    check_learnable(experiment, data)
+    check_learnable(experiment, data, taught)
     if resume:
         check_same_data(resume, experiment, data)
     fresh = resume is None or not resume.checkpoint_path.exists()
@@ -89,17 +102,21 @@ def fit(
         # Also on resuming: the data may have moved.
         run.write_config(experiment, data.tasks)
         if not resume:
-            learned = write_trained_on(run, starts, manifest)
+            learned = write_trained_on(run, [*starts, *teacher_paths(experiment)], manifest)
             write_json(run.provenance_path, {**provenance(experiment, data), "trained_on": learned})
         write_quarantine(run, data)
-        told = [*data.manifest.notes, *told, *unlearned_classes(data.manifest, data.tasks)]
+        labelled_only = {name: task for name, task in data.tasks.items() if name not in taught}
+        told = [*data.manifest.notes, *told, *unlearned_classes(data.manifest, labelled_only)]
         listener.on_start(run, data, network, [*told, *(init.lines() if init else [])])
         # A finished run stays as it is: the same weights would be another file, to which no export belongs.
         if not _finished(run):
-            losses = make_losses(experiment, data.tasks, data.forms)
+            losses = make_losses(experiment, data.tasks, data.forms, taught)
             callbacks = make_callbacks(run) if make_callbacks else []
-            again = resume is not None
-            train(experiment, data, network, run, listener, resume=again, losses=losses, callbacks=callbacks)
+            teaching = teaching_of(experiment, data, teachers, listener.teacher_progress() if teachers else None)
+            train(
+                experiment, data, network, run, listener,
+                resume=resume is not None, losses=losses, callbacks=callbacks, teaching=teaching,
+            )  # fmt: skip
             write_relations(run, losses)
             save_model(experiment, data.tasks, network, run)
         write_results(run, listener.decode_progress())

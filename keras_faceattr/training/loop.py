@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
@@ -10,7 +10,10 @@ import keras
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.pipeline import batch_feed, readable_photos
 from keras_faceattr.data.prepare import PreparedData
+from keras_faceattr.data.teaching import Teaching
+from keras_faceattr.losses.distillation import FeatureDistance
 from keras_faceattr.methods.task_loss import TaskLoss
+from keras_faceattr.models.feature_taps import tap_names
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
@@ -37,6 +40,7 @@ def train(
     start_epoch: Callable[[int], None] | None = None,
     losses: dict[str, TaskLoss] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    teaching: Teaching | None = None,
 ) -> LoopState:
     """Trains to the last epoch, or until early stop, and leaves the best weights in `network`.
 
@@ -45,6 +49,7 @@ def train(
         start_epoch: called before each epoch with its number, from 0.
         losses: of `make_losses`, for a caller who wants to know what they have learned.
         callbacks: of Keras, called behind those of the training; an epoch's logs hold the validation metrics.
+        teaching: of `training.teacher.teaching_of`; None to learn from labels alone.
 
     Returns:
         The final state; `best_epoch` counts from 1.
@@ -54,9 +59,10 @@ def train(
         RunError: a checkpoint cannot be written or read.
     """
     training, model = experiment.training, network.trainable
-    losses = losses or make_losses(experiment, data.tasks, data.forms)
+    taught = set(teaching.subjects.widths) if teaching else set()
+    losses = losses or make_losses(experiment, data.tasks, data.forms, taught)
     track(model, losses)
-    feed = batch_feed(experiment, data.parts["train"], data.tasks)
+    feed = batch_feed(experiment, data.parts["train"], data.tasks, teaching)
     optimizer = make_optimizer(training, feed.plan.steps)
     optimizer.build(model.trainable_variables)
     compile_model(model, optimizer, experiment, losses, first_stage=False)
@@ -86,20 +92,26 @@ def train(
 
 
 def make_losses(
-    experiment: Experiment, tasks: dict[str, Task], forms: dict[str, tuple[str, ...]] | None = None
+    experiment: Experiment,
+    tasks: dict[str, Task],
+    forms: dict[str, tuple[str, ...]] | None = None,
+    taught: Collection[str] = (),
 ) -> dict[str, TaskLoss]:
     """The loss of each task.
 
     Args:
         forms: by task, as of `PreparedData.forms`; None for exact labels alone.
+        taught: names of the tasks of which a batch carries the answers of a teacher.
     """
     learned = experiment.training.loss_weights == "learned"
-    configs = experiment.tasks
-    forms = forms or {}
-    return {
-        n: TaskLoss(task, configs[n].method, configs[n].settings(), learned, forms=forms.get(n, ("exact",)))
-        for n, task in tasks.items()
-    }
+    forms, losses = forms or {}, {}
+    for name, task in tasks.items():
+        config, own_forms = experiment.tasks[name], forms.get(name, ("exact",))
+        distillation = experiment.training.distillation if name in taught else None
+        losses[name] = TaskLoss(
+            task, config.method, config.settings(), learned, forms=own_forms, distillation=distillation
+        )
+    return losses
 
 
 def track(model: keras.Model, losses: dict[str, TaskLoss]) -> None:
@@ -117,7 +129,7 @@ def compile_model(
     losses: dict[str, TaskLoss],
     first_stage: bool,
 ) -> None:
-    """Compiles with each task's loss; the optimizer keeps what it has learned.
+    """Compiles with each task's loss, and those of the feature maps that the net shows; the optimizer keeps its state.
 
     Args:
         first_stage: whether scalars learn the label distribution alone.
@@ -126,5 +138,9 @@ def compile_model(
         settings = experiment.tasks[name].settings()
         loss.settings = settings.model_copy(update={"expectation_weight": 0.0}) if first_stage else settings
     weights = {name: experiment.tasks[name].weight for name in losses}
+    features = experiment.training.distillation.features
+    shown = {tap: match for tap, match in zip(tap_names(features), features, strict=True) if tap in model.output}
+    weights |= {tap: match.weight for tap, match in shown.items()}
+    all_losses = {**losses, **{tap: FeatureDistance(tap) for tap in shown}}
     jit: Any = True if experiment.training.xla else ("auto" if keras.backend.backend() == "jax" else False)
-    model.compile(optimizer, loss=losses, loss_weights=weights, jit_compile=jit)
+    model.compile(optimizer, loss=all_losses, loss_weights=weights, jit_compile=jit)

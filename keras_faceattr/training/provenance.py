@@ -13,11 +13,12 @@ import keras
 
 import keras_faceattr
 from keras_faceattr.backend import ONEDNN
-from keras_faceattr.config import PhotoExperiment
+from keras_faceattr.config import Experiment, PhotoExperiment
 from keras_faceattr.data.exclusion import exclusion_hash
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.machine import processor
 from keras_faceattr.storage import sha256
+from keras_faceattr.training.teacher import teacher_hashes
 
 PACKAGES = (
     "keras-faceattr",
@@ -41,6 +42,7 @@ def provenance(experiment: PhotoExperiment, data: PreparedData) -> dict[str, Any
         "split_hash": data.manifest.split_hash(),
         "photos": {str(k): int(v) for k, v in rows["split"].value_counts().items()},
         "teachers": {name: sha256(Path(task.teacher.path)) for name, task in experiment.tasks.items() if task.teacher},
+        "distilled_from": teacher_hashes(experiment) if isinstance(experiment, Experiment) else {},
         "excluded": {
             source.name or source.reader: exclusion_hash(source.exclude)
             for source in experiment.data.sources

@@ -77,13 +77,14 @@ def unknown_photos(start: Path) -> str:
     return f"{start} does not say which photos it was trained on: test photos may be among them"
 
 
-def check_starts(starts: Iterable[Path], manifest: Manifest) -> list[str]:
-    """Refuses a start that has learned from photos on which the new run is to be measured.
+def check_starts(starts: Iterable[Path], manifest: Manifest, use: str = "start from") -> list[str]:
+    """Refuses a start or a teacher that has learned from photos on which the new run is to be measured.
 
     Copies of a photo are known by their bytes alone: one that was resized or cut is not found.
 
     Args:
         manifest: of the new run, split.
+        use: what is done with them, for the message.
 
     Returns:
         What is to be told: starts of which nobody knows what they were trained on, or which know val photos.
@@ -100,7 +101,7 @@ def check_starts(starts: Iterable[Path], manifest: Manifest) -> list[str]:
             continue
         test, val = _known(seen, manifest, "test"), _known(seen, manifest, "val")
         if test:
-            raise DataError(f"{start} {test}: split both by the same data.split, or start from another")
+            raise DataError(f"{start} {test}: split both by the same data.split, or {use} another")
         if val:
             told.append(f"{start} {val}")
     return told
@@ -152,7 +153,7 @@ def _known(seen: set[str], manifest: Manifest, split: str) -> str:
 
 
 def write_trained_on(run: Run, starts: Iterable[Path], manifest: Manifest) -> dict[str, Any]:
-    """Records what the run learns from: its train photos and whatever its starts know.
+    """Records what the run learns from: its train photos and whatever its starts and teachers know.
 
     Returns:
         Count and hash of the list, for the provenance.

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import untrained_run
+
+from keras_faceattr.config_files import load_experiment
 
 STEPS = 4
 
@@ -24,6 +27,7 @@ from keras_faceattr.run import Run
 from keras_faceattr.training.fit import network_of
 from keras_faceattr.training.initialise import initialise
 from keras_faceattr.training.loop import train
+from keras_faceattr.training.teacher import open_teachers, teaching_of
 
 weights, folder, *overrides = sys.argv[1:]
 experiment = load_experiment("quickstart", overrides)
@@ -42,17 +46,21 @@ class Listener:
         self.row = row
 
 listener = Listener()
-train(experiment, data, network, Run(Path(folder)), listener)
+teaching = teaching_of(experiment, data, open_teachers(experiment, data.tasks))
+train(experiment, data, network, Run(Path(folder)), listener, teaching=teaching)
 print(json.dumps({"backend": keras.backend.backend(), "losses": listener.losses, "row": listener.row}))
 """
 
 
-def train_on(backend: str, weights: Path, folder: Path) -> dict:
-    overrides = [
-        "data.sources.0.options.count=60", "data.sources.0.options.size=40", "data.crop.size=32",
-        "training.epochs=1", "training.batch_size=8", f"training.steps_per_epoch={STEPS}",
-        "training.schedule.name=constant", "training.optimizer.learning_rate=1e-4",
-    ]  # fmt: skip
+SMALL = [
+    "data.sources.0.options.count=60", "data.sources.0.options.size=40", "data.crop.size=32",
+    "training.epochs=1", "training.batch_size=8", f"training.steps_per_epoch={STEPS}",
+    "training.schedule.name=constant", "training.optimizer.learning_rate=1e-4",
+]  # fmt: skip
+
+
+def train_on(backend: str, weights: Path, folder: Path, *more: str) -> dict:
+    overrides = [*SMALL, *more]
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(weights), str(folder), *overrides],
         env={**os.environ, "KERAS_BACKEND": backend},
@@ -65,11 +73,15 @@ def train_on(backend: str, weights: Path, folder: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_jax_follows_the_loss_curve_of_tensorflow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("taught", [False, True], ids=["labels", "teacher"])
+def test_jax_follows_the_loss_curve_of_tensorflow(tmp_path: Path, taught: bool) -> None:
     pytest.importorskip("jax", reason="the extra [jax] is not installed")
-    weights = tmp_path / "start.keras"
-    first = train_on("tensorflow", weights, tmp_path / "tensorflow")
-    second = train_on("jax", weights, tmp_path / "jax")
+    weights, more = tmp_path / "start.keras", []
+    if taught:
+        config = load_experiment("quickstart", [*SMALL, "seed=3"]).model_dump(mode="json")
+        more = [f"training.teacher={untrained_run(tmp_path / 'teacher', config)}", "training.distillation.flips=true"]
+    first = train_on("tensorflow", weights, tmp_path / "tensorflow", *more)
+    second = train_on("jax", weights, tmp_path / "jax", *more)
     assert (first["backend"], second["backend"]) == ("tensorflow", "jax")
     assert len(first["losses"]) == STEPS
     np.testing.assert_allclose(second["losses"], first["losses"], rtol=2e-3)

@@ -13,6 +13,7 @@ import json, sys
 import numpy as np, tensorflow as tf, keras
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from keras_faceattr.config import DistillationConfig
 from keras_faceattr.data.targets import label_counts, photo_weights
 from keras_faceattr.methods import method_of
 from keras_faceattr.methods.task_loss import TaskLoss
@@ -22,6 +23,7 @@ from keras_faceattr.training.loop import track
 
 KINDS = {
     "age": (age_task(), None),
+    "taught": (BinaryTask("taught"), None),
     "smile": (BinaryTask("smile"), None),
     "worn": (MultilabelTask("worn", ("hat", "scarf", "tie")), "obrl"),
     "person": (IdentityTask("person", 4, 3), "center"),
@@ -37,6 +39,10 @@ labels = {name: values.astype("float32") for name, values in labels.items()}
 # The first half holds one label of age, the second three.
 labels["age"][[0, 1, 2, 5], 0] = np.nan
 labels["smile"][0] = np.nan
+# A label, an answer of a teacher, both, or neither.
+told = np.where(np.arange(8)[:, None] % 3, rng.normal(size=(8, 1)), np.nan)
+labels["taught"] = np.concatenate([np.where(np.arange(8)[:, None] < 3, np.nan, labels["smile"]), told], 1)
+labels["taught"] = labels["taught"].astype("float32")
 features = rng.normal(size=(8, 6)).astype("float32")
 names, learned = sys.argv[1].split(","), sys.argv[2] == "learned"
 
@@ -45,7 +51,8 @@ def train():
     inputs = keras.Input((6,))
     tasks = {name: KINDS[name] for name in names}
     model = keras.Model(inputs, {n: raw_outputs(inputs, t, method_of(t, m).head) for n, (t, m) in tasks.items()})
-    losses = {n: TaskLoss(t, m, learned_weight=learned) for n, (t, m) in tasks.items()}
+    losses = {n: TaskLoss(t, m, learned_weight=learned, distillation=DistillationConfig() if n == "taught" else None)
+              for n, (t, m) in tasks.items()}
     track(model, losses)
     model.compile(keras.optimizers.SGD(0.1), loss=losses, jit_compile=False)
     weights = {n: photo_weights(label_counts(t, labels[n])) for n, (t, _) in tasks.items()}
@@ -69,6 +76,7 @@ print(json.dumps({"apart": apart, "moved": moved, "of_one": of_one, "of_two": of
     [
         ("age,smile", "fixed", 1e-6),
         ("age,smile", "learned", 1e-6),
+        ("taught,smile", "fixed", 1e-6),
         # What these remember is the mean of what each replica sees of the batch.
         ("worn", "fixed", 2e-3),
         ("person", "fixed", 2e-3),
