@@ -40,6 +40,7 @@ LAYERS: list[set[str]] = [
     {"calibration", "explain", "features", "tabular", "quantization"},
     {"budget"},
     {"convert", "measure"},
+    {"net"},
     {"http"},
     {"demo", "mobile_demo"},
     # A process of its own, which nothing imports.

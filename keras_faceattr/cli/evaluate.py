@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from keras_faceattr.cli.options import check_out, data_paths, print_json
-from keras_faceattr.cli.predictors import Predicting, open_predictor
 from keras_faceattr.cli.results import line_progress, print_jitter, print_results, say
 from keras_faceattr.data.elsewhere import Elsewhere, read_elsewhere
 from keras_faceattr.data.manifest import SPLITS, Manifest
@@ -14,9 +13,8 @@ from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
 from keras_faceattr.evaluation.predictions import write_predictions
 from keras_faceattr.evaluation.protocol import Check, measure
+from keras_faceattr.net import Net, checked_tta, load
 from keras_faceattr.training.start import check_unseen
-
-TTA = ("none", "flip")
 
 
 def run_evaluate(
@@ -25,12 +23,13 @@ def run_evaluate(
     """Prints the metrics of a run or an exported file on a split, or what disturbed crops do to them."""
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; {nearest(split, SPLITS)}")
-    check_tta(tta)
+    if tta is not None:
+        checked_tta(tta)
     if jitter and out:
         raise ConfigError("--out writes predictions of undisturbed crops: leave it or --jitter out")
     if out and out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: unknown kind {out.suffix!r}; valid: .csv")
-    opened = open_predictor(path, data_paths(data))
+    opened = load(path, data_paths(data))
     if out:
         check_out(out, [], opened.experiment)
     check = partial(_check_unseen, path, split)
@@ -57,7 +56,7 @@ def _check_unseen(path: Path, split: str, manifest: Manifest) -> None:
 
 
 def _run_jitter(
-    opened: Predicting, split: str, tta: str | None, json: bool, check: Check, elsewhere: Elsewhere | None
+    opened: Net, split: str, tta: str | None, json: bool, check: Check, elsewhere: Elsewhere | None
 ) -> None:
     progress = line_progress("predicting")
     result = measure_jitter(
@@ -67,13 +66,3 @@ def _run_jitter(
         print_json(result)
     else:
         print_jitter(result, opened.tasks)
-
-
-def check_tta(tta: str | None) -> None:
-    """Refuses an unknown test-time augmentation.
-
-    Raises:
-        ConfigError: with the valid ones.
-    """
-    if tta is not None and tta not in TTA:
-        raise ConfigError(f"unknown --tta {tta!r}; {nearest(tta, TTA)}")

@@ -10,20 +10,18 @@ from typing import Any
 
 from keras_faceattr import __version__
 from keras_faceattr.artifact.loading import is_artifact
-from keras_faceattr.cli.evaluate import check_tta
 from keras_faceattr.cli.options import check_out
-from keras_faceattr.cli.predictors import Predicting, open_predictor
 from keras_faceattr.cli.results import say
 from keras_faceattr.data.aligned_folder import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop_cache import check_same_crop
-from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.errors import ConfigError, DataError
 from keras_faceattr.evaluation.predict import Inputs, column_types, list_inputs, predict_photos
 from keras_faceattr.evaluation.predictions import with_augmentation
 from keras_faceattr.evaluation.table_writer import open_table
 from keras_faceattr.evaluation.unfinished import Rows, Unfinished
-from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.photos import DECODER
+from keras_faceattr.net import Net, checked_face, checked_tta, load
 from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256, stamp
 from keras_faceattr.tasks import VECTORS, Task, answered, meaning_of, not_answered, task_to_dict
@@ -38,10 +36,9 @@ def run_predict(
 
     A table that was being written when an earlier call was killed is finished from where that call was.
     """
-    check_tta(tta)
-    if face not in CHOICES:
-        raise ConfigError(f"unknown --face {face!r}; {nearest(face, CHOICES)}")
-    opened, *further = nets = [open_predictor(name) for name in (path, *others)]
+    checked_tta(tta)
+    checked_face(face)
+    opened, *further = nets = [load(name) for name in (path, *others)]
     tasks = answered(opened.tasks, named, [net.tasks for net in further])
     for other, net in zip(others, further, strict=True):
         _check_averaged(other, net, path, opened, tasks)
@@ -116,7 +113,7 @@ def _told(summary: dict[str, Any]) -> str:
 def _plan(
     path: Path,
     others: list[Path],
-    nets: list[Predicting],
+    nets: list[Net],
     tasks: dict[str, Task],
     inputs: Inputs,
     tta: str,
@@ -142,9 +139,7 @@ def _state(photo: Path) -> tuple[int, ...]:
         return ()
 
 
-def _check_averaged(
-    path: Path, opened: Predicting, first_path: Path, first: Predicting, tasks: dict[str, Task]
-) -> None:
+def _check_averaged(path: Path, opened: Net, first_path: Path, first: Net, tasks: dict[str, Task]) -> None:
     """Refuse a further net whose answers do not mean what the first one's do.
 
     Args:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = 64
 
+TTA = ("none", "flip")
+"""Test-time augmentations."""
+
 Outputs = dict[str, np.ndarray]
 Predictor = Callable[[np.ndarray], Outputs]
 """(batch, side, side, 3) pixels, 0–255, to the model's outputs by name."""

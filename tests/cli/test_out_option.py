@@ -13,10 +13,10 @@ import yaml
 
 from keras_faceattr.cli import evaluate as evaluate_module
 from keras_faceattr.cli import predict as predict_module
-from keras_faceattr.cli.predictors import Predicting
 from keras_faceattr.config import Experiment
 from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.net import Net
 from keras_faceattr.tasks import ScalarTask
 
 from .conftest import Cli
@@ -36,14 +36,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "x.tflite").write_bytes(b"an exported file")
     for name in ("config.yaml", "predictions.csv", "history.csv", "quarantine.csv", "attributes_relations.csv"):
         (tmp_path / "run" / name).write_text("of the run")
-    opened = Predicting(
-        lambda images: {"age": np.full(len(images), 40.0)},
-        experiment(tmp_path / "photos" / "labels.csv"),
+    opened = Net(
+        tmp_path / "run",
         TASKS,
         CropSpec(32),
+        experiment(tmp_path / "photos" / "labels.csv"),
+        lambda images: {"age": np.full(len(images), 40.0)},
     )
     for module in (predict_module, evaluate_module):
-        monkeypatch.setattr(module, "open_predictor", lambda *_: opened)
+        monkeypatch.setattr(module, "load", lambda *_: opened)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -110,7 +111,7 @@ def test_evaluate_writes_over_no_labels_and_no_table_of_a_run(
     cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch, source: str, out: str, words: str
 ) -> None:
     opened = SimpleNamespace(experiment=experiment(place / source), predictor=None, tasks=TASKS)
-    monkeypatch.setattr(evaluate_module, "open_predictor", lambda *_: opened)
+    monkeypatch.setattr(evaluate_module, "load", lambda *_: opened)
     monkeypatch.setattr(evaluate_module, "measure", lambda *_: pytest.fail("measured first"))
     before = contents(place)
     done = cli("evaluate", "x.tflite", "--out", out)

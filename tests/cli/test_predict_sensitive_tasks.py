@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from keras_faceattr.cli import predict as command
-from keras_faceattr.cli.predictors import Predicting
 from keras_faceattr.config_files import load_experiment
 from keras_faceattr.faces.crop_spec import CropSpec
+from keras_faceattr.net import Net
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, Task
 
 from .conftest import Cli
@@ -38,14 +38,15 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Known:
     known: Known = {"net.tflite": NET}
     (tmp_path / "net.tflite").write_text("net")
 
-    def opened(path: Path) -> Predicting:
+    def opened(path: Path) -> Net:
         tasks = known[path.name]
-        return Predicting(
-            lambda images: {name: said(images)[name] for name in tasks}, load_experiment("quickstart"), tasks,
-            CropSpec(16),
-        )  # fmt: skip
 
-    monkeypatch.setattr(command, "open_predictor", opened)
+        def predictor(images: np.ndarray) -> dict[str, np.ndarray]:
+            return {name: said(images)[name] for name in tasks}
+
+        return Net(path, tasks, CropSpec(16), load_experiment("quickstart"), predictor)
+
+    monkeypatch.setattr(command, "load", opened)
     return known
 
 

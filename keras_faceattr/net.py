@@ -1,0 +1,145 @@
+"""A net that answers: the model of a run, or an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from keras_faceattr.artifact.loading import is_artifact, load_artifact
+from keras_faceattr.config import Experiment
+from keras_faceattr.config_files import with_paths
+from keras_faceattr.data.elsewhere import on_other_data
+from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.evaluation.face import Face
+from keras_faceattr.evaluation.predict import faces_of
+from keras_faceattr.evaluation.predictions import TTA, Predictor, keras_predictor, with_augmentation
+from keras_faceattr.faces.crop_spec import CHOICES, CropSpec
+from keras_faceattr.faces.cutting import Cropper, Cut
+from keras_faceattr.faces.pictures import Picture, picture
+from keras_faceattr.run import Run
+from keras_faceattr.tasks import Task, answered
+from keras_faceattr.zoo import file_of
+
+
+@dataclass(frozen=True)
+class Net:
+    """The model of a run, or an exported file, with all that is known about it.
+
+    Attributes:
+        path: the run's folder or the `.tflite` file.
+        tasks: what it answers, by name.
+        crop: how a face is cut out of a photo for it.
+        experiment: the configuration that it was trained by.
+        predictor: crops (n, side, side, 3) from 0 to 255 to its outputs by name.
+        elsewhere: whether the experiment's sources are other data sets than those that it was trained on.
+    """
+
+    path: Path
+    tasks: dict[str, Task]
+    crop: CropSpec
+    experiment: Experiment = field(repr=False)
+    predictor: Predictor = field(repr=False)
+    elsewhere: bool = field(default=False, repr=False)
+
+    def predict(
+        self, photo: Picture, *, tasks: Sequence[str] = (), face: str = "all", tta: str = "none", ready: bool = False
+    ) -> list[Face]:
+        """What the net says of the faces in a photo, the best face first.
+
+        Args:
+            photo: a path, bytes of a photo file, (height, width, 3) uint8 RGB, or a `PIL.Image.Image`; a file and a
+                picture of Pillow are turned upright by their EXIF orientation.
+            tasks: to answer; without, all but the sensitive ones.
+            face: which faces, where the net's crop looks for them: `all`, the `largest`, or the most `central`.
+            tta: `none`, or `flip` to average with the mirrored crop.
+            ready: whether the photo is the net's crop already.
+
+        Returns:
+            A record per face; none where the photo shows no face and the crop has no fallback. A net whose crop looks
+            for no face gives one record.
+
+        Raises:
+            PhotoError: no photo, or an array that is not upright RGB from 0 to 255.
+            ConfigError: an unknown task, choice of faces or augmentation.
+        """
+        chosen, cropper = answered(self.tasks, list(tasks)), self._cropper(face)
+        predictor = with_augmentation(self.predictor, checked_tta(tta))
+        pixels, name = picture(photo)
+        cuts: list[Cut] = [cropper.ready(pixels)] if ready else cropper.cut(pixels)
+        if not cuts:
+            return []
+        outputs = predictor(np.stack([cut.pixels for cut in cuts]).astype("float32"))
+        places = [(name, number, cut) for number, cut in enumerate(cuts, start=1)]
+        return faces_of(places, chosen, outputs, self.crop.needs_face)
+
+    def _cropper(self, face: str) -> Cropper:
+        if face not in self._croppers:
+            self._croppers[face] = Cropper(self.crop, checked_face(face))
+        return self._croppers[face]
+
+    @cached_property
+    def _croppers(self) -> dict[str, Cropper]:
+        """By choice of faces: a detector takes a while to build."""
+        return {}
+
+
+def load(name: str | Path, data: dict[str, str] | None = None) -> Net:
+    """Opens a run, an exported `.tflite` file, or a net that comes with the package.
+
+    A file needs no TensorFlow and no Keras.
+
+    Args:
+        name: folder of a run, path of a file, or name of a shipped net, such as `faces`.
+        data: where the data lies now, by reader; of readers that the net was not trained on, other data sets.
+
+    Raises:
+        ConfigError: data of no source and no reader.
+        RunError: no finished run.
+        ArtifactError: a file that is damaged, or that its sidecar does not describe.
+    """
+    path = file_of(Path(name))
+    if is_artifact(path):
+        artifact = load_artifact(path)
+        sidecar = artifact.sidecar
+        experiment, elsewhere = _with_data(sidecar.experiment_object(), data or {})
+        tasks, crop = sidecar.task_objects(), sidecar.crop_spec()
+        return Net(path, tasks, crop, experiment, artifact.model().predict, elsewhere)
+    from keras_faceattr.models.loading import load_model
+
+    run = Run(path)
+    experiment, elsewhere = _with_data(run.experiment(), data or {})
+    predictor = keras_predictor(load_model(run.model_path))
+    return Net(path, run.tasks(), crop_spec(experiment), experiment, predictor, elsewhere)
+
+
+def checked_tta(tta: str) -> str:
+    """Refuses an unknown test-time augmentation.
+
+    Raises:
+        ConfigError: with the valid ones.
+    """
+    if tta not in TTA:
+        raise ConfigError(f"unknown tta {tta!r}; {nearest(tta, TTA)}")
+    return tta
+
+
+def checked_face(face: str) -> str:
+    """Refuses an unknown choice of faces.
+
+    Raises:
+        ConfigError: with the valid ones.
+    """
+    if face not in CHOICES:
+        raise ConfigError(f"unknown face {face!r}; {nearest(face, CHOICES)}")
+    return face
+
+
+def _with_data(experiment: Experiment, paths: dict[str, str]) -> tuple[Experiment, bool]:
+    """The experiment with its data where it lies now, and whether that is other data."""
+    other = on_other_data(experiment, paths)
+    return (other, True) if other else (with_paths(experiment, paths), False)
