@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,10 +126,7 @@ def _evaluate_task(
             for reading, groups in task.readings.items()
         }
     if isinstance(task, MultilabelTask):
-        result["attributes"] = {
-            name: _attribute(metrics, column[:, None], said[:, None], samples, seed)
-            for name, column, said in zip(task.attributes, labels.T, predictions.T, strict=True)
-        }
+        result["attributes"] = _attributes(task, metrics, labels, predictions, samples, seed)
     if not isinstance(task, IdentityTask):
         readings = {
             "groups": true_groups(manifest, task),
@@ -150,12 +148,24 @@ def _in_groups(
     return numbers[labels.astype("int64")], summed(task.classes, groups, predictions)
 
 
-def _attribute(
-    metrics: dict[str, Metric], labels: np.ndarray, predictions: np.ndarray, samples: int, seed: int
+def _attributes(
+    task: MultilabelTask,
+    metrics: dict[str, Metric],
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    samples: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """One of several attributes, over its own labelled photos."""
-    known = ~np.isnan(labels[:, 0])
-    entry: dict[str, Any] = {"labelled": int(known.sum())}
-    if known.any():
-        entry["metrics"] = measured(metrics, labels[known], predictions[known], samples, seed)
-    return entry
+    """Each of several attributes over its own labelled photos, all of the same draws."""
+    own = {
+        f"{number} {name}": replace(metric, function=metric.function.of_columns(slice(number, number + 1)))  # type: ignore[attr-defined]
+        for number in range(len(task.attributes))
+        for name, metric in metrics.items()
+    }
+    found = measured(own, labels, predictions, samples, seed)
+    counts = (~np.isnan(labels)).sum(axis=0)
+    return {
+        attribute: {"labelled": int(counts[number])}
+        | ({"metrics": {name: found[f"{number} {name}"] for name in metrics}} if counts[number] else {})
+        for number, attribute in enumerate(task.attributes)
+    }

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from keras_faceattr.metrics.ranking import AveragePrecision
-from keras_faceattr.metrics.sums import SumMetric, values_of_draws
+from keras_faceattr.metrics.ranking import AveragePrecision, by_attribute
+from keras_faceattr.metrics.sums import SumMetric, mean_of_known, values_of_draws
 
 DRAWN_AT_ONCE = 1_000_000
 """Most rows that are drawn in one go."""
@@ -68,13 +68,13 @@ def bootstrap_intervals(
     if of_sums:
         found = values_of_draws(list(of_sums.values()), labels, predictions, _draws(count, samples, seed, pairs))
         values = dict(zip(of_sums, found, strict=True))
-    for name in metrics.keys() - of_sums.keys():
+    ranked = {name: metric for name, metric in metrics.items() if isinstance(metric, AveragePrecision)}
+    if ranked:
+        each = by_attribute(labels, predictions, _draws(count, samples, seed, pairs))
+        values |= {name: mean_of_known(each[:, metric.columns]) for name, metric in ranked.items()}
+    for name in metrics.keys() - values.keys():
         draws = _draws(count, samples, seed, pairs)
-        metric = metrics[name]
-        if isinstance(metric, AveragePrecision):
-            values[name] = metric.of_draws(labels, predictions, draws)
-        else:
-            values[name] = np.array([metric(labels[draw], predictions[draw]) for draw in draws])
+        values[name] = np.array([metrics[name](labels[draw], predictions[draw]) for draw in draws])
     return {name: _percentiles(values[name], coverage) for name in metrics}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -10,17 +11,27 @@ import numpy as np
 from keras_faceattr.metrics.sums import CHUNK_BYTES, mean_of_known
 
 
+@dataclass(frozen=True)
 class AveragePrecision:
     """Mean over the attributes that have both answers of the area below each one's steps of precision over recall.
 
     Labels are (n, attributes) 0 or 1, NaN where not labelled; predictions (n, attributes) probability of 1, of which
     one that is no number ranks last. NaN where no attribute has both answers.
 
+    Attributes:
+        columns: the attributes that count.
+
     Source: `sklearn.metrics.average_precision_score`, which has photos of equal probability accepted together, too.
     """
 
+    columns: slice = field(default_factory=lambda: slice(None))
+
     def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> float:
         return float(self.of_draws(labels, predictions, [np.arange(len(labels))])[0])
+
+    def of_columns(self, columns: slice) -> AveragePrecision:
+        """The same of some attributes alone."""
+        return AveragePrecision(columns)
 
     def of_draws(self, labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np.ndarray]) -> np.ndarray:
         """(samples,) values of the photos that each draw names, a photo as often as it is named.
@@ -28,15 +39,21 @@ class AveragePrecision:
         Args:
             draws: (m,) indices each.
         """
-        places = [_places(*columns) for columns in zip(labels.T, predictions.T, strict=True)]
-        size = max(1, CHUNK_BYTES // (16 * max(len(labels), 1)))
-        draws, found = iter(draws), []
-        while some := list(islice(draws, size)):
-            found.append(mean_of_known(np.stack([_of_counts(*place, some) for place in places], axis=1)))
-        return np.concatenate(found) if found else np.empty(0)
+        of_some = by_attribute(labels[:, self.columns], predictions[:, self.columns], draws)
+        return mean_of_known(of_some)
 
 
 average_precision = AveragePrecision()
+
+
+def by_attribute(labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np.ndarray]) -> np.ndarray:
+    """(samples, attributes) average precision of each; arguments as of `AveragePrecision.of_draws`."""
+    places = [_places(*columns) for columns in zip(labels.T, predictions.T, strict=True)]
+    size = max(1, CHUNK_BYTES // (16 * max(len(labels), 1)))
+    draws, found = iter(draws), [np.empty((0, len(places)))]
+    while some := list(islice(draws, size)):
+        found.append(np.stack([_of_counts(*place, some) for place in places], axis=1))
+    return np.concatenate(found)
 
 
 def _places(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, int]:

@@ -32,6 +32,10 @@ class SumMetric:
     def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> float:
         return float(self.combine(self.terms(labels, predictions).sum(axis=0).astype("float64")))
 
+    def of_columns(self, columns: slice) -> SumMetric:
+        """The same of some columns of labels and predictions alone."""
+        return SumMetric(lambda labels, said: self.terms(labels[:, columns], said[:, columns]), self.combine)
+
     def of_draws(self, labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np.ndarray]) -> np.ndarray:
         """(samples,) values of the photos that each draw names, a photo as often as it is named.
 

@@ -193,6 +193,21 @@ def test_an_attribute_has_balanced_accuracy_and_average_precision_of_its_own_pho
     assert result["metrics"]["average_precision"]["value"] == pytest.approx(mean)
 
 
+def test_intervals_of_all_attributes_are_of_the_draws_of_the_task() -> None:
+    rng = np.random.default_rng(8)
+    true, chances = (rng.random((60, 2)) < 0.5).astype(float), rng.random((60, 2))
+    true[:25, 0] = np.nan
+    labels = manifest(**{"hats.red": true[:, 0], "hats.blue": true[:, 1]})
+    found = evaluate(labels, {"hats": HATS}, {"hats": chances}, samples=40, seed=9)["hats"]["attributes"]["red"]
+    draws, values = np.random.default_rng(9), []
+    for draw in (draws.integers(0, 60, 60) for _ in range(40)):
+        known = draw[~np.isnan(true[draw, 0])]
+        values.append(average_precision_score(true[known, 0], chances[known, 0]))
+    low, high = np.quantile(values, [0.025, 0.975])
+    metrics = found["metrics"]["average_precision"]
+    assert (metrics["low"], metrics["high"]) == (pytest.approx(low), pytest.approx(high))
+
+
 def test_an_attribute_that_nobody_labelled_is_counted_and_not_measured() -> None:
     labels = manifest(**{"hats.red": [1.0, 0.0], "hats.blue": [np.nan, np.nan]})
     result = evaluate(labels, {"hats": HATS}, {"hats": np.full((2, 2), 0.4)}, samples=0)["hats"]
