@@ -10,6 +10,7 @@ from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.evaluation.formatting import metric_text, metric_title
+from keras_faceattr.tasks import sensitive_notices
 from keras_faceattr.zoo import shipped_names, shipped_net
 
 
@@ -32,6 +33,8 @@ def run_zoo(json: bool) -> None:
                 title = metric_title(name, measured["unit"])
                 table.add_row("" if number else task, title, metric_text(name, value))
         console.print(table)
+        for notice in row["notices"]:
+            console.print(notice)
         console.print(f"measured on {row['photos']} {row['split']} photos; card: {row['card']}")
         console.print(f"next  keras-faceattr predict {row['name']} PHOTO|FOLDER|CSV\n")
     if not rows:
@@ -59,5 +62,6 @@ def _row(name: str) -> dict[str, Any]:
             task: {"unit": measured["unit"], "metrics": measured["metrics"]}
             for task, measured in sidecar.metrics.items()
         },
+        "notices": sensitive_notices(sidecar.task_objects()),
         "command": list(net.command),
     }
