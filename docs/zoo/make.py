@@ -1,6 +1,6 @@
 """Makes a net of the package from a run and its export: `python docs/zoo/make.py NAME RUN`, from the repository's root.
 
-RUN holds a finished training with `export/float32` and `export/int8` or `export/int8_qat`. `about.yaml` in
+RUN holds a finished training with `export/float32` and `export/int8_qat` or `export/int8_ptq`. `about.yaml` in
 `export/zoo/NAME` is written by hand: `title`, `command` (lines) and `about` (Markdown, the first part of the card).
 Everything else in the folder is written here. The weights to start from are rounded to float16, which halves what they
 add to the package.
@@ -23,7 +23,7 @@ from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256, write_json, write_text
 from keras_faceattr.zoo import FOLDER, INDEX, shipped_net
 
-PARTS = {"int8": ("int8_qat", "int8"), "float32": ("float32",)}
+PARTS = {"int8": ("int8_qat", "int8_ptq"), "float32": ("float32",)}
 """Folders of the shipped net, and those of the export that each is taken from: the first that is there."""
 
 SHIPPED = ("*.tflite", "*.json", "differences.png", "golden/*.png", "golden/*.json", "golden/photos/*.png")

@@ -143,3 +143,59 @@ def test_a_csv_may_hold_intervals_alone(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("image,years_low\na.jpg,0\n")
     with pytest.raises(DataError, match="no column 'years_high'"):
         read_dataset("csv_file", tmp_path, {}, tasks[:1])
+
+
+def test_an_inspection_counts_the_photos_of_each_band(tmp_path: Path) -> None:
+    from keras_faceattr.data.inspection import bars_of, inspect_manifest
+
+    manifest = manifest_of(tmp_path, [(None, *BANDS[number % 3]) for number in range(7)] + [(50, None, None)])
+    findings, _ = inspect_manifest(replace(manifest, notes=("said by the reader",)), decode=False)
+    assert findings["tasks"]["age"]["bands"] == {"0 to 9": 3, "10 to 19": 2, "20 to 100": 2}
+    assert bars_of(findings["tasks"]["age"]) == ("photos", [("0 to 9", 3), ("10 to 19", 2), ("20 to 100", 2)])
+    assert findings["tasks"]["age"]["labelled"] == 8
+    assert findings["notes"] == ["said by the reader"]
+
+
+def test_predictions_of_intervals_are_written_and_read_back_with_their_labels(tmp_path: Path) -> None:
+    from keras_faceattr.evaluation.entries import arrays_of, columns_of
+    from keras_faceattr.evaluation.predictions import write_predictions
+
+    manifest = manifest_of(tmp_path, [(None, 0, 9), (12, None, None), (None, 10, 19)])
+    task, said = manifest.tasks["age"], np.array([4.0, 13.0, 30.0])
+    write_predictions(tmp_path / "p.csv", manifest, {"age": task}, {"age": said})
+    table = pd.read_csv(tmp_path / "p.csv")
+    assert columns_of(task, table) == ["age", "age_predicted", "age_low", "age_high"]
+    labels, predictions = arrays_of(task, table)
+    np.testing.assert_array_equal(predictions, said)
+    np.testing.assert_array_equal(labels[:, [0, 2, 3]], label_array(manifest, task)[:, [0, 2, 3]])
+
+
+def test_the_plot_of_bands_is_drawn_where_there_is_no_value(tmp_path: Path) -> None:
+    from keras_faceattr.evaluation.plots import plot_task
+
+    manifest = manifest_of(tmp_path, [(None, *BANDS[number % 3]) for number in range(9)])
+    task = manifest.tasks["age"]
+    plots = plot_task(task, label_array(manifest, task), np.linspace(0, 90, 9), tmp_path)
+    assert [path.name for path in plots] == ["age_bands.png"]
+    assert plots[0].stat().st_size > 1000
+
+
+def test_a_method_that_cannot_learn_from_intervals_is_refused_before_the_training(tmp_path: Path) -> None:
+    from keras_faceattr.config import Experiment
+    from keras_faceattr.data.crop_cache import LabelledCrops
+    from keras_faceattr.data.prepare import PreparedData
+    from keras_faceattr.training.checks import check_learnable
+
+    manifest = manifest_of(tmp_path, [(None, *BANDS[number % 3]) for number in range(9)])
+    tasks = manifest.tasks
+    labels = {"age": label_array(manifest, tasks["age"])}
+    part = LabelledCrops(None, labels, np.arange(9))  # type: ignore[arg-type]
+    data = PreparedData(manifest, tasks, {"train": part}, {"age": label_forms(manifest, tasks["age"])})
+    config = {"name": "x", "data": {"sources": [{"reader": "csv_file"}]}}
+    for method, allowed in (("ranking", False), ("crnet", False), ("mr_l1", False), ("dldl_v2", True), ("l1", True)):
+        experiment = Experiment(**config, tasks={"age": {"method": method}})
+        if allowed:
+            check_learnable(experiment, data)
+        else:
+            with pytest.raises(ConfigError, match=f"the method '{method}' cannot learn from interval labels; use dex"):
+                check_learnable(experiment, data)
