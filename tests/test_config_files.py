@@ -389,3 +389,14 @@ def test_bins_run_from_minimum_to_maximum_in_steps(minimum: float, maximum: floa
 )
 def test_a_task_comes_back_from_its_plain_data(task: Any) -> None:
     assert task_from_dict(task_to_dict(task)) == task
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_paths_of_teachers_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = "[runs/a, b.tflite]" if several else "runs/a"
+    expected = [str(tmp_path / "runs" / "a"), str(tmp_path / "b.tflite")] if several else str(tmp_path / "runs" / "a")
+    experiment = load_experiment("quickstart", [f"training.teacher={given}"])
+    assert experiment.training.teacher == expected
+    with pytest.raises(ConfigError, match=r"--data teacher: no task .* is --set training\.teacher=PATH"):
+        load_experiment("quickstart", [], {"teacher": "x.tflite"})

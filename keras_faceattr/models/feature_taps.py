@@ -14,10 +14,13 @@ from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.models.building import seeded
 from keras_faceattr.models.network import Network
 
+MAPS = "features."
+"""What the names of these outputs begin with; no task can be called so."""
+
 
 def tap_names(matches: Sequence[FeatureMatchConfig]) -> list[str]:
-    """Names of the outputs; no task can be called so."""
-    return [f"features.{number}" for number in range(len(matches))]
+    """Names of the outputs."""
+    return [f"{MAPS}{number}" for number in range(len(matches))]
 
 
 def layer_of(model: keras.Model, name: str, whose: str) -> keras.Layer:

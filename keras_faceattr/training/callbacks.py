@@ -22,6 +22,7 @@ from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
 from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.metrics import metrics_of
+from keras_faceattr.models.feature_taps import MAPS
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing
@@ -225,13 +226,15 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         """
         of_tasks = {f"{n}_loss": float(logs[f"{n}_loss"]) if float(loss.mean.count) else math.nan
                     for n, loss in self.losses.items()}  # fmt: skip
+        of_maps = {name: float(value) for name, value in logs.items() if name.startswith(MAPS)}
         weights = {f"{n}_weight": loss.weight() for n, loss in self.losses.items() if loss.log_variance is not None}
         watch = self.watch
         return {
             "epoch": watch.epoch + 1,
             "learning_rate": self.learning_rate,
             "loss": float(logs["loss"]),
-            **(of_tasks if len(of_tasks) > 1 else {}),
+            **(of_tasks if len(of_tasks) > 1 or of_maps else {}),
+            **of_maps,
             "images_per_s": round(watch.photos / watch.seconds, 2),
             "wait_share": round(watch.waited / watch.seconds, 4),
             "seconds": round(watch.seconds, 2),

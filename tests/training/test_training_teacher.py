@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from once import once
 from small import Quiet, untrained_run
@@ -313,6 +314,9 @@ def test_a_killed_student_goes_on_to_the_same_weights_and_knows_its_teacher(
     fit(run.experiment(), tmp_path / "killed", Told(), resume=run)
     for ours, theirs in zip(*(load_model(r.model_path).get_weights() for r in (whole, run)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    maps = len(distillation.get("features", []))
+    shown = {column for column in pd.read_csv(whole.history_path) if column.startswith("features.")}
+    assert shown == {f"features.{number}_loss" for number in range(maps)}
     assert whole.provenance()["distilled_from"].keys() == {str(own)}
     known = trained_on(whole.folder)
     assert known == trained_on(own) and "0123456789abcdef" in (known or ())
