@@ -120,18 +120,18 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     data = data_with_paths(experiment.data, others)
     init_from = experiment.model.init_from
     starts = (
-        {p: _start(q) for p, q in init_from.items()} if isinstance(init_from, dict) else init_from and _start(init_from)
+        {p: _net(q) for p, q in init_from.items()} if isinstance(init_from, dict) else init_from and _net(init_from)
     )
     model = experiment.model.model_copy(update={"init_from": starts})
     tasks = {name: _with_teacher(task, teacher) for name, task in experiment.tasks.items()}
     given = experiment.training.teacher
-    taught_by = [str(_absolute(path)) for path in given] if isinstance(given, list) else _absolute(given)
+    taught_by = [_net(path) for path in given] if isinstance(given, list) else given and _net(given)
     training = experiment.training.model_copy(update={"teacher": taught_by})
     return experiment.model_copy(update={"data": data, "model": model, "tasks": tasks, "training": training})
 
 
-def _start(name: str) -> str:
-    """Where a training starts from: a path, or the run folder of a net that comes with the package."""
+def _net(name: str) -> str:
+    """Where a net lies that a training starts or learns from: a path, or the run of one that comes with the package."""
     shipped = name in shipped_names() and not Path(name).exists()
     return str(shipped_net(name).folder if shipped else _absolute(name))
 

@@ -14,8 +14,10 @@ import yaml
 
 import keras_faceattr.zoo as zoo
 from keras_faceattr.artifact.loading import Artifact, load_artifact
+from keras_faceattr.config_files import load_experiment
 from keras_faceattr.convert.card import shipped_card
-from keras_faceattr.data.synthetic import synthetic_photo
+from keras_faceattr.data.synthetic import draw_scene, synthetic_photo
+from keras_faceattr.data.vocabulary import APPEARANCES
 from keras_faceattr.errors import ArtifactError, RunError
 from keras_faceattr.run import Run
 from keras_faceattr.training.start import trained_on
@@ -71,6 +73,12 @@ def test_a_training_starts_from_a_shipped_net_and_knows_its_photos(
     assert code == 0, err
     assert "variables initialised" in err
     assert trained_on(next((tmp_path / "runs").iterdir())) == trained_on(small_run)
+
+
+def test_a_shipped_net_may_teach(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, expected in (("drawn", str(drawn)), (["drawn", "a/run"], [str(drawn), str(tmp_path / "a/run")])):
+        assert load_experiment("quickstart", [f"training.teacher={given}"]).training.teacher == expected
 
 
 def test_the_weights_to_start_from_are_those_of_the_run_in_half_precision(drawn: Path, small_run: Path) -> None:
@@ -133,3 +141,23 @@ def test_card_sidecar_and_file_of_every_shipped_net_hold_together(name: str) -> 
     assert sum(path.stat().st_size for path in net.folder.rglob("*")) < 20e6
     for path in net.folder.rglob("*.json"):
         assert "/tmp/" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif("faces" not in zoo.shipped_names(), reason="the net faces is not there")
+def test_faces_answers_for_faces_and_says_where_it_saw_none(command_line, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    assert cv2.imwrite(str(photos / "face.png"), draw_scene(20_000, 0, 300, 400)[0][..., ::-1])
+    assert cv2.imwrite(str(photos / "grey.png"), np.full((200, 200, 3), 127, np.uint8))
+    code, out, err = command_line("predict", "faces", photos, "--json")
+    assert code == 0
+    rows = {Path(row["image"]).name: row for row in map(json.loads, out.splitlines())}
+    assert rows["grey.png"]["face_score"] is None
+    assert rows["face.png"]["face_score"] > 0.6
+    assert "1 without a face answered by their middle" in err
+    assert "race is sensitive and not answered: name it by --task race" in err
+    for row in rows.values():
+        assert "race" not in row
+        assert 0 <= row["age"] <= 100
+        assert row["gender"] in ("male", "female")
+        assert all(0 <= row[name] <= 1 for name in APPEARANCES)

@@ -24,6 +24,7 @@ BLOCKS = re.findall(r"```\w*\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
     line for block in BLOCKS for line in block.splitlines() if "keras-faceattr " in line and "git clone" not in line
 ]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 NEEDS_DATA = [line for line in COMMANDS if "=PATH" in line]
 OTHERS = [line for line in COMMANDS if line not in NEEDS_DATA and "KERAS_BACKEND" not in line]
 SLOW = ("fit", "export", "benchmark", "demo")
@@ -117,3 +118,11 @@ def test_a_command_on_a_public_data_set_runs(folder: Path, cli: Cli, line: str) 
         more = ["--set", "data.sources.0.exclude='*[1-9].png'", "--set", "data.sources.1.exclude='*[1-9].jpg.chip.jpg'"]
     done = cli(*words, *more)
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[-1].strip())
+def test_python_of_the_readme_runs_as_it_stands_there(
+    code: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+    assert "Box(left=" in capsys.readouterr().out
