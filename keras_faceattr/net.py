@@ -68,7 +68,7 @@ class Net:
             ConfigError: an unknown task, choice of faces or augmentation.
         """
         chosen, cropper = answered(self.tasks, list(tasks)), self._cropper(face)
-        predictor = with_augmentation(self.predictor, checked_tta(tta))
+        predictor = with_augmentation(self.predictor, checked("tta", tta, TTA))
         pixels, name = picture(photo)
         cuts: list[Cut] = [cropper.ready(pixels)] if ready else cropper.cut(pixels)
         if not cuts:
@@ -79,7 +79,7 @@ class Net:
 
     def _cropper(self, face: str) -> Cropper:
         if face not in self._croppers:
-            self._croppers[face] = Cropper(self.crop, checked_face(face))
+            self._croppers[face] = Cropper(self.crop, checked("face", face, CHOICES))
         return self._croppers[face]
 
     @cached_property
@@ -117,26 +117,15 @@ def load(name: str | Path, data: dict[str, str] | None = None) -> Net:
     return Net(path, run.tasks(), crop_spec(experiment), experiment, predictor, elsewhere)
 
 
-def checked_tta(tta: str) -> str:
-    """Refuses an unknown test-time augmentation.
+def checked(what: str, value: str, valid: Sequence[str]) -> str:
+    """Refuses an unknown value of an option.
 
     Raises:
         ConfigError: with the valid ones.
     """
-    if tta not in TTA:
-        raise ConfigError(f"unknown tta {tta!r}; {nearest(tta, TTA)}")
-    return tta
-
-
-def checked_face(face: str) -> str:
-    """Refuses an unknown choice of faces.
-
-    Raises:
-        ConfigError: with the valid ones.
-    """
-    if face not in CHOICES:
-        raise ConfigError(f"unknown face {face!r}; {nearest(face, CHOICES)}")
-    return face
+    if value not in valid:
+        raise ConfigError(f"unknown {what} {value!r}; {nearest(value, valid)}")
+    return value
 
 
 def _with_data(experiment: Experiment, paths: dict[str, str]) -> tuple[Experiment, bool]:

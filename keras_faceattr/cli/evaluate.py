@@ -11,9 +11,9 @@ from keras_faceattr.data.elsewhere import Elsewhere, read_elsewhere
 from keras_faceattr.data.manifest import SPLITS, Manifest
 from keras_faceattr.errors import ConfigError, DataError, nearest
 from keras_faceattr.evaluation.jitter import measure_jitter
-from keras_faceattr.evaluation.predictions import write_predictions
+from keras_faceattr.evaluation.predictions import TTA, write_predictions
 from keras_faceattr.evaluation.protocol import Check, measure
-from keras_faceattr.net import Net, checked_tta, load
+from keras_faceattr.net import Net, checked, load
 from keras_faceattr.training.start import check_unseen
 
 
@@ -24,7 +24,7 @@ def run_evaluate(
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; {nearest(split, SPLITS)}")
     if tta is not None:
-        checked_tta(tta)
+        checked("tta", tta, TTA)
     if jitter and out:
         raise ConfigError("--out writes predictions of undisturbed crops: leave it or --jitter out")
     if out and out.suffix.lower() != ".csv":

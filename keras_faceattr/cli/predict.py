@@ -16,12 +16,13 @@ from keras_faceattr.data.aligned_folder import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop_cache import check_same_crop
 from keras_faceattr.errors import ConfigError, DataError
 from keras_faceattr.evaluation.predict import Inputs, column_types, list_inputs, predict_photos
-from keras_faceattr.evaluation.predictions import with_augmentation
+from keras_faceattr.evaluation.predictions import TTA, with_augmentation
 from keras_faceattr.evaluation.table_writer import open_table
 from keras_faceattr.evaluation.unfinished import Rows, Unfinished
+from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.photos import DECODER
-from keras_faceattr.net import Net, checked_face, checked_tta, load
+from keras_faceattr.net import Net, checked, load
 from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256, stamp
 from keras_faceattr.tasks import VECTORS, Task, answered, meaning_of, not_answered, task_to_dict
@@ -36,8 +37,8 @@ def run_predict(
 
     A table that was being written when an earlier call was killed is finished from where that call was.
     """
-    checked_tta(tta)
-    checked_face(face)
+    checked("tta", tta, TTA)
+    checked("face", face, CHOICES)
     opened, *further = nets = [load(name) for name in (path, *others)]
     tasks = answered(opened.tasks, named, [net.tasks for net in further])
     for other, net in zip(others, further, strict=True):
