@@ -11,6 +11,7 @@ from keras_faceattr.models import MODELS
 
 QUICK_NETS = (
     "tiny_att_net",
+    "faces_net",
     "hmtnet_mobile",
     "crnet_mobile",
     "identity_net_mobile",

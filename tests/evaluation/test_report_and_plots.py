@@ -110,13 +110,13 @@ def test_card_and_page_show_every_attribute_and_pass_over_accuracies_of_earlier_
     hats = {"kind": "multilabel", "unit": "", "labelled": 9, "metrics": metrics, "groups": {}}
     hats["attributes"] = {"red": {"labelled": 9, "metrics": metrics}, "blue": {"labelled": 0}}
     experiment, half = load_experiment("quickstart"), "50.0 % (25.0 %–75.0 %)"
-    card = model_card(experiment, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE)
+    card = model_card(experiment, {}, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE)
     assert "| attribute | photos | accuracy | average precision |" in card
     assert f"| red | 9 | {half} | {half} |" in card and "| blue | 0 | no photo | no photo |" in card
     page = html_report(experiment, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE, [], quarantined=0)
     assert "<h3>By attribute</h3>" in page and "average precision" in page
     hats["attributes"] = {"red": 0.5, "blue": 0.25}
-    assert "By attribute" not in model_card(experiment, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE)
+    assert "By attribute" not in model_card(experiment, {}, {**RESULTS, "tasks": {"hats": hats}}, PROVENANCE)
 
 
 def test_a_metric_in_a_reading_is_told_with_the_groups_of_the_reading() -> None:

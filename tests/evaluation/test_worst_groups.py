@@ -105,7 +105,7 @@ def test_terminal_card_and_page_name_the_column_of_the_worst_group(
     results = {**protocol, "tasks": {"gender": measured["gender"]}}
     provenance = {"sources": {}, "photos": {"train": 7}, "label_hash": "c" * 64}
     experiment = load_experiment("quickstart")
-    card = model_card(experiment, results, provenance)
+    card = model_card(experiment, {}, results, provenance)
     assert "| worst group by | group | photos | value (95 % interval) | groups ranked |" in card
     assert "| accuracy | gender: female | 250 | 80.0 % (" in card and "at least 200 photos" in card
     page = html_report(experiment, results, provenance, [], quarantined=0)
@@ -116,4 +116,4 @@ def test_terminal_card_and_page_name_the_column_of_the_worst_group(
     # Results of earlier versions have no ranking, and nothing is said of one.
     older = {name: value for name, value in measured["gender"].items() if name != "worst_groups"}
     for part in ({**measured["gender"], "worst_groups": {}}, older):
-        assert "orst group" not in model_card(experiment, {**protocol, "tasks": {"gender": part}}, provenance)
+        assert "orst group" not in model_card(experiment, {}, {**protocol, "tasks": {"gender": part}}, provenance)
