@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keras_faceattr.evaluation.face import Face as Face
     from keras_faceattr.net import Net as Net
     from keras_faceattr.net import load as load
+    from keras_faceattr.predictions import Predictions as Predictions
 
 __version__ = "0.1.0"
 
@@ -26,11 +27,12 @@ _HOMES = {
     "Face": "evaluation.face",
     "FaceAttrError": "errors",
     "Net": "net",
+    "Predictions": "predictions",
     "load": "net",
 }
 """Module of each public name."""
 
-__all__ = ["Face", "FaceAttrError", "Net", "__version__", "load"]
+__all__ = ["Face", "FaceAttrError", "Net", "Predictions", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ from keras_faceattr.data.elsewhere import on_other_data
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.evaluation.face import Face
-from keras_faceattr.evaluation.predict import faces_of
+from keras_faceattr.evaluation.predict import Predicted, faces_of, predict_photos
 from keras_faceattr.evaluation.predictions import TTA, Predictor, keras_predictor, with_augmentation
 from keras_faceattr.faces.crop_spec import CHOICES, CropSpec
 from keras_faceattr.faces.cutting import Cropper, Cut
 from keras_faceattr.faces.pictures import Picture, picture
+from keras_faceattr.predictions import Photos, Predictions, in_batches, listed_photos
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task, answered
 from keras_faceattr.zoo import file_of
@@ -67,7 +68,7 @@ class Net:
             PhotoError: no photo, or an array that is not upright RGB from 0 to 255.
             ConfigError: an unknown task, choice of faces or augmentation.
         """
-        chosen, cropper = answered(self.tasks, list(tasks)), self._cropper(face)
+        chosen, cropper = answered(self.tasks, list(tasks)), self.cropper(face)
         predictor = with_augmentation(self.predictor, checked("tta", tta, TTA))
         pixels, name = picture(photo)
         cuts: list[Cut] = [cropper.ready(pixels)] if ready else cropper.cut(pixels)
@@ -77,18 +78,77 @@ class Net:
         places = [(name, number, cut) for number, cut in enumerate(cuts, start=1)]
         return faces_of(places, chosen, outputs, self.crop.needs_face)
 
-    def _cropper(self, face: str) -> Cropper:
+    def predict_many(
+        self,
+        photos: Photos,
+        *,
+        tasks: Sequence[str] = (),
+        face: str = "all",
+        tta: str = "none",
+        workers: int = 1,
+    ) -> Predictions:
+        """What the net says of the faces in many photos, in order, with a few batches in memory.
+
+        Args:
+            photos: a folder, a CSV with a column `image`, or any number of paths.
+            tasks, face, tta: as of `predict`.
+            workers: processes, each with one thread of the runtime; 1 works in this process, on all cores.
+
+        Returns:
+            An iterator of faces; photos that cannot be read or show no face are named in its `left_out`.
+
+        Raises:
+            DataError: nothing lies at the path.
+            ConfigError: as of `predict`, or fewer than one worker.
+        """
+        chosen = answered(self.tasks, list(tasks))
+        options = _Options(tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA))
+        paths, left_out = listed_photos(photos)
+        if workers == 1:
+            return Predictions(in_batches(paths, partial(_predict_batch, self, options), workers), left_out)
+        work = partial(_predict_elsewhere, str(self.path.absolute()), options)
+        return Predictions(in_batches(paths, work, workers), left_out)
+
+    def cropper(self, face: str) -> Cropper:
+        """What finds and cuts these faces of a photo; built once, as a detector takes a while."""
         if face not in self._croppers:
             self._croppers[face] = Cropper(self.crop, checked("face", face, CHOICES))
         return self._croppers[face]
 
     @cached_property
     def _croppers(self) -> dict[str, Cropper]:
-        """By choice of faces: a detector takes a while to build."""
+        """By choice of faces."""
         return {}
 
 
-def load(name: str | Path, data: dict[str, str] | None = None) -> Net:
+@dataclass(frozen=True)
+class _Options:
+    """How photos are predicted: names of the tasks, which faces, and the augmentation."""
+
+    tasks: tuple[str, ...]
+    face: str
+    tta: str
+
+
+def _predict_batch(net: Net, options: _Options, photos: list[Path]) -> Predicted:
+    members = [(with_augmentation(net.predictor, options.tta), net.crop)]
+    tasks = {name: net.tasks[name] for name in options.tasks}
+    croppers = {net.crop: net.cropper(options.face)}
+    (batch,) = predict_photos(members, tasks, photos, batch_size=len(photos), croppers=croppers)
+    return batch
+
+
+@lru_cache(maxsize=1)
+def _opened(path: str) -> Net:
+    """The net of a worker process, on one thread."""
+    return load(path, threads=1)
+
+
+def _predict_elsewhere(path: str, options: _Options, photos: list[Path]) -> Predicted:
+    return _predict_batch(_opened(path), options, photos)
+
+
+def load(name: str | Path, data: dict[str, str] | None = None, threads: int | None = None) -> Net:
     """Opens a run, an exported `.tflite` file, or a net that comes with the package.
 
     A file needs no TensorFlow and no Keras.
@@ -96,6 +156,7 @@ def load(name: str | Path, data: dict[str, str] | None = None) -> Net:
     Args:
         name: folder of a run, path of a file, or name of a shipped net, such as `faces`.
         data: where the data lies now, by reader; of readers that the net was not trained on, other data sets.
+        threads: of the runtime of a file; None for one per core.
 
     Raises:
         ConfigError: data of no source and no reader.
@@ -108,7 +169,7 @@ def load(name: str | Path, data: dict[str, str] | None = None) -> Net:
         sidecar = artifact.sidecar
         experiment, elsewhere = _with_data(sidecar.experiment_object(), data or {})
         tasks, crop = sidecar.task_objects(), sidecar.crop_spec()
-        return Net(path, tasks, crop, experiment, artifact.model().predict, elsewhere)
+        return Net(path, tasks, crop, experiment, artifact.model(threads).predict, elsewhere)
     from keras_faceattr.models.loading import load_model
 
     run = Run(path)

@@ -40,7 +40,7 @@ LAYERS: list[set[str]] = [
     {"calibration", "explain", "features", "tabular", "quantization"},
     {"budget"},
     {"convert", "measure"},
-    {"net"},
+    {"net", "predictions"},
     {"http"},
     {"demo", "mobile_demo"},
     # A process of its own, which nothing imports.

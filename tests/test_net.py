@@ -231,3 +231,55 @@ def test_the_mean_over_the_mirrored_crop_is_that_of_both(net: Net) -> None:
     photo[:, -1] = 100
     one = Net(net.path, net.tasks, net.crop, net.experiment, left)
     assert (one.predict(photo)[0]["age"].value, one.predict(photo, tta="flip")[0]["age"].value) == (0.0, 50.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """150 small photos, one of them no photo."""
+    for number in range(150):
+        assert cv2.imwrite(str(tmp_path / f"{number:03d}.png"), np.full((32, 32, 3), number, np.uint8))
+    (tmp_path / "077.png").write_text("no photo")
+    return tmp_path
+
+
+def test_many_photos_come_in_order_and_those_left_out_are_named(net: Net, folder: Path) -> None:
+    expected = [number for number in range(150) if number != 77]
+    for photos in (folder, sorted(folder.iterdir()), map(str, sorted(folder.iterdir()))):
+        found = net.predict_many(photos)
+        faces = list(found)
+        assert [face["age"].value for face in faces] == expected
+        assert [Path(face.image).stem for face in faces] == [f"{number:03d}" for number in expected]
+        assert len(found.left_out) == 1
+        assert "077.png: not a photo" in found.left_out[0]
+
+
+def test_a_table_of_predictions_has_the_columns_of_the_command(net: Net, folder: Path) -> None:
+    table = net.predict_many(folder, tasks=["age", "mood"]).table()
+    assert list(table) == ["image", "age", "age_std", "mood", "mood_probability"]
+    assert len(table) == 149
+
+
+def test_photos_are_read_as_they_are_asked_for(net: Net, folder: Path) -> None:
+    asked: list[str] = []
+
+    def endless():
+        while True:
+            for path in sorted(folder.iterdir()):
+                asked.append(path.name)
+                yield path
+
+    found = net.predict_many(endless())
+    for _ in range(10):
+        next(found)
+    assert len(asked) == 64
+
+
+def test_several_processes_give_what_one_gives(exported: dict[str, Artifact], folder: Path) -> None:
+    file = kfa.load(exported["int8_qat"].path)
+    one, two = file.predict_many(folder), file.predict_many(folder, workers=2)
+    assert [face.row() for face in two] == [face.row() for face in one]
+    assert two.left_out == one.left_out
+    with pytest.raises(ConfigError, match="workers 0 is below 1"):
+        next(file.predict_many(folder, workers=0))
+    with pytest.raises(kfa.FaceAttrError, match="no such photo, folder or CSV"):
+        file.predict_many(folder / "nowhere")

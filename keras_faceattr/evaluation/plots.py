@@ -146,10 +146,11 @@ def _plot_bands(task: ScalarTask, labels: np.ndarray, predictions: np.ndarray, f
         for number, (low, high) in enumerate(bands):
             axes.fill_between([number - 0.4, number + 0.4], low, high, color=COLOUR, alpha=0.25, linewidth=0)
         axes.set_xticks(range(len(bands)), [f"{low:g}–{high:g}" for low, high in bands], rotation=45, ha="right")
-        axes.set_ylabel(f"predicted{unit}: median, quartiles, 1.5 of their distance")
+        axes.set_ylabel(f"predicted{unit}")
 
-    title = f"{task.name.capitalize()}: predicted by band; the band itself is shaded"
-    return draw_picture(folder / f"{task.name}_bands.png", boxes, title, f"band{unit}")
+    title = f"{task.name.capitalize()}: predicted by true band (shaded)"
+    label = f"band{unit}; boxes: median and quartiles"
+    return draw_picture(folder / f"{task.name}_bands.png", boxes, title, label)
 
 
 def _plot_confusion(task: CategoricalTask, counts: np.ndarray, folder: Path) -> Path:

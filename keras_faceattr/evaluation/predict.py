@@ -97,6 +97,7 @@ def predict_photos(
     ready: bool = False,
     batch_size: int = EVALUATION_BATCH,
     first_batch: int = 0,
+    croppers: dict[CropSpec, Cropper] | None = None,
 ) -> Iterator[Predicted]:
     """Predicts batch by batch; of several nets the mean.
 
@@ -106,11 +107,12 @@ def predict_photos(
         face: which of a photo's faces, where the crop looks for faces: `all`, the `largest`, or the most `central`.
         ready: whether the photos are crops already.
         first_batch: where to begin; the batches before it are passed over.
+        croppers: by crop, for a caller who has built them; `face` is then theirs.
 
     Raises:
         ResourceError: memory or open files ran out.
     """
-    croppers = {spec: Cropper(spec, face) for _, spec in nets}
+    croppers = croppers or {spec: Cropper(spec, face) for _, spec in nets}
     first_spec = nets[0][1]
 
     def cuts_of(path: Path) -> list[dict[CropSpec, Cut]]:
