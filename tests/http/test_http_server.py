@@ -65,11 +65,15 @@ def until_free(port: int) -> None:
 
 
 def start(folder: Path, *, ignoring: bool = False) -> tuple[subprocess.Popen[str], int]:
+    def signals() -> None:
+        # Tests themselves may run under nohup, or in a shell's background, where Ctrl-C is ignored.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignoring else signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     folder.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        # Tests themselves may run under nohup.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if ignoring else signal.SIG_DFL),
+        preexec_fn=signals,
     )  # fmt: skip
     assert process.stdout is not None
     return process, int(process.stdout.readline())
