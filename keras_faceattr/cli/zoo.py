@@ -9,7 +9,7 @@ from rich.table import Table
 from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.evaluation.formatting import metric_text, metric_title
+from keras_faceattr.evaluation.formatting import metric_rows
 from keras_faceattr.tasks import sensitive_notices
 from keras_faceattr.zoo import shipped_names, shipped_net
 
@@ -29,9 +29,8 @@ def run_zoo(json: bool) -> None:
         )
         table = Table("task", "metric", "value (95 % interval)", box=None)
         for task, measured in row["tasks"].items():
-            for number, (name, value) in enumerate(measured["metrics"].items()):
-                title = metric_title(name, measured["unit"])
-                table.add_row("" if number else task, title, metric_text(name, value))
+            for number, cells in enumerate(metric_rows(measured)):
+                table.add_row("" if number else task, *cells)
         console.print(table)
         for notice in row["notices"]:
             console.print(notice)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from keras_faceattr.data.manifest import Manifest
+from keras_faceattr.data.targets import label_forms
 from keras_faceattr.tasks import ScalarTask, Task
 
 AGE = "age"
@@ -38,7 +39,7 @@ def group_columns(manifest: Manifest) -> dict[str, pd.Series]:
     task = manifest.tasks.get(AGE)
     if AGE in manifest.rows and (is_age(task) or not isinstance(task, ScalarTask)):
         columns[AGE] = age_bands(manifest.rows[AGE])
-        if isinstance(task, ScalarTask) and set(task.interval_columns) <= set(manifest.rows):
+        if isinstance(task, ScalarTask) and "interval" in label_forms(manifest, task):
             low, high = (age_bands(manifest.rows[column]) for column in task.interval_columns)
             # An interval that reaches into two bands is in neither.
             columns[AGE] = columns[AGE].fillna(low.where((low == high).fillna(False)))

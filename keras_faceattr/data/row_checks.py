@@ -25,7 +25,7 @@ def parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
         rows[task.name] = names
         return
     low, high = (task.minimum, task.maximum) if isinstance(task, ScalarTask) else (0.0, 1.0)
-    for column in task.columns:
+    for column in label_columns([task], rows.columns):
         raw = rows[column]
         values = pd.to_numeric(raw, errors="coerce").astype("float64")
         _note(reasons, raw.notna() & values.isna(), lambda i, raw=raw, c=column: f"{c} {raw[i]!r} is not a number")
@@ -37,7 +37,7 @@ def parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
             _note(reasons, bad, lambda i, v=values, c=column: f"{c} {v[i]:g} is neither 0 nor 1")
         rows[column] = values
     if isinstance(task, ScalarTask):
-        _parse_intervals(rows, task, reasons)
+        _check_intervals(rows, task, reasons)
     std = f"{task.name}_std"
     if isinstance(task, ScalarTask) and std in rows:
         raw = rows[std]
@@ -47,20 +47,14 @@ def parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
         rows[std] = values
 
 
-def _parse_intervals(rows: pd.DataFrame, task: ScalarTask, reasons: pd.Series) -> None:
-    """As `parse_labels`, of labels that are intervals."""
-    present = [column for column in task.interval_columns if column in rows]
-    if not present:
-        return
+def _check_intervals(rows: pd.DataFrame, task: ScalarTask, reasons: pd.Series) -> None:
+    """Notes intervals that lack an end, are reversed, or are labels besides a value or none of the task's bands."""
     low_name, high_name = task.interval_columns
-    for column in task.interval_columns:
-        raw = rows[column] if column in rows else pd.Series(pd.NA, rows.index)
-        values = pd.to_numeric(raw, errors="coerce").astype("float64")
-        _note(reasons, raw.notna() & values.isna(), lambda i, raw=raw, c=column: f"{c} {raw[i]!r} is not a number")
-        bad = values.notna() & ~values.between(task.minimum, task.maximum)
-        limits = f"{task.minimum:g} to {task.maximum:g}"
-        _note(reasons, bad, lambda i, v=values, c=column, limits=limits: f"{c} {v[i]:g} is not in {limits}")
-        rows[column] = values
+    if low_name not in rows and high_name not in rows:
+        return
+    for name in task.interval_columns:
+        if name not in rows:
+            rows[name] = np.nan
     low, high = rows[low_name], rows[high_name]
     _note(reasons, low.isna() != high.isna(), lambda i: f"{task.name} has one end of an interval alone")
     _note(reasons, low > high, lambda i: f"{low_name} {low[i]:g} is above {high_name} {high[i]:g}")

@@ -164,13 +164,19 @@ class Face(Mapping[str, Answer]):
         return row
 
 
+def cell_types(task: Task) -> dict[str, type]:
+    """Columns that the answer of a task may fill in a table, and what they hold."""
+    if isinstance(task, CategoricalTask):
+        return {task.name: str, f"{task.name}_probability": float}
+    if isinstance(task, ScalarTask):
+        return {task.name: float, f"{task.name}_std": float}
+    return dict.fromkeys(value_names(task), float)
+
+
 def columns_of(task: Task, outputs: Outputs) -> tuple[str, ...]:
     """Columns that the answer of a task fills in a table, for a net with these outputs."""
-    if isinstance(task, CategoricalTask):
-        return (task.name, f"{task.name}_probability")
-    if isinstance(task, ScalarTask):
-        return (task.name, *([f"{task.name}_std"] if f"{task.name}_distribution" in outputs else []))
-    return tuple(value_names(task))
+    without_std = isinstance(task, ScalarTask) and f"{task.name}_distribution" not in outputs
+    return tuple(cell_types(task))[: 1 if without_std else None]
 
 
 def answer_of(task: Task, outputs: Outputs, index: int) -> Answer | None:

@@ -13,12 +13,12 @@ from keras_faceattr.data.crop_cache import each
 from keras_faceattr.data.datasets.label_tables import TABLE_SUFFIXES, read_table, require_columns
 from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import DataError
-from keras_faceattr.evaluation.face import Box, Face, Row, answer_of, columns_of
-from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor, value_names
+from keras_faceattr.evaluation.face import Box, Face, Row, answer_of, cell_types, columns_of
+from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper, Cut
 from keras_faceattr.faces.photos import read_photo
-from keras_faceattr.tasks import CategoricalTask, Task
+from keras_faceattr.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,8 @@ def predict_photos(
 def column_types(tasks: dict[str, Task]) -> dict[str, type]:
     """What each column holds that a row may have, whatever stands in the first rows."""
     types: dict[str, type] = {"image": str, "face": int, **dict.fromkeys((*Box._fields, "face_score"), float)}
-    for name, task in tasks.items():
-        if isinstance(task, CategoricalTask):
-            types |= {name: str, f"{name}_probability": float}
-        elif task.kind == "scalar":
-            types |= {name: float, f"{name}_std": float}
-        else:
-            types |= dict.fromkeys(value_names(task), float)
+    for task in tasks.values():
+        types |= cell_types(task)
     return types
 
 

@@ -58,10 +58,14 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
         raise ConfigError("model.init_from: names no run; write a path, or {layer prefix: path}")
     for start in starts_of(experiment.model.init_from):
         if fresh and not start.exists():
-            names = shipped_names()
-            hint = f"; nets that come with the package: {nearest(start.name, names)}" if names else ""
-            raise ModelError(f"no model file or run {start}{hint}")
+            raise ModelError(f"no model file or run {start}{_shipped_hint(start)}")
     _check_distillation(experiment)
+
+
+def _shipped_hint(path: Path) -> str:
+    """What is said behind the name of a net that is not there."""
+    names = shipped_names()
+    return f"; nets that come with the package: {nearest(path.name, names)}" if names else ""
 
 
 def _check_balance(experiment: Experiment) -> None:
@@ -81,9 +85,10 @@ def _check_balance(experiment: Experiment) -> None:
 def _check_distillation(experiment: Experiment) -> None:
     """Refuses teachers that are not there, and settings that fit no teacher or contradict each other."""
     settings, teachers = experiment.training.distillation, experiment.training.teachers
-    for teacher in teachers:
-        if not Path(teacher).exists():
-            raise ModelError(f"no teacher {teacher}: name the folder of a run, or an exported .tflite file")
+    for teacher in map(Path, teachers):
+        if not teacher.exists():
+            told = f"no teacher {teacher}: name the folder of a run, or an exported .tflite file"
+            raise ModelError(told + _shipped_hint(teacher))
     if settings.features and (len(teachers) > 1 or settings.crops):
         raise ConfigError(
             "training.distillation.features: feature maps are those of one teacher that is asked along: name one, and "
