@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-NODE = shutil.which("node")
-SOURCE = Path(str(resources.files("mobile_demo"))) / "app" / "compute" / "latency.js"
+from page_module import page_module
 
 # A clock of its own, in whole steps; reading it takes a little, so that it goes on.
 SCRIPT = """
@@ -27,18 +21,8 @@ console.log(JSON.stringify(await measure(async () => { now += durations[done++ %
 @pytest.fixture
 def measured(tmp_path: Path) -> Any:
     """Runs `measure` on calls that take so many milliseconds in turn, with a clock of steps."""
-    if NODE is None:
-        pytest.skip("Node.js is not installed")
-    # Without a package.json only this ending says that it is a module.
-    shutil.copy(SOURCE, tmp_path / "latency.mjs")
-    (tmp_path / "run.mjs").write_text(SCRIPT, encoding="utf-8")
-
-    def run(durations: list[float], step: float) -> dict[str, Any]:
-        told = json.dumps({"durations": durations, "step": step})
-        done = subprocess.run([NODE, "run.mjs", told], cwd=tmp_path, capture_output=True, text=True, check=True)
-        return dict(json.loads(done.stdout))
-
-    return run
+    run = page_module(tmp_path, "latency", SCRIPT)
+    return lambda durations, step: dict(run(durations=durations, step=step))
 
 
 # Of ten calls eight take 0.2 ms and two 1 ms: the p90 is 1 ms, and a mean of ten 0.36 ms.

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-NODE = shutil.which("node")
-SOURCE = Path(str(resources.files("mobile_demo"))) / "app" / "compute" / "outputs.js"
+from page_module import page_module
 
 SCRIPT = """
 import { decode } from './outputs.mjs';
@@ -36,18 +30,8 @@ RAW = {"race": [0.1, 0.9], "race_aura": [3.0], "smile": [0.75]}
 @pytest.fixture
 def decoded(tmp_path: Path) -> Any:
     """Runs `decode` on those numbers, and gives the task and text of each reading."""
-    if NODE is None:
-        pytest.skip("Node.js is not installed")
-    # Without a package.json only this ending says that it is a module.
-    shutil.copy(SOURCE, tmp_path / "outputs.mjs")
-    (tmp_path / "run.mjs").write_text(SCRIPT, encoding="utf-8")
-
-    def run(answered: list[str]) -> list[dict[str, Any]]:
-        told = json.dumps({"sidecar": SIDECAR, "raw": RAW, "answered": answered})
-        done = subprocess.run([NODE, "run.mjs", told], cwd=tmp_path, capture_output=True, text=True, check=True)
-        return list(json.loads(done.stdout))
-
-    return run
+    run = page_module(tmp_path, "outputs", SCRIPT)
+    return lambda answered: list(run(sidecar=SIDECAR, raw=RAW, answered=answered))
 
 
 def test_an_output_of_a_task_that_is_not_answered_is_not_shown_under_any_name(decoded: Any) -> None:
