@@ -15,24 +15,76 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_faceattr.api.aligning import Aligned as Aligned
+    from keras_faceattr.api.aligning import align as align
+    from keras_faceattr.api.comparing import Comparison as Comparison
+    from keras_faceattr.api.comparing import compare as compare
+    from keras_faceattr.api.exporting import Export as Export
+    from keras_faceattr.api.exporting import ExportedFile as ExportedFile
+    from keras_faceattr.api.exporting import export as export
+    from keras_faceattr.api.fitting import fit as fit
+    from keras_faceattr.api.measuring import Report as Report
+    from keras_faceattr.api.measuring import evaluate as evaluate
+    from keras_faceattr.api.measuring import jitter as jitter
+    from keras_faceattr.api.predicting import PredictionSummary as PredictionSummary
+    from keras_faceattr.api.predicting import predict as predict
     from keras_faceattr.errors import FaceAttrError as FaceAttrError
     from keras_faceattr.evaluation.face import Face as Face
+    from keras_faceattr.measured import TaskMetrics as TaskMetrics
     from keras_faceattr.net import Net as Net
     from keras_faceattr.net import load as load
     from keras_faceattr.predictions import Predictions as Predictions
+    from keras_faceattr.run import Run as Run
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Aligned": "api.aligning",
+    "Comparison": "api.comparing",
+    "Export": "api.exporting",
+    "ExportedFile": "api.exporting",
     "Face": "evaluation.face",
     "FaceAttrError": "errors",
     "Net": "net",
+    "PredictionSummary": "api.predicting",
     "Predictions": "predictions",
+    "Report": "api.measuring",
+    "Run": "run",
+    "TaskMetrics": "measured",
+    "align": "api.aligning",
+    "compare": "api.comparing",
+    "evaluate": "api.measuring",
+    "export": "api.exporting",
+    "fit": "api.fitting",
+    "jitter": "api.measuring",
     "load": "net",
+    "predict": "api.predicting",
 }
 """Module of each public name."""
 
-__all__ = ["Face", "FaceAttrError", "Net", "Predictions", "__version__", "load"]
+__all__ = [
+    "Aligned",
+    "Comparison",
+    "Export",
+    "ExportedFile",
+    "Face",
+    "FaceAttrError",
+    "Net",
+    "PredictionSummary",
+    "Predictions",
+    "Report",
+    "Run",
+    "TaskMetrics",
+    "__version__",
+    "align",
+    "compare",
+    "evaluate",
+    "export",
+    "fit",
+    "jitter",
+    "load",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.evaluation.face import Face
 from keras_faceattr.evaluation.predict import Predicted, faces_of, predict_photos
-from keras_faceattr.evaluation.predictions import TTA, Predictor, keras_predictor, with_augmentation
+from keras_faceattr.evaluation.predictions import (
+    EVALUATION_BATCH,
+    TTA,
+    Predictor,
+    keras_predictor,
+    with_augmentation,
+)
 from keras_faceattr.faces.crop_spec import CHOICES, CropSpec
 from keras_faceattr.faces.cutting import Cropper, Cut
 from keras_faceattr.faces.pictures import Picture, picture
@@ -102,12 +109,9 @@ class Net:
             ConfigError: as of `predict`, or fewer than one worker.
         """
         chosen = answered(self.tasks, list(tasks))
-        options = _Options(tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA))
+        asked = Asked(tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA))
         paths, left_out = listed_photos(photos)
-        if workers == 1:
-            return Predictions(in_batches(paths, partial(_predict_batch, self, options), workers), left_out)
-        work = partial(_predict_elsewhere, str(self.path.absolute()), options)
-        return Predictions(in_batches(paths, work, workers), left_out)
+        return Predictions(predicted([self], asked, paths, workers), left_out)
 
     def cropper(self, face: str) -> Cropper:
         """What finds and cuts these faces of a photo; built once, as a detector takes a while."""
@@ -122,30 +126,59 @@ class Net:
 
 
 @dataclass(frozen=True)
-class _Options:
-    """How photos are predicted: names of the tasks, which faces, and the augmentation."""
+class Asked:
+    """What is asked of nets.
+
+    Attributes:
+        tasks: names of those to answer.
+        face: which faces of a photo: `all`, `largest` or `central`.
+        tta: `none` or `flip`.
+        ready: whether the photos are crops already.
+    """
 
     tasks: tuple[str, ...]
-    face: str
-    tta: str
+    face: str = "all"
+    tta: str = "none"
+    ready: bool = False
 
 
-def _predict_batch(net: Net, options: _Options, photos: list[Path]) -> Predicted:
-    members = [(with_augmentation(net.predictor, options.tta), net.crop)]
-    tasks = {name: net.tasks[name] for name in options.tasks}
-    croppers = {net.crop: net.cropper(options.face)}
-    (batch,) = predict_photos(members, tasks, photos, batch_size=len(photos), croppers=croppers)
+def predicted(
+    nets: Sequence[Net], asked: Asked, photos: Iterable[Path], workers: int = 1, first_batch: int = 0
+) -> Iterator[Predicted]:
+    """What nets say of photos, batch by batch and in order; of several nets the mean.
+
+    Args:
+        nets: all of which know the tasks; their crops differ in size alone.
+        workers: processes, each with one thread of the runtime; 1 works in this process, on all cores.
+        first_batch: where to begin; the batches before it are passed over.
+
+    Raises:
+        ConfigError: fewer than one worker.
+        ResourceError: memory ran out.
+    """
+    left = islice(photos, first_batch * EVALUATION_BATCH, None)
+    if workers == 1:
+        return in_batches(left, partial(_predict_batch, list(nets), asked), workers)
+    paths = tuple(str(net.path.absolute()) for net in nets)
+    return in_batches(left, partial(_predict_elsewhere, paths, asked), workers)
+
+
+def _predict_batch(nets: Sequence[Net], asked: Asked, photos: list[Path]) -> Predicted:
+    members = [(with_augmentation(net.predictor, asked.tta), net.crop) for net in nets]
+    tasks = {name: nets[0].tasks[name] for name in asked.tasks}
+    croppers = {net.crop: net.cropper(asked.face) for net in nets}
+    (batch,) = predict_photos(members, tasks, photos, ready=asked.ready, croppers=croppers)
     return batch
 
 
 @lru_cache(maxsize=1)
-def _opened(path: str) -> Net:
-    """The net of a worker process, on one thread."""
-    return load(path, threads=1)
+def _opened(paths: tuple[str, ...]) -> list[Net]:
+    """The nets of a worker process, on one thread each."""
+    return [load(path, threads=1) for path in paths]
 
 
-def _predict_elsewhere(path: str, options: _Options, photos: list[Path]) -> Predicted:
-    return _predict_batch(_opened(path), options, photos)
+def _predict_elsewhere(paths: tuple[str, ...], asked: Asked, photos: list[Path]) -> Predicted:
+    return _predict_batch(_opened(paths), asked, photos)
 
 
 def load(name: str | Path, data: dict[str, str] | None = None, threads: int | None = None) -> Net:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from keras_faceattr.config import Experiment, Section
 from keras_faceattr.config_files import parse_experiment, with_first_plan
 from keras_faceattr.errors import ConfigError, RunError, shortened, shown
+from keras_faceattr.measured import TaskMetrics, metrics_of
 from keras_faceattr.storage import jsonable, write_text
 from keras_faceattr.tasks import Task, task_from_dict, task_to_dict
 from keras_faceattr.yaml_files import read_yaml
@@ -24,6 +25,9 @@ PHOTOS = "photos"
 
 TABLE = "table"
 """The kind of a run of regressors on a table."""
+
+FEATURES = "features"
+"""The kind of a run of regressors on the features of photos."""
 
 
 class Cited(BaseModel):
@@ -245,6 +249,24 @@ class Run:
         if not isinstance(plain, dict):
             raise RunError(f"{self.metrics_path} is damaged: it is not a mapping; write it again with {again}")
         return plain
+
+    @property
+    def metrics(self) -> dict[str, TaskMetrics]:
+        """The metrics of a finished run by task: `run.metrics["age"]["mae"]`.
+
+        Raises:
+            RunError: as of `results`, or a run on a table, whose `results` go by regressor.
+        """
+        results = self.results()
+        tasks = results.get("tasks")
+        if not isinstance(tasks, dict):
+            raise RunError(f"{self.folder} is no run of a net on photos: read its results() instead")
+        try:
+            return metrics_of(tasks)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{self.metrics_path} is damaged: {shortened(str(error))}; write it again with {self.resume_command}"
+            ) from None
 
     def plain_config(self) -> dict[str, Any]:
         """The resolved configuration as plain data, of whatever kind.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from keras_faceattr.errors import ArtifactError, RunError, nearest
 from keras_faceattr.storage import sha256
 
-FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "zoo"
+FOLDER = Path(str(resources.files("keras_faceattr.shipped"))) / "zoo"
 INDEX = "zoo.json"
 
 

@@ -106,12 +106,12 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the quickstart, made small; nobody may change it."""
 
     def fill(folder: Path) -> None:
-        from keras_faceattr.cli.options import read_experiment
-        from keras_faceattr.cli.progress import FitProgress
+        from keras_faceattr.api.configs import read_experiment
+        from keras_faceattr.terminal.progress import FitProgress
         from keras_faceattr.training.fit import fit
 
         with FitProgress() as progress:
-            fit(read_experiment("quickstart", [], SMALL[1::2]), folder, progress)
+            fit(read_experiment("quickstart", {}, SMALL[1::2]), folder, progress)
 
     (run,) = once(tmp_path_factory, "runs", fill).iterdir()
     return run

@@ -28,12 +28,13 @@ LAYERS: list[set[str]] = [
     },
     {"tasks", "readings", "crop_fields", "config"},
     {"zoo"},
-    {"config_files", "run", "configs", "export"},
+    {"measured"},
+    {"config_files", "run", "configs", "shipped"},
     {"faces", "losses", "metrics"},
     {"data"},
     # A quantized model is loaded as any other.
     {"methods", "models", "quantization.layers"},
-    {"evaluation", "align"},
+    {"evaluation", "alignment"},
     # An exported file may be a teacher.
     {"artifact"},
     {"training"},
@@ -41,6 +42,8 @@ LAYERS: list[set[str]] = [
     {"budget"},
     {"convert", "measure"},
     {"net", "predictions"},
+    {"terminal"},
+    {"api"},
     {"http"},
     {"demo", "mobile_demo"},
     # A process of its own, which nothing imports.

@@ -53,7 +53,7 @@ print(json.dumps(changes(before, state())))
 """
 
 CALLS = """
-from keras_faceattr.align.work import Work, align_photos
+from keras_faceattr.alignment.work import Work, align_photos
 from keras_faceattr.config_files import load_experiment
 from keras_faceattr.data.datasets.synthetic import read as read_synthetic
 from keras_faceattr.data.inspection import draw_inspection, inspect_manifest

@@ -31,7 +31,7 @@ Status = Literal["passed", "failed", "not proven"]
 NOT_JUDGED = "not judged"
 """How the measured text of a task's gate begins where nothing says whether the file is as good as the float model."""
 
-SCHEMA_PATH = Path(str(resources.files("keras_faceattr.export"))) / "artifact.schema.json"
+SCHEMA_PATH = Path(str(resources.files("keras_faceattr.shipped"))) / "artifact.schema.json"
 
 
 class InputSpec(Section):

@@ -13,7 +13,7 @@ from keras_faceattr.config import Section
 from keras_faceattr.errors import BenchmarkError, ConfigError, nearest
 from keras_faceattr.yaml_files import read_yaml
 
-DEVICE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "devices"
+DEVICE_FOLDER = Path(str(resources.files("keras_faceattr.shipped"))) / "devices"
 HOST = "host"
 """The class of whatever computer runs the command."""
 BOARD_MODEL = Path("/proc/device-tree/model")

@@ -17,7 +17,7 @@ from keras_faceattr.config import Section
 from keras_faceattr.config_files import load_section
 from keras_faceattr.errors import ConfigError, nearest
 
-BUDGET_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "budgets"
+BUDGET_FOLDER = Path(str(resources.files("keras_faceattr.shipped"))) / "budgets"
 NOT_MEASURED = "not measured"
 REFERENCE_NETS = {
     "resnet50": "ResNet50",

@@ -240,13 +240,26 @@ def align(
     json: Json = False,
 ) -> None:
     """Detect, align and crop faces once, for all later trainings."""
-    from keras_faceattr.cli.align import AlignOptions, run_align
+    from keras_faceattr.cli.align import run_align
 
-    crop = {"size": size, "method": method, "margin": margin, "face": face, "fallback": fallback}
     run_align(
-        AlignOptions(
-            source, out, crop, set_, data, photo_root, format_, workers, engine, address, max_bad_share, preview, json
-        )
+        source,
+        out,
+        data,
+        json,
+        size=size,
+        method=method,
+        margin=margin,
+        face=face,
+        fallback=fallback,
+        set=set_,
+        photo_root=photo_root,
+        encoding=format_,
+        workers=workers,
+        engine=engine,
+        address=address,
+        max_bad_share=max_bad_share,
+        preview=preview,
     )
 
 

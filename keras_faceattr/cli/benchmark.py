@@ -6,15 +6,16 @@ from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.cli.console import plain_console
-from keras_faceattr.cli.options import print_json, read_experiment
+from keras_faceattr.api.configs import read_experiment
+from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.terminal.console import plain_console
 from keras_faceattr.training.pipeline_benchmark import LIMITS, benchmark_pipeline
 from keras_faceattr.training.task_benchmark import benchmark_tasks
 
 
 def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
     """Prints images/s of each part and the ratios that matter."""
-    result = benchmark_pipeline(read_experiment(config, data, overrides), steps)
+    result = benchmark_pipeline(read_experiment(config, data_paths(data), overrides), steps)
     if json:
         print_json(result)
         return
@@ -33,7 +34,7 @@ def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[
 
 def run_benchmark_tasks(config: str, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
     """Prints what each task, each loss with a memory and each data set costs."""
-    result = benchmark_tasks(read_experiment(config, data, overrides), steps)
+    result = benchmark_tasks(read_experiment(config, data_paths(data), overrides), steps)
     if json:
         print_json(result)
     else:

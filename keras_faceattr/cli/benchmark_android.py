@@ -11,11 +11,11 @@ from keras_faceattr.budget.devices import class_of
 from keras_faceattr.budget.limits import Bounds, Budget, Times
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, thread_numbers
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.android.device import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
 from keras_faceattr.measure.benchmark import file_names
 from keras_faceattr.storage import write_json
+from keras_faceattr.terminal.console import plain_console
 
 ANY = "android"
 """Whatever phone is connected; other names are classes, which the phone must be of."""

@@ -13,12 +13,12 @@ from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.measured_file import model_file
 from keras_faceattr.budget.limits import Budget
 from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, print_verdicts
-from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.browser.results import read_bytes, read_result, save_result
 from keras_faceattr.measure.browser.rows import BrowserRow, browser_gates, browser_rows
 from keras_faceattr.storage import sha256
+from keras_faceattr.terminal.console import plain_console, print_table
 
 BROWSER = "browser"
 """In place of a device: show what browsers measured, and measure nothing."""

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from keras_faceattr.api.named import read_named
 from keras_faceattr.cli.arguments import listed
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.cli.sources import read_named
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.detector_benchmark import benchmark_detector
 from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.storage import write_json
+from keras_faceattr.terminal.console import plain_console
 
 SEED = 0
 SCENE_SEED = 40_000
@@ -58,7 +58,7 @@ def _photos(source: str | None, count: int, side: int) -> list[np.ndarray]:
     """Squares of one size, so that the package can take them in batches."""
     if source is None:
         return [draw_scene(SCENE_SEED, index, side, side, 1 + index % 2)[0] for index in range(count)]
-    paths = read_named(source, [], [], plain_folder=True).manifest.paths()
+    paths = read_named(source, {}, [], plain_folder=True).manifest.paths()
     chosen = np.sort(np.random.default_rng(SEED).permutation(len(paths))[:count])
     return [_square(read_photo(paths[index]), side) for index in chosen]
 

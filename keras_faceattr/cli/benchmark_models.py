@@ -20,12 +20,12 @@ from keras_faceattr.cli.benchmark_browser import (
     show,
 )
 from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, thread_numbers
-from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.cli.exit_codes import conclude
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, write_result
 from keras_faceattr.measure.end_to_end import measure_end_to_end
 from keras_faceattr.measure.operators import op_profile
+from keras_faceattr.terminal.console import plain_console, print_table
 
 NOTHING = "none"
 """In place of reference nets: measure the files alone."""

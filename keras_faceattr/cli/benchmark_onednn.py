@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from keras_faceattr.cli.console import plain_console
-from keras_faceattr.cli.options import print_json, read_experiment
-from keras_faceattr.cli.results import say
+from keras_faceattr.api.configs import read_experiment
+from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.terminal.console import plain_console, say
 from keras_faceattr.training.onednn_benchmark import benchmark_onednn
 
 
 def run_benchmark_onednn(config: str | None, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
     """Prints images/s of training with oneDNN off and on, and their ratio."""
-    result = benchmark_onednn(read_experiment(config, data, overrides), steps, say)
+    result = benchmark_onednn(read_experiment(config, data_paths(data), overrides), steps, say)
     if json:
         print_json(result)
         return

@@ -14,9 +14,9 @@ from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
 from keras_faceattr.budget.gates import verdicts
 from keras_faceattr.budget.limits import Budget, Times, verdict_row
 from keras_faceattr.cli.arguments import listed
-from keras_faceattr.cli.console import plain_console, print_table
 from keras_faceattr.errors import ArtifactError, ConfigError
 from keras_faceattr.measure.benchmark import file_names
+from keras_faceattr.terminal.console import plain_console, print_table
 
 RESULTS = Path("export/results")
 

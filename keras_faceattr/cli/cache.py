@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from keras_faceattr.cache import KINDS, Entry, entries, limit, remove
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.json_output import print_json
 from keras_faceattr.storage import cache_folder
+from keras_faceattr.terminal.console import plain_console
 
 
 def run_cache(clean: bool, older_than: float, kinds: list[str], json: bool) -> None:

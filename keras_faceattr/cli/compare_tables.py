@@ -1,27 +1,16 @@
-"""`keras-faceattr compare` of runs on tables."""
+"""What `keras-faceattr compare` prints of runs on tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.cli.console import wide_console
-from keras_faceattr.cli.results import tell
 from keras_faceattr.evaluation.formatting import difference_text, number_text
-from keras_faceattr.evaluation.table_writer import Row
-from keras_faceattr.run import Run
-from keras_faceattr.tabular.compare import compare_tables
 from keras_faceattr.tabular.results import METRICS
+from keras_faceattr.terminal.console import wide_console
 
 NOTE = "Means and σ over the splits; intervals: 95 %, corrected for the rows that splits share."
-
-
-def run_compare_tables(runs: dict[str, Path], out: Path | None, json: bool) -> None:
-    """Prints the regressors of runs on tables side by side, with paired differences to MTB-DNN of the first."""
-    tell(lambda: compare_tables({name: Run(path) for name, path in runs.items()}), _flat, _print, out, json)
 
 
 def error_cells(row: dict[str, Any]) -> list[str]:
@@ -30,22 +19,8 @@ def error_cells(row: dict[str, Any]) -> list[str]:
     return [*numbers, difference_text("mae", row["mae"].get("difference"))]
 
 
-def _flat(compared: dict[str, Any]) -> Iterator[Row]:
-    """A row for each run, regressor and metric."""
-    for row in compared["rows"]:
-        for metric in METRICS:
-            numbers = row[metric]
-            difference = numbers.get("difference", {})
-            yield {
-                **{key: row[key] for key in ("run", "regressor", "splits")},
-                "metric": metric,
-                **{key: numbers[key] for key in ("mean", "sigma")},
-                "difference": difference.get("mean"),
-                **{f"difference_{end}": difference.get(end) for end in ("low", "high")},
-            }
-
-
-def _print(compared: dict[str, Any]) -> None:
+def print_tables(compared: dict[str, Any]) -> None:
+    """Print the regressors of runs side by side, with paired differences to MTB-DNN of the first."""
     console = wide_console()
     table = Table(title=f"errors of {compared['target']}", title_justify="left", box=None)
     for title in ("run", "regressor", "splits", "MAE", "RMSE", f"MAE − {compared['against']} (95 %)"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.config_files import config_names
 from keras_faceattr.data.datasets import READERS
+from keras_faceattr.terminal.console import plain_console
 
 
 def run_list(json: bool) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.cli.results import say
 from keras_faceattr.demo.bundle import Site, build_site
 from keras_faceattr.demo.qr import qr_code
 from keras_faceattr.demo.server import demo_app
@@ -20,6 +19,7 @@ from keras_faceattr.http.certificate import certificate_file, fingerprint
 from keras_faceattr.http.server import HttpServer, ended_by_signals
 from keras_faceattr.http.token import new_token
 from keras_faceattr.measure.browser.results import results_folder, save_result
+from keras_faceattr.terminal.console import say
 
 
 @dataclass(frozen=True)

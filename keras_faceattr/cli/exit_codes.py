@@ -9,7 +9,7 @@ import typer
 from keras_faceattr.artifact.sidecar import unjudged
 from keras_faceattr.budget.gates import outcome
 from keras_faceattr.budget.limits import Verdict
-from keras_faceattr.cli.console import plain_console
+from keras_faceattr.terminal.console import plain_console
 
 NOT_MET = 1
 NOT_MEASURED = 3

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.errors import ModelError
 from keras_faceattr.tasks import sensitive_notices
+from keras_faceattr.terminal.console import plain_console
 
 if TYPE_CHECKING:
     from keras_faceattr.models.profile import ModelProfile

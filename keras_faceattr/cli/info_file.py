@@ -11,10 +11,10 @@ from keras_faceattr.artifact.cost import op_table
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.loading import load_artifact, replay_golden
 from keras_faceattr.budget.limits import verdict_row
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.evaluation.formatting import metric_text, metric_title
 from keras_faceattr.tasks import sensitive_notices
+from keras_faceattr.terminal.console import plain_console
 
 
 def print_file(path: Path, json: bool) -> None:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.cli.console import plain_console, print_table
-from keras_faceattr.cli.options import print_json
-from keras_faceattr.data.crop_cache import Progress
 from keras_faceattr.evaluation.formatting import (
     TOO_FEW,
     group_tables,
@@ -21,42 +14,10 @@ from keras_faceattr.evaluation.formatting import (
     number_text,
     worst_group_table,
 )
-from keras_faceattr.evaluation.table_writer import Row, open_table
-from keras_faceattr.tasks import Task
+from keras_faceattr.terminal.console import plain_console, print_table
 
 INTERVALS_SHOWN = 3
 """Metrics with an interval in wide tables on the terminal; JSON and CSV have all."""
-
-
-def tell(
-    measure: Callable[[], dict[str, Any]],
-    rows: Callable[[dict[str, Any]], Iterable[Row]],
-    show: Callable[[dict[str, Any]], None],
-    out: Path | None,
-    json: bool,
-) -> None:
-    """Measures, then tells it by JSON or for people, and in a CSV where one is asked for.
-
-    Args:
-        rows: of the CSV.
-        show: prints for people.
-    """
-    # Opened first, because a file of an unknown kind is refused before any work.
-    with open_table(out, "csv") if out else nullcontext() as table:
-        found = measure()
-        if table:
-            table.write(list(rows(found)))
-    if json:
-        print_json(found)
-        return
-    show(found)
-    if out:
-        print(f"\ntable    {out}")
-
-
-def say(line: str) -> None:
-    """Print a line about the work to stderr, apart from the results."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def print_results(results: dict[str, Any]) -> None:
@@ -84,7 +45,7 @@ def print_results(results: dict[str, Any]) -> None:
             print_table(_table(*worst))
 
 
-def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:
+def print_jitter(result: dict[str, Any]) -> None:
     """Prints, for each task, how disturbed crops move predictions and metrics."""
     console = plain_console()
     console.print(
@@ -92,7 +53,7 @@ def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:
         "each photo's crop moves in a direction of its own",
     )
     for name, first in result["rows"][0]["tasks"].items():
-        unit = getattr(tasks[name], "unit", "")
+        unit = result["units"][name]
         titles = {
             "mean": f"moved by ({unit})",
             "p95": "95 % below",
@@ -108,16 +69,6 @@ def print_jitter(result: dict[str, Any], tasks: dict[str, Task]) -> None:
             moved = [f"{value:.1%}" if key == "changed" else f"{value:.3f}" for key, value in task["moved"].items()]
             table.add_row(row["title"], *moved, *(number_text(key, task["metrics"][key]) for key in metrics))
         console.print(table)
-
-
-def line_progress(verb: str) -> Progress:
-    """Receiver of photos done and photos in all: a line that is overwritten on a terminal, none elsewhere."""
-
-    def report(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{verb} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-    return report
 
 
 def _table(header: list[str], rows: list[list[str]]) -> Table:

@@ -7,10 +7,10 @@ from typing import Any
 from rich.table import Table
 
 from keras_faceattr.artifact.loading import load_artifact
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.evaluation.formatting import metric_rows
 from keras_faceattr.tasks import sensitive_notices
+from keras_faceattr.terminal.console import plain_console
 from keras_faceattr.zoo import shipped_names, shipped_net
 
 

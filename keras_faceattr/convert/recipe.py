@@ -14,7 +14,7 @@ from keras_faceattr.config_files import load_section, names_in
 from keras_faceattr.quantization.calibrate import DEFAULT_OBSERVER
 from keras_faceattr.run import safe_name
 
-RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.export"))) / "recipes"
+RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.shipped"))) / "recipes"
 
 ORDER = ("float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full")
 

@@ -79,9 +79,9 @@ def measure_jitter(
         elsewhere: as of `protocol.measure`.
 
     Returns:
-        `rows`: for the undisturbed crop and each disturbance its `title`, `kind` and `amount`, and by task its
-        `metrics` and how predictions `moved`: mean and 95th percentile of the difference of a scalar, or the share of
-        answers that changed.
+        The `units` of the tasks, and `rows`: for the undisturbed crop and each disturbance its `title`, `kind` and
+        `amount`, and by task its `metrics` and how predictions `moved`: mean and 95th percentile of the difference of a
+        scalar, or the share of answers that changed.
 
     Raises:
         DataError: the split has no rows, or a photo vanished.
@@ -120,6 +120,7 @@ def measure_jitter(
         "seed": experiment.seed,
         "crop": experiment.data.crop.model_dump(mode="json"),
         "split_hash": data.manifest.split_hash(),
+        "units": {name: getattr(task, "unit", "") for name, task in tasks.items()},
         "rows": rows,
     }
 

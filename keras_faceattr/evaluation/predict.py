@@ -125,7 +125,7 @@ def predict_photos(
 
     def outputs_of(part: list[dict[CropSpec, Cut]]) -> Outputs:
         images = {spec: np.stack([cuts[spec].pixels for cuts in part]).astype("float32") for spec in croppers}
-        return _mean([predictor(_padded(images[spec], batch_size)) for predictor, spec in nets])
+        return _mean([predictor(images[spec]) for predictor, spec in nets])
 
     for start in range(first_batch * batch_size, len(photos), batch_size):
         batch = photos[start : start + batch_size]
@@ -184,10 +184,3 @@ def faces_of(
 def _mean(outputs: list[Outputs]) -> Outputs:
     """Of what all of the nets say; a distribution may be one net's alone."""
     return {name: np.mean([each[name] for each in outputs], axis=0) for name in set.intersection(*map(set, outputs))}
-
-
-def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
-    """One batch shape, so that the model is compiled once; a single photo stays single."""
-    if len(images) in (1, batch_size):
-        return images
-    return np.concatenate([images, np.zeros((batch_size - len(images), *images.shape[1:]), images.dtype)])

@@ -31,12 +31,20 @@ Predictor = Callable[[np.ndarray], Outputs]
 
 
 def keras_predictor(model: keras.Model) -> Predictor:
-    """Predictor of a Keras model."""
+    """Predictor of a Keras model; it sees batches of a few sizes alone, as it is traced anew for each."""
 
     def predict(images: np.ndarray) -> Outputs:
-        return {name: np.asarray(value) for name, value in model.predict_on_batch(images).items()}
+        count = len(images)
+        outputs = model.predict_on_batch(_padded(images))
+        return {name: np.asarray(value)[:count] for name, value in outputs.items()}
 
     return predict
+
+
+def _padded(images: np.ndarray) -> np.ndarray:
+    """The photos, and black ones behind them up to the next power of two."""
+    missing = (1 << (len(images) - 1).bit_length()) - len(images)
+    return np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)]) if missing else images
 
 
 def with_augmentation(predictor: Predictor, tta: str) -> Predictor:

@@ -12,8 +12,8 @@ from rich.table import Table
 import keras_faceattr.cli
 from keras_faceattr.budget.limits import Budget
 from keras_faceattr.cli.benchmark_options import print_verdicts
-from keras_faceattr.cli.console import PlainConsole, plain_console, print_table, wide_console
 from keras_faceattr.cli.results import print_results
+from keras_faceattr.terminal.console import PlainConsole, plain_console, print_table, wide_console
 
 ODD = "[red]net[/red] [/] :smile: [link=x]"
 

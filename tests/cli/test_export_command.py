@@ -16,8 +16,8 @@ import pytest
 import yaml
 from small import UNTUNED, untrained_run
 
+from keras_faceattr.api import exporting
 from keras_faceattr.artifact.loading import Artifact, load_artifact
-from keras_faceattr.cli import export
 from keras_faceattr.run import Run
 
 from .conftest import Cli
@@ -29,7 +29,7 @@ LENIENT = ["--set", "tolerance={mae: {absolute: 1000}, accuracy: {absolute: 1}, 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """How fast the files are is no matter here."""
-    monkeypatch.setattr(export, "SECONDS_A_FILE", 0.1)
+    monkeypatch.setattr(exporting, "SECONDS_A_FILE", 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def test_all_recipes_are_those_that_the_net_can_have(
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["tasks"]["score"]["method"] = "l1"
     untrained_run(run, config)
-    monkeypatch.setattr(export, "export_recipe_names", lambda: ["float32", "int8_full"])
+    monkeypatch.setattr(exporting, "export_recipe_names", lambda: ["float32", "int8_full"])
     done = cli("export", run, "--tflite", "--recipe", "all", "--json")
     assert done.code == 0 and "int8_full is left out: " in done.err
     result = done.json()
@@ -286,6 +286,6 @@ def test_all_recipes_are_those_that_the_net_can_have(
     assert list(result["left_out"]) == ["int8_full"] and "float" in result["left_out"]["int8_full"]
     assert (run / "export" / "index.html").exists()
     assert cli("export", run, "--tflite", "--recipe", "int8_full").code == 2
-    monkeypatch.setattr(export, "export_recipe_names", lambda: ["int8_full"])
+    monkeypatch.setattr(exporting, "export_recipe_names", lambda: ["int8_full"])
     none = cli("export", run, "--tflite", "--recipe", "all")
     assert none.code == 2 and "this net can have no recipe: " in none.error

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from keras_faceattr.cli import evaluate as evaluate_module
-from keras_faceattr.cli import predict as predict_module
+from keras_faceattr.api import measuring, predicting
 from keras_faceattr.config import Experiment
 from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.faces.crop_spec import CropSpec
@@ -37,13 +36,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("config.yaml", "predictions.csv", "history.csv", "quarantine.csv", "attributes_relations.csv"):
         (tmp_path / "run" / name).write_text("of the run")
     opened = Net(
-        tmp_path / "run",
+        tmp_path / "x.tflite",
         TASKS,
         CropSpec(32),
         experiment(tmp_path / "photos" / "labels.csv"),
         lambda images: {"age": np.full(len(images), 40.0)},
     )
-    for module in (predict_module, evaluate_module):
+    for module in (predicting, measuring):
         monkeypatch.setattr(module, "load", lambda *_: opened)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -111,8 +110,8 @@ def test_evaluate_writes_over_no_labels_and_no_table_of_a_run(
     cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch, source: str, out: str, words: str
 ) -> None:
     opened = SimpleNamespace(experiment=experiment(place / source), predictor=None, tasks=TASKS)
-    monkeypatch.setattr(evaluate_module, "load", lambda *_: opened)
-    monkeypatch.setattr(evaluate_module, "measure", lambda *_: pytest.fail("measured first"))
+    monkeypatch.setattr(measuring, "load", lambda *_: opened)
+    monkeypatch.setattr(measuring, "measure", lambda *_: pytest.fail("measured first"))
     before = contents(place)
     done = cli("evaluate", "x.tflite", "--out", out)
     assert done.code == 2 and f"--out {out}" in done.error and words in done.error

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from keras_faceattr import predictions
+from keras_faceattr.api import predicting
 from keras_faceattr.artifact.loading import Artifact
-from keras_faceattr.cli import predict as command
 from keras_faceattr.data.synthetic import synthetic_photo
 
 from .conftest import Cli
@@ -69,15 +70,16 @@ def test_photos_that_are_not_there_are_one_line_whatever_their_name(cli: Cli, ex
 def test_only_fallback_crops_in_the_first_batch_give_a_whole_parquet(
     cli: Cli, exported: dict[str, Artifact], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict = command.predict_photos
+    predict = predicting.predicted
 
-    def boxes_come_late(*arguments, **options):  # type: ignore[no-untyped-def]
-        for number, batch in enumerate(predict(*arguments, batch_size=1, **options)):
+    def boxes_come_late(*arguments):  # type: ignore[no-untyped-def]
+        for number, batch in enumerate(predict(*arguments)):
             place = {"face": 1, "left": 2.5 if number else None}
             rows = [{**row, **place} for row in batch.rows]
             yield SimpleNamespace(rows=rows, left_out=batch.left_out, no_answer=batch.no_answer)
 
-    monkeypatch.setattr(command, "predict_photos", boxes_come_late)
+    monkeypatch.setattr(predictions, "EVALUATION_BATCH", 1)
+    monkeypatch.setattr(predicting, "predicted", boxes_come_late)
     done = cli("predict", exported["float32"].path, photos, "--out", tmp_path / "out.parquet")
     assert done.code == 0, done.err
     import pandas as pd

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_faceattr.cli import predict as command
+from keras_faceattr import net, predictions
+from keras_faceattr.api import predicting
 from keras_faceattr.config_files import load_experiment
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.net import Net
@@ -46,7 +47,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Known:
 
         return Net(path, tasks, CropSpec(16), load_experiment("quickstart"), predictor)
 
-    monkeypatch.setattr(command, "load", opened)
+    monkeypatch.setattr(predicting, "load", opened)
     return known
 
 
@@ -103,15 +104,17 @@ def test_a_further_net_may_mark_a_task_or_lack_one_that_is_not_asked_for(
 def test_a_table_that_was_stopped_is_not_finished_by_a_call_for_other_tasks(
     predict: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, out = command.predict_photos, tmp_path / "out.jsonl"
+    whole, out = predicting.predicted, tmp_path / "out.jsonl"
 
-    def stopped(*arguments: Any, **options: Any) -> Any:
-        yield next(whole(*arguments, batch_size=1, **options))
+    def stopped(*arguments: Any) -> Any:
+        yield next(whole(*arguments))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "predict_photos", stopped)
+    for module in (net, predictions):
+        monkeypatch.setattr(module, "EVALUATION_BATCH", 1)
+    monkeypatch.setattr(predicting, "predicted", stopped)
     predict("--task", "race", "--out", out)
     assert list(tmp_path.glob(".predicting-*.jsonl")) and not out.exists()
-    monkeypatch.setattr(command, "predict_photos", whole)
+    monkeypatch.setattr(predicting, "predicted", whole)
     assert predict("--out", out).code == 0
     assert [list(json.loads(line)) for line in out.read_text().splitlines()] == [["image", "smile"]] * 3

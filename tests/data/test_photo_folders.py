@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keras_faceattr.cli.sources import read_named
+from keras_faceattr.api.named import read_named
 from keras_faceattr.data import photo_folders
 from keras_faceattr.data.datasets import fer2013, identity_folders
 from keras_faceattr.data.photo_folders import find_photos, list_photos
@@ -30,7 +30,7 @@ def test_a_linked_folder_is_entered_by_everything_that_lists_photos(tmp_path: Pa
     folder = tmp_path / "photos"
     assert list_photos(folder) == expected
     assert list_inputs(folder).photos == [folder / name for name in expected]
-    assert read_named(str(folder), [], [], plain_folder=True).manifest.rows["image"].tolist() == expected
+    assert read_named(str(folder), {}, [], plain_folder=True).manifest.rows["image"].tolist() == expected
 
 
 def test_a_linked_person_and_a_linked_class_take_part(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_be_read_is_named(locked_folder: Path) -> None:
     assert find_photos(locked_folder).skipped == (("bea/", reason),)
     for manifest in (
         identity_folders.read(locked_folder),
-        read_named(str(locked_folder), [], [], plain_folder=True).manifest,
+        read_named(str(locked_folder), {}, [], plain_folder=True).manifest,
     ):
         assert manifest.rows["image"].tolist() == ["ann/1.png"]
         assert manifest.quarantine[["image", "row", "reason"]].values.tolist() == [["bea/", -1, reason]]

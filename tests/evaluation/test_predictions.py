@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from keras_faceattr.data.crop_cache import Crops, LabelledCrops
-from keras_faceattr.evaluation.predictions import predict_split, prediction_columns, with_augmentation
+from keras_faceattr.evaluation.predictions import (
+    keras_predictor,
+    predict_split,
+    prediction_columns,
+    with_augmentation,
+)
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import Cropper
 from keras_faceattr.tasks import CategoricalTask
@@ -36,6 +41,26 @@ def left_corner(images: np.ndarray) -> dict[str, np.ndarray]:
 def test_every_photo_is_predicted_once_and_in_order(count: int) -> None:
     outputs = predict_split(left_corner, crops(count, 2), batch_size=4)
     np.testing.assert_array_equal(outputs["left"], np.arange(2, count + 2))
+
+
+class Traced:
+    """A stand-in for a Keras model, which is traced anew for each size of a batch."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        self.sizes.append(len(images))
+        return {"mean": images.mean(axis=(1, 2, 3))}
+
+
+def test_a_keras_model_sees_batches_of_a_few_sizes_alone() -> None:
+    model = Traced()
+    predictor = keras_predictor(model)  # type: ignore[arg-type]
+    for count in range(1, 65):
+        images = np.arange(count, dtype="float32")[:, None, None, None] * np.ones((1, 2, 2, 3), "float32")
+        np.testing.assert_array_equal(predictor(images)["mean"], np.arange(count))
+    assert set(model.sizes) == {1, 2, 4, 8, 16, 32, 64}
 
 
 def test_flip_averages_with_the_mirrored_photo() -> None:

@@ -20,7 +20,8 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from keras_faceattr.cli.fit_features import fit_features_config, print_regressors
+from keras_faceattr.cli.fit import run_fit
+from keras_faceattr.cli.fit_features import print_regressors
 from keras_faceattr.config_files import CONFIG_FOLDER, apply_overrides, load_section, parse_section
 from keras_faceattr.data.datasets.synthetic import read
 from keras_faceattr.errors import ConfigError, FaceAttrError, RunError
@@ -445,7 +446,7 @@ def test_the_command_prints_every_regressor_and_makes_paths_absolute(
         "evaluation: {bootstrap_samples: 20}\n"
     )
     monkeypatch.chdir(tmp_path)
-    fit_features_config("own.yaml", [], [], tmp_path / "runs", None, False)
+    run_fit("own.yaml", [], [], tmp_path / "runs", None, tensorboard=False, json=False)
     run = Run(tmp_path / "runs" / "own")
     printed = capsys.readouterr()
     assert [line.split(":")[0] for line in printed.err.splitlines()[3:]] == ["ridge", "linear"]
@@ -456,7 +457,7 @@ def test_the_command_prints_every_regressor_and_makes_paths_absolute(
     assert str(run.predictions_path) in printed.out
     assert read_feature_experiment(run).features.path == str(tmp_path / "net.keras")
     with pytest.raises(ConfigError, match="leave out the config and --set"):
-        fit_features_config(None, [], ["seed=1"], tmp_path / "runs", run.folder, False)
+        run_fit(None, [], ["seed=1"], tmp_path / "runs", run.folder, tensorboard=False, json=False)
 
 
 def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str], finished: tuple[Run, Say]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_faceattr.cli.fit_table import run_fit_table
+from keras_faceattr.cli.fit import run_fit
 from keras_faceattr.config_files import CONFIG_FOLDER, load_section
 from keras_faceattr.evaluation.formatting import difference_text
 from keras_faceattr.tabular.data import load_table
@@ -19,8 +19,7 @@ SMALL = ["table.options.count=150", "splits.repeats=2", "training.epochs=1", "ba
 def test_the_table_the_folder_and_the_next_command_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    experiment = load_section(TableExperiment, CONFIG_FOLDER, "mtb_dnn", "config", SMALL)
-    run_fit_table(experiment, tmp_path, None, json=False)
+    run_fit("mtb_dnn", [], SMALL, tmp_path, None, tensorboard=False, json=False)
     printed = capsys.readouterr()
     assert [line.split(":")[0] for line in printed.err.splitlines()[1:]] == [
         f"split {split}/2 · {name}" for split in (1, 2) for name in ("ridge", "mtb_dnn")
@@ -45,7 +44,7 @@ def test_the_table_the_folder_and_the_next_command_are_printed(
         assert str(tmp_path / "mtb_dnn" / path) in printed.out
         assert (tmp_path / "mtb_dnn" / path).exists()
 
-    run_fit_table(None, tmp_path, tmp_path / "mtb_dnn", json=True)
+    run_fit(None, [], [], tmp_path, tmp_path / "mtb_dnn", tensorboard=False, json=True)
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"folder": str(tmp_path / "mtb_dnn"), **results}
     assert "split" not in printed.err.partition("\n")[2]

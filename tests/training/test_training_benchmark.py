@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_faceattr.cli.options import read_experiment
+from keras_faceattr.api.configs import read_experiment
 from keras_faceattr.config import Experiment
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.prepare import prepare
@@ -85,7 +85,7 @@ def test_fit_is_slower_than_the_bare_step_by_as_much_as_it_waits(
         "our_fit",
         lambda model, experiment, data: pipeline_benchmark.stepping(partial(fit, data.parts["train"])),
     )
-    result = pipeline_benchmark.benchmark_pipeline(read_experiment("quickstart", [], [*SMALL, SOURCES]), steps)
+    result = pipeline_benchmark.benchmark_pipeline(read_experiment("quickstart", {}, [*SMALL, SOURCES]), steps)
     low, high = result["intervals"]["fit_to_bare_step"]
     assert low <= result["ratios"]["fit_to_bare_step"] <= high
     assert result["ratios"] == pytest.approx(
@@ -115,7 +115,7 @@ def test_mixed_batches_are_slower_than_single_ones_by_as_much_as_they_take_longe
         return clock.batches(part, (one, two)[part.sources[0]] if alone else mixed)
 
     monkeypatch.setattr(task_benchmark, "endless_batches", batches)
-    result = task_benchmark.benchmark_tasks(read_experiment("quickstart", [], [*SMALL, SOURCES]), 40)
+    result = task_benchmark.benchmark_tasks(read_experiment("quickstart", {}, [*SMALL, SOURCES]), 40)
     assert result["images_per_s"] == pytest.approx(
         {"mixed": BATCH / max(STEP, mixed), "one": BATCH / max(STEP, one), "two": BATCH / max(STEP, two)}
     )
@@ -130,7 +130,7 @@ def test_a_task_costs_what_it_adds_to_the_mean_of_two_equal_nets(monkeypatch: py
 
     monkeypatch.setattr(task_benchmark, "measure_parts", measure)
     source = "data.sources=[{reader: synthetic, options: {count: 40, size: 40}}]"
-    experiment = read_experiment("quickstart", [], [*SMALL[:2], source, "tasks={gender: {}, race: {}}"])
+    experiment = read_experiment("quickstart", {}, [*SMALL[:2], source, "tasks={gender: {}, race: {}}"])
     result = task_benchmark.benchmark_tasks(experiment, 15)
     assert result["shares"] == pytest.approx({"task gender": 0.1, "task race": 0.0})
     assert result["noise"] == pytest.approx(0.1)
@@ -180,7 +180,7 @@ def test_a_limit_is_met_only_by_the_whole_interval(interval: tuple[float, float]
 
 def test_every_round_of_a_feed_shows_other_photos() -> None:
     # Without augmentation, pixels tell which photo it is.
-    experiment = read_experiment("quickstart", [], [*SMALL, SOURCES, "data.augmentation=null"])
+    experiment = read_experiment("quickstart", {}, [*SMALL, SOURCES, "data.augmentation=null"])
     data = prepare(experiment, ("train",))
     part = data.parts["train"]
     whole = len(part) // BATCH

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from keras_faceattr.cli.sources import read_named
+from keras_faceattr.api.named import read_named
 from keras_faceattr.data.datasets import csv_file
 from keras_faceattr.errors import DataError
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
@@ -132,7 +132,7 @@ def test_hidden_tables_are_no_labels(folder: Path) -> None:
     for name in (".writing-12-host-x.csv", "._labels.csv", ".hidden.xlsx"):
         (folder / name).write_bytes(b"\x00\x05\x16\x07")
     assert len(csv_file.read(folder, tasks=[AGE])) == 1
-    assert len(read_named(str(folder), [], []).manifest) == 1
+    assert len(read_named(str(folder), {}, []).manifest) == 1
 
 
 def test_a_backslash_parts_folders_unless_a_photo_is_called_so(folder: Path, write_photos) -> None:

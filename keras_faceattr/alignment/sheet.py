@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keras_faceattr.align.job import Alignment
+from keras_faceattr.alignment.job import Alignment
 from keras_faceattr.errors import PhotoError
 from keras_faceattr.faces.photos import read_photo
 from keras_faceattr.storage import replacing

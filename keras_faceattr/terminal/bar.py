@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-def new_bar(console: Console) -> Progress:
-    """A progress bar with the count, the time left and a note; hidden where there is no terminal."""
+def new_bar(console: Console, quiet: bool = False) -> Progress:
+    """A progress bar with the count, the time left and a note; hidden where there is no terminal, or where `quiet`."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -16,5 +16,5 @@ def new_bar(console: Console) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=quiet or not console.is_terminal,
     )

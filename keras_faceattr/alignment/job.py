@@ -18,11 +18,11 @@ from typing import IO, Any
 import pandas as pd
 import yaml
 
-from keras_faceattr.align.engines import Engine
-from keras_faceattr.align.fit_config import fit_config
-from keras_faceattr.align.journal import Entry, check_journal, cut_off, line_of, read_journal
-from keras_faceattr.align.tables import PLACE_COLUMNS, QUARANTINE_FILE, crop_labels, write_tables
-from keras_faceattr.align.work import AlignedPhoto, Work
+from keras_faceattr.alignment.engines import Engine
+from keras_faceattr.alignment.fit_config import fit_config
+from keras_faceattr.alignment.journal import Entry, check_journal, cut_off, line_of, read_journal
+from keras_faceattr.alignment.tables import PLACE_COLUMNS, QUARANTINE_FILE, crop_labels, write_tables
+from keras_faceattr.alignment.work import AlignedPhoto, Work
 from keras_faceattr.config import DataConfig
 from keras_faceattr.data.aligned_folder import CROP_FILE, MANIFEST_FILE, AlignedSet, write_aligned_set
 from keras_faceattr.data.crop_cache import check_bad_share

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from aligning import GREY, scene, written
 
-from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
+from keras_faceattr.alignment.work import AlignedPhoto, Work, align_photos
 from keras_faceattr.errors import ResourceError, RunError
 from keras_faceattr.faces.crop_spec import METHODS, CropSpec
 from keras_faceattr.faces.cutting import Cropper
@@ -110,7 +110,7 @@ def test_a_lack_of_memory_stops_the_work_and_is_no_fault_of_the_photo(
         raise MemoryError
 
     path = written(tmp_path / "a.png", scene(0))
-    monkeypatch.setattr(f"keras_faceattr.align.work.{place}", short_of_memory)
+    monkeypatch.setattr(f"keras_faceattr.alignment.work.{place}", short_of_memory)
     with pytest.raises(ResourceError, match="a.png: out of memory; free some or allow more, and run it again"):
         aligned(path)
 

@@ -14,8 +14,8 @@ import pytest
 from aligning import here, plain_photos, scene, written
 from processes import is_running, wait_for
 
-from keras_faceattr.align.engines import AHEAD, KILLER, Engine, engine_of, local_engine, ray_engine
-from keras_faceattr.align.work import AlignedPhoto, Work
+from keras_faceattr.alignment.engines import AHEAD, KILLER, Engine, engine_of, local_engine, ray_engine
+from keras_faceattr.alignment.work import AlignedPhoto, Work
 from keras_faceattr.errors import ConfigError, ResourceError
 from keras_faceattr.faces.crop_spec import CropSpec
 
@@ -119,8 +119,8 @@ def test_a_worker_that_the_system_kills_stops_the_work_and_is_no_fault_of_the_ph
 ENDLESS = """
 import itertools, multiprocessing, sys
 from pathlib import Path
-from keras_faceattr.align.engines import local_engine
-from keras_faceattr.align.work import Work
+from keras_faceattr.alignment.engines import local_engine
+from keras_faceattr.alignment.work import Work
 from keras_faceattr.faces.crop_spec import CropSpec
 
 if __name__ == "__main__":

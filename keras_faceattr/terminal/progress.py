@@ -9,22 +9,27 @@ from typing import Any
 
 from rich.progress import TaskID
 
-from keras_faceattr.cli.bar import new_bar
-from keras_faceattr.cli.console import plain_console
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.models.network import Network
 from keras_faceattr.run import Run
+from keras_faceattr.terminal.bar import new_bar
+from keras_faceattr.terminal.console import plain_console
 
 LINE_EVERY_S = 30.0
 """Without a terminal, an unfinished epoch says how far it is this often."""
 
 
 class FitProgress:
-    """Shows decoding, steps and epochs; everything goes to stderr, so that stdout stays for results."""
+    """Shows decoding, steps and epochs; everything goes to stderr, so that stdout stays for results.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: shows nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.console = plain_console(stderr=True)
-        self.bar = new_bar(self.console)
+        self.bar = new_bar(self.console, quiet)
         self.task: TaskID | None = None
         self.total_epochs = 0
         self.folder: Path | None = None
@@ -93,6 +98,8 @@ class FitProgress:
 
     def say(self, line: str) -> None:
         """One line, above the bar."""
+        if self.quiet:
+            return
         self.console.print(line, soft_wrap=True)
         self.last_line = time.monotonic()
         sys.stderr.flush()

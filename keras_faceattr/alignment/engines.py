@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
+from keras_faceattr.alignment.work import AlignedPhoto, Work, align_photos
 from keras_faceattr.errors import ConfigError, ResourceError, RunError
 from keras_faceattr.processes import worker_pool
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from aligning import here, manifest_of, written
 
-from keras_faceattr.align.job import Alignment
-from keras_faceattr.align.work import Work
-from keras_faceattr.cli.sources import read_named
+from keras_faceattr.alignment.job import Alignment
+from keras_faceattr.alignment.work import Work
+from keras_faceattr.api.named import read_named
 from keras_faceattr.config import DataConfig
 from keras_faceattr.config_files import load_experiment, parse_experiment
 from keras_faceattr.data.datasets import read_dataset
@@ -128,7 +128,7 @@ def test_contradicting_rows_are_put_aside_before_the_crops_are_trained_on(tmp_pa
     path = collection(tmp_path / "own", 40, age=range(COUNT))
     with path.open("a") as stream:
         stream.write("03.png,77\n")
-    named = read_named(str(path), [], [])
+    named = read_named(str(path), {}, [])
     folder = tmp_path / "out"
     alignment = Alignment(folder, named.manifest, SQUARES, named.table)
     alignment.run(here, lambda done: None)
@@ -143,7 +143,7 @@ def test_contradicting_rows_are_put_aside_before_the_crops_are_trained_on(tmp_pa
 def test_a_photo_with_a_backslash_in_its_name_reads_back(tmp_path: Path) -> None:
     for name in (r"a\b.png", "c,d.png", 'e"f.png', "g\rh.png"):
         written(tmp_path / "photos" / name, np.zeros((16, 16, 3), np.uint8))
-    folder = aligned(tmp_path / "out", read_named(str(tmp_path / "photos"), [], [], plain_folder=True).manifest)
+    folder = aligned(tmp_path / "out", read_named(str(tmp_path / "photos"), {}, [], plain_folder=True).manifest)
     back = read_dataset("csv_file", folder, {}, [])
     assert back.rows["image"].tolist() == [r"crops/a\b.png", "crops/c,d.png", 'crops/e"f.png']
     assert not len(back.quarantine)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from aligning import here, manifest_of, plain_photos, scene, written
 
-from keras_faceattr.align import job
-from keras_faceattr.align.job import Alignment
-from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
+from keras_faceattr.alignment import job
+from keras_faceattr.alignment.job import Alignment
+from keras_faceattr.alignment.work import AlignedPhoto, Work, align_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.photos import read_photo

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from keras_faceattr.cli.options import check_photos, data_paths
+from keras_faceattr.api.configs import check_photos
 from keras_faceattr.config import Experiment
 from keras_faceattr.config_files import config_names, load_experiment
 from keras_faceattr.data.aligned_folder import CROP_FILE
@@ -44,7 +45,7 @@ class Named:
 
 def read_named(
     source: str,
-    data: list[str],
+    data: Mapping[str, str],
     overrides: list[str],
     plain_folder: bool = False,
     photo_root: Path | None = None,
@@ -52,7 +53,7 @@ def read_named(
     """Reads what a user names.
 
     Args:
-        data: `READER=PATH` for the sources of a config.
+        data: where the sources of a config lie.
         overrides: `KEY=VALUE` for a config.
         plain_folder: whether a folder of photos without labels will do.
         photo_root: below which the photos of a CSV lie; None for the CSV's folder.
@@ -70,8 +71,10 @@ def read_named(
         raise ConfigError(f"--data says where the sources of a config lie; {source} is none")
     folder, by_reader = Path(source), bool(equals) and "/" not in reader
     if by_reader:
-        ((reader, path),) = data_paths([source]).items()
-        folder, is_csv = Path(path), reader == CSV_READER
+        reader, _, path = source.partition("=")
+        if not reader or not path:
+            raise ConfigError(f"{source!r}: write READER=PATH, such as scut_fbp5500=/data/SCUT-FBP5500")
+        folder, is_csv = Path(path).expanduser(), reader == CSV_READER
     else:
         is_csv = source not in READERS and (folder.suffix.lower() == ".csv" or (folder.is_dir() and _described(folder)))
     if is_csv:
@@ -89,7 +92,7 @@ def read_named(
     if folder.is_dir():
         raise ConfigError(f"which data set is {source}? write READER={source}, with one of {', '.join(READERS)}")
     check_photos(source)
-    experiment = load_experiment(source, overrides, data_paths(data))
+    experiment = load_experiment(source, overrides, dict(data))
     return Named(read_sources(experiment), experiment)
 
 

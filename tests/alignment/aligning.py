@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
+from keras_faceattr.alignment.work import AlignedPhoto, Work, align_photos
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest
 from keras_faceattr.data.photo_folders import list_photos
 from keras_faceattr.data.synthetic import draw_scene

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 from aligning import GREY, here, manifest_of, plain_photos, scene, written
 
-from keras_faceattr.align import job
-from keras_faceattr.align.engines import KILLER, Engine, local_engine
-from keras_faceattr.align.job import Alignment, Finished, crop_names
-from keras_faceattr.align.work import AlignedPhoto, Work, align_photos
+from keras_faceattr.alignment import job
+from keras_faceattr.alignment.engines import KILLER, Engine, local_engine
+from keras_faceattr.alignment.job import Alignment, Finished, crop_names
+from keras_faceattr.alignment.work import AlignedPhoto, Work, align_photos
 from keras_faceattr.data.datasets import read_dataset
 from keras_faceattr.data.manifest import Manifest, Source, build_manifest, concatenate
 from keras_faceattr.errors import DataError, RunError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -43,3 +45,18 @@ def print_table(table: Table) -> None:
     """Print a table in full width, so that a narrow terminal breaks lines and no number is cut off."""
     needed = PlainConsole(width=MAX_WIDTH).measure(table).maximum
     PlainConsole(width=max(PlainConsole().width, needed)).print(table)
+
+
+def say(line: str) -> None:
+    """Print a line about the work to stderr, apart from the results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def line_progress(verb: str) -> Callable[[int, int], None]:
+    """Receiver of photos done and photos in all: a line that is overwritten on a terminal, none elsewhere."""
+
+    def report(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{verb} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return report

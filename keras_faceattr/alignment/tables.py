@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from keras_faceattr.align.journal import Entry
+from keras_faceattr.alignment.journal import Entry
 from keras_faceattr.data.aligned_folder import MANIFEST_FILE, POINT_COLUMNS
 from keras_faceattr.data.manifest import QUARANTINE_COLUMNS, Manifest
 from keras_faceattr.storage import replacing
