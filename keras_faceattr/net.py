@@ -55,7 +55,14 @@ class Net:
     elsewhere: bool = field(default=False, repr=False)
 
     def predict(
-        self, photo: Picture, *, tasks: Sequence[str] = (), face: str = "all", tta: str = "none", ready: bool = False
+        self,
+        photo: Picture,
+        *,
+        tasks: Sequence[str] = (),
+        face: str = "all",
+        min_face: int | None = None,
+        tta: str = "none",
+        ready: bool = False,
     ) -> list[Face]:
         """What the net says of the faces in a photo, the best face first.
 
@@ -64,6 +71,8 @@ class Net:
                 picture of Pillow are turned upright by their EXIF orientation.
             tasks: to answer; without, all but the sensitive ones.
             face: which faces, where the net's crop looks for them: `all`, the `largest`, or the most `central`.
+            min_face: side in pixels of the smallest face to look for; default: that of the net's crop. Large photos
+                are searched several times faster where only large faces are wanted.
             tta: `none`, or `flip` to average with the mirrored crop.
             ready: whether the photo is the net's crop already.
 
@@ -75,7 +84,7 @@ class Net:
             PhotoError: no photo, or an array that is not upright RGB from 0 to 255.
             ConfigError: an unknown task, choice of faces or augmentation.
         """
-        chosen, cropper = answered(self.tasks, list(tasks)), self.cropper(face)
+        chosen, cropper = answered(self.tasks, list(tasks)), self.cropper(face, min_face)
         predictor = with_augmentation(self.predictor, checked("tta", tta, TTA))
         pixels, name = picture(photo)
         cuts: list[Cut] = [cropper.ready(pixels)] if ready else cropper.cut(pixels)
@@ -91,6 +100,7 @@ class Net:
         *,
         tasks: Sequence[str] = (),
         face: str = "all",
+        min_face: int | None = None,
         tta: str = "none",
         workers: int = 1,
     ) -> Predictions:
@@ -98,7 +108,7 @@ class Net:
 
         Args:
             photos: a folder, a CSV with a column `image`, or any number of paths.
-            tasks, face, tta: as of `predict`.
+            tasks, face, min_face, tta: as of `predict`.
             workers: processes, each with one thread of the runtime; 1 works in this process, on all cores.
 
         Returns:
@@ -109,19 +119,21 @@ class Net:
             ConfigError: as of `predict`, or fewer than one worker.
         """
         chosen = answered(self.tasks, list(tasks))
-        asked = Asked(tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA))
+        asked = Asked(tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA), min_face=min_face)
+        self.cropper(face, min_face)  # Refuses now what it cannot do, and not at the first photo.
         paths, left_out = listed_photos(photos)
         return Predictions(predicted([self], asked, paths, workers), left_out)
 
-    def cropper(self, face: str) -> Cropper:
+    def cropper(self, face: str, min_face: int | None = None) -> Cropper:
         """What finds and cuts these faces of a photo; built once, as a detector takes a while."""
-        if face not in self._croppers:
-            self._croppers[face] = Cropper(self.crop, checked("face", face, CHOICES))
-        return self._croppers[face]
+        wanted = face, min_face
+        if wanted not in self._croppers:
+            self._croppers[wanted] = Cropper(self.crop, checked("face", face, CHOICES), min_face)
+        return self._croppers[wanted]
 
     @cached_property
-    def _croppers(self) -> dict[str, Cropper]:
-        """By choice of faces."""
+    def _croppers(self) -> dict[tuple[str, int | None], Cropper]:
+        """By choice of faces and the smallest of them."""
         return {}
 
 
@@ -134,12 +146,14 @@ class Asked:
         face: which faces of a photo: `all`, `largest` or `central`.
         tta: `none` or `flip`.
         ready: whether the photos are crops already.
+        min_face: side in pixels of the smallest face to look for; None for that of each net's crop.
     """
 
     tasks: tuple[str, ...]
     face: str = "all"
     tta: str = "none"
     ready: bool = False
+    min_face: int | None = None
 
 
 def predicted(
@@ -166,7 +180,7 @@ def predicted(
 def _predict_batch(nets: Sequence[Net], asked: Asked, photos: list[Path]) -> Predicted:
     members = [(with_augmentation(net.predictor, asked.tta), net.crop) for net in nets]
     tasks = {name: nets[0].tasks[name] for name in asked.tasks}
-    croppers = {net.crop: net.cropper(asked.face) for net in nets}
+    croppers = {net.crop: net.cropper(asked.face, asked.min_face) for net in nets}
     (batch,) = predict_photos(members, tasks, photos, ready=asked.ready, croppers=croppers)
     return batch
 

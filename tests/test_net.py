@@ -196,6 +196,19 @@ def test_unknown_options_offer_the_valid_ones(net: Net) -> None:
         net.predict(photo, face="biggest")
 
 
+def test_the_smallest_face_to_look_for_may_be_named(net: Net) -> None:
+    photo, _ = draw_scene(11, 3, 240, 320)
+    finding = Net(net.path, net.tasks, CropSpec(32, "face_box"), net.experiment, said)
+    sizes = [face.box.right - face.box.left for face in finding.predict(photo)]
+    assert sizes and [len(finding.predict(photo, min_face=size)) for size in (20, 230)] == [len(sizes), 0]
+    with pytest.raises(ConfigError, match="min_face 5 is below the"):
+        finding.predict(photo, min_face=5)
+    with pytest.raises(ConfigError, match="min_face is for crops that look for faces"):
+        net.predict(photo, min_face=40)
+    with pytest.raises(ConfigError, match="min_face is for crops that look for faces"):
+        net.predict_many(["a.jpg"], min_face=40)
+
+
 def test_faces_of_a_photo_have_boxes_points_and_scores_in_its_pixels(net: Net) -> None:
     photo, _ = draw_scene(11, 3, 240, 320)
     looking = Net(net.path, net.tasks, CropSpec(32, "five_points"), net.experiment, said)

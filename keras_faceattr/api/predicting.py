@@ -83,6 +83,7 @@ def predict(
     tasks: Sequence[str] = (),
     tta: str = "none",
     face: str = "all",
+    min_face: int | None = None,
     workers: int = 1,
     verbose: bool = True,
 ) -> PredictionSummary:
@@ -98,6 +99,7 @@ def predict(
         tasks: to answer; all but the sensitive ones by default.
         tta: `none`, or `flip` to average with the mirrored crop.
         face: which faces, where crops need a face: `all`, `largest` or `central`.
+        min_face: side in pixels of the smallest face to look for; default: that of the net's crop.
         workers: processes, each with one thread of the runtime; 1 works in this process, on all cores.
         verbose: names on stderr what is left out.
 
@@ -108,7 +110,7 @@ def predict(
         RunError: no finished run, or a folder that cannot be written.
         ArtifactError: a damaged file.
     """
-    work = prepare(net, photos, others, tasks, tta, face, workers)
+    work = prepare(net, photos, others, tasks, tta, face, min_face, workers)
     return work.write_to(Path(out), say if verbose else _silent)
 
 
@@ -198,7 +200,7 @@ class PredictionWork:
             "crops": [crop.to_dict() for crop in crops],
             "detector": detector_version() if crops[0].needs_face else "",
             "tasks": {name: task_to_dict(task) for name, task in self.tasks.items()},
-            "options": [self.asked.tta, self.asked.face],
+            "options": [self.asked.tta, self.asked.face, self.asked.min_face],
             "photos": [[str(photo), *_state(photo)] for photo in self.inputs.photos],
         }
 
@@ -210,6 +212,7 @@ def prepare(
     tasks: Sequence[str] = (),
     tta: str = "none",
     face: str = "all",
+    min_face: int | None = None,
     workers: int = 1,
 ) -> PredictionWork:
     """Opens nets and lists photos; arguments and errors as of `predict`."""
@@ -225,7 +228,9 @@ def prepare(
     if aligned:
         for one in nets:
             check_same_crop(str(source), aligned.crop, one.crop)
-    asked = Asked(tuple(chosen), face, tta, aligned is not None)
+    if min_face is not None:
+        first.cropper(face, min_face)  # Refuses now what it cannot do.
+    asked = Asked(tuple(chosen), face, tta, aligned is not None, min_face)
     silent = [] if tasks else list(not_answered(first.tasks, chosen))
     return PredictionWork(tuple(nets), chosen, source, inputs, aligned is not None, asked, workers, silent)
 

@@ -167,6 +167,13 @@ def predict(
     face: Annotated[
         str, typer.Option(metavar="NAME", help="Faces to predict where crops need a face: all, largest or central.")
     ] = "all",
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Side of the smallest face to look for; the larger, the faster.  [default: that of the net's crop]",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Predict photos, one row per photo or face, in constant memory."""
@@ -175,7 +182,7 @@ def predict(
         _start_backend_unless_exported(net)
     from keras_faceattr.cli.predict import run_predict
 
-    run_predict(run, photos, others, listed(task), out, tta, face, json)
+    run_predict(run, photos, others, listed(task), out, tta, face, min_face, json)
 
 
 @app.command(cls=Command)

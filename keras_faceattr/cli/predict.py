@@ -11,7 +11,15 @@ from keras_faceattr.terminal.console import say
 
 
 def run_predict(
-    path: Path, photos: Path, others: list[Path], named: list[str], out: Path | None, tta: str, face: str, json: bool
+    path: Path,
+    photos: Path,
+    others: list[Path],
+    named: list[str],
+    out: Path | None,
+    tta: str,
+    face: str,
+    min_face: int | None,
+    json: bool,
 ) -> None:
     """Write one row per photo or face; photos that cannot be read or show no face are named on stderr and left out.
 
@@ -19,7 +27,7 @@ def run_predict(
 
     A table that was being written when an earlier call was killed is finished from where that call was.
     """
-    work = prepare(path, photos, others, named, tta, face)
+    work = prepare(path, photos, others, named, tta, face, min_face)
     if not out:
         say(str(work.write(open_table(None, "json" if json else "text"), say)))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,18 +42,23 @@ class Cropper:
     Args:
         spec: how to cut.
         face: which faces, in place of the spec's own choice; `all` for every one.
+        min_face: side in pixels of the smallest face to look for, in place of the spec's own. The larger it is, the
+            faster are faces found: from 48 pixels on, proposals come from a smaller copy of the photo.
 
     Raises:
-        ConfigError: no such choice of faces.
+        ConfigError: no such choice of faces, or a smallest face that is too small or that the spec has no use for.
         DetectionError: at the first photo, the crop needs faces and the detector cannot be built.
     """
 
-    def __init__(self, spec: CropSpec, face: str | None = None) -> None:
+    def __init__(self, spec: CropSpec, face: str | None = None, min_face: int | None = None) -> None:
         if face is not None and face not in CHOICES:
             raise ConfigError(f"unknown choice of faces {face!r}; {nearest(face, CHOICES)}")
         self.spec = spec
         self.face = face or spec.face
-        self.detectors = DetectorPool(spec.detector()) if spec.needs_face else None
+        if min_face is not None and not spec.needs_face:
+            raise ConfigError(f"min_face is for crops that look for faces, and {spec.method} looks for none")
+        detector = spec.detector() if min_face is None else replace(spec.detector(), min_face=min_face)
+        self.detectors = DetectorPool(detector, reduced=min_face is not None) if spec.needs_face else None
 
     def find(self, photo: np.ndarray) -> Faces | None:
         """The faces of a photo, (height, width, 3) uint8 RGB; None where the crop needs none."""

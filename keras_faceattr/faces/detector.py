@@ -50,15 +50,22 @@ class Detector:
         spec: what is looked for.
         threads: of the runtime.
         files: of the three nets; those of `net_files` without.
+        reduced: whether P-Net may look at a smaller copy of a photo whose smallest wanted face is large. Its squares
+            then lie elsewhere by parts of a pixel.
 
     Raises:
         DetectionError: the nets cannot be built.
     """
 
     def __init__(
-        self, spec: DetectorSpec | None = None, threads: int = 1, files: dict[str, Path] | None = None
+        self,
+        spec: DetectorSpec | None = None,
+        threads: int = 1,
+        files: dict[str, Path] | None = None,
+        reduced: bool = False,
     ) -> None:
         self.spec = spec or DetectorSpec()
+        self.reduction = reduction(self.spec.min_face) if reduced else 1
         self.nets = {name: _Net(path, threads) for name, path in (files or net_files()).items()}
         self.last: tuple[tuple[int, int], tuple[Layout, np.ndarray, np.ndarray]] | None = None
         # P-Net's two scores are not normalised: only where their difference says so, a probability is computed.
@@ -70,16 +77,28 @@ class Detector:
         Args:
             photo: (height, width, 3) uint8 RGB.
         """
-        pixels = photo.astype(np.float32)
-        boxes = self.propose(pixels)
+        if self.reduction == 1 or min(photo.shape[:2]) < self.spec.min_face:
+            pixels = photo.astype(np.float32)
+            boxes = self.propose(pixels)
+        else:
+            # Only what the squares show is ever needed in full; turning all of it to floats takes longer than P-Net.
+            pixels, boxes = photo, self._propose_reduced(photo)
         if len(boxes):
             boxes = self.refine(pixels, boxes)
         return self.finish(pixels, boxes) if len(boxes) else NO_FACES
 
+    def _propose_reduced(self, photo: np.ndarray) -> np.ndarray:
+        """As `propose`, from a smaller copy of the photo."""
+        height, width = (side // self.reduction for side in photo.shape[:2])
+        small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+        boxes = self.propose(small.astype(np.float32))
+        scale = np.array([photo.shape[1] / width, photo.shape[0] / height] * 2, np.float32)
+        return np.asarray(boxes * scale)
+
     def canvas(self, height: int, width: int) -> tuple[Layout, np.ndarray, np.ndarray]:
         """Where photos of a size lie, and P-Net's two inputs; of the last size they are kept."""
         if self.last is None or self.last[0] != (height, width):
-            layout = plan_layout(height, width, self.spec.min_face, self.spec.factor)
+            layout = plan_layout(height, width, self.spec.min_face / self.reduction, self.spec.factor)
             inputs = (empty_canvas(layout)[None], barrier(layout)[None]) if layout.levels else (np.empty(0),) * 2
             self.last = (height, width), (layout, *inputs)
         return self.last[1]
@@ -150,18 +169,31 @@ class Detector:
         return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
 
 
+def reduction(min_face: float) -> int:
+    """By how much a photo may be reduced before P-Net looks at it: a power of two.
+
+    The largest level of the pyramid, which shows the smallest wanted face in a window, has at most half the resolution
+    of what it is drawn from.
+    """
+    factor = 1
+    while min_face / (2 * factor) >= 2 * WINDOW:
+        factor *= 2
+    return factor
+
+
 class DetectorPool:
     """Finds faces from many threads, with as many detectors as are busy at a time.
 
     Args:
         spec: what is looked for.
+        reduced: as of `Detector`.
 
     Raises:
         DetectionError: at the first photo, the nets cannot be built.
     """
 
-    def __init__(self, spec: DetectorSpec | None = None) -> None:
-        self.spec = spec
+    def __init__(self, spec: DetectorSpec | None = None, reduced: bool = False) -> None:
+        self.spec, self.reduced = spec, reduced
         self.idle: list[Detector] = []
 
     def detect(self, photo: np.ndarray) -> Faces:
@@ -170,7 +202,7 @@ class DetectorPool:
             detector = self.idle.pop()
         except IndexError:
             with _BUILDING:
-                detector = Detector(self.spec)
+                detector = Detector(self.spec, reduced=self.reduced)
         try:
             return detector.detect(photo)
         finally:
@@ -194,7 +226,7 @@ def windows(pixels: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
     """Square pictures of what boxes show, bilinear; grey outside the photo.
 
     Args:
-        pixels: (height, width, 3) float32.
+        pixels: (height, width, 3) float32 or uint8, of which only what a box shows becomes float.
         boxes: (n, 4).
 
     Returns:
@@ -210,7 +242,7 @@ def windows(pixels: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
     # Whatever lies outside is grey, with no seam of half a pixel.
     outside = ((y < 0) | (y > height - 1))[:, :, None] | ((x < 0) | (x > width - 1))[:, None, :]
     map_x, map_y = np.broadcast_to(x[:, None, :], shape), np.broadcast_to(y[:, :, None], shape)
-    if max(height, width) < REMAP_LIMIT:
+    if pixels.dtype == np.float32 and max(height, width) < REMAP_LIMIT:
         pictures = _remap(pixels, map_x.reshape(-1, side), map_y.reshape(-1, side)).reshape(*shape, 3)
     else:
         pictures = np.stack([_near(pixels, *maps) for maps in zip(map_x, map_y, strict=True)])
@@ -227,7 +259,8 @@ def _near(pixels: np.ndarray, map_x: np.ndarray, map_y: np.ndarray) -> np.ndarra
     height, width = pixels.shape[:2]
     left, right = np.clip([np.floor(map_x.min()), np.ceil(map_x.max()) + 1], 0, width - 1).astype(int)
     top, bottom = np.clip([np.floor(map_y.min()), np.ceil(map_y.max()) + 1], 0, height - 1).astype(int)
-    return _remap(pixels[top : bottom + 1, left : right + 1], map_x - np.float32(left), map_y - np.float32(top))
+    part = pixels[top : bottom + 1, left : right + 1].astype(np.float32, copy=False)
+    return _remap(part, map_x - np.float32(left), map_y - np.float32(top))
 
 
 def _remap(pixels: np.ndarray, map_x: np.ndarray, map_y: np.ndarray) -> np.ndarray:

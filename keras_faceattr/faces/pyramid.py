@@ -59,7 +59,7 @@ class Layout:
     levels: tuple[Level, ...]
 
 
-def plan_layout(height: int, width: int, min_face: int, factor: float) -> Layout:
+def plan_layout(height: int, width: int, min_face: float, factor: float) -> Layout:
     """Packs the levels: each into the smallest gap that has room, or below all others.
 
     Args:

@@ -20,7 +20,7 @@ from keras_faceattr.data.synthetic import draw_scene, synthetic_photo
 from keras_faceattr.errors import ConfigError, DetectionError
 from keras_faceattr.faces import nets
 from keras_faceattr.faces.boxes import overlaps
-from keras_faceattr.faces.detector import Detector, DetectorPool, FixedDetector
+from keras_faceattr.faces.detector import Detector, DetectorPool, FixedDetector, reduction, windows
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.found import Faces
 from keras_faceattr.faces.nets import Fixed, net_files
@@ -267,6 +267,35 @@ def test_a_larger_smallest_face_leaves_small_faces_out() -> None:
     for min_face, counts in ((20, (1, 1)), (100, (0, 1)), (399, (0, 0))):
         own = Detector(DetectorSpec(min_face=min_face))
         assert (len(own.detect(small)), len(own.detect(large))) == counts
+
+
+@pytest.mark.parametrize(("min_face", "factor"), [(20, 1), (47, 1), (48, 2), (95, 2), (96, 4), (400, 16)])
+def test_a_photo_is_reduced_as_far_as_the_smallest_face_allows(min_face: int, factor: int) -> None:
+    """A window of 12 pixels shows the smallest face: 24 must be left of it in what the window is drawn from."""
+    assert (reduction(min_face) == factor and min_face / factor >= 24) or factor == 1
+
+
+@pytest.mark.parametrize(("min_face", "height", "width"), [(48, 901, 1203), (100, 1001, 1333), (20, 240, 714)])
+def test_large_faces_are_found_where_they_are_in_a_reduced_photo(min_face: int, height: int, width: int) -> None:
+    photo, _ = scene(12, height, width, 2)
+    before = photo.copy()
+    whole, reduced = (Detector(DetectorSpec(min_face=min_face), reduced=wanted).detect(photo) for wanted in (0, 1))
+    assert len(whole) == len(reduced) > 0
+    best = overlaps(whole.boxes, reduced.boxes).max(axis=1)
+    assert best.min() > 0.85
+    order = overlaps(whole.boxes, reduced.boxes).argmax(axis=1)
+    sizes = (whole.boxes[:, 2:] - whole.boxes[:, :2]).max(axis=1)
+    gaps = np.abs(whole.points - reduced.points[order]).max(axis=(1, 2)) / sizes
+    assert gaps.max() < 0.02
+    np.testing.assert_array_equal(photo, before)
+    if min_face == 20:
+        assert_same(whole, reduced)
+
+
+def test_windows_of_whole_numbers_show_what_windows_of_floats_show() -> None:
+    photo = np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8)
+    boxes = np.array([[-9.5, 3, 30.5, 43], [10, 10, 40, 40], [50, 30, 90, 70], [0, 0, 79, 79]], np.float32)
+    np.testing.assert_allclose(windows(photo, boxes, 24), windows(photo.astype("float32"), boxes, 24), atol=2.0)
 
 
 def test_a_higher_threshold_leaves_doubtful_faces_out(detector: Detector) -> None:
