@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-dev
 
-.PHONY: quickstart test test-all slowest lint types wheel smoke clean
+.PHONY: quickstart test test-all slowest lint types docs wheel smoke clean
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'keras-faceattr needs Python 3.11 or newer')"
@@ -52,6 +52,13 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+$(VENV)/.installed-docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+docs: $(VENV)/.installed-docs  ## Build the site into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 wheel: $(STAMP)  ## Build the wheel, install it into an empty environment, import every module
 	sh .ci/check_wheel.sh
 
@@ -59,4 +66,4 @@ smoke:  ## Install into an empty environment without extras, import every module
 	sh .ci/smoke.sh $(PYTHON)
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache
