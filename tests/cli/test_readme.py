@@ -1,4 +1,4 @@
-"""Every command of the README runs as it stands there, on small data."""
+"""Every command and Python block of the README and the guides runs as it stands there, on small data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from doc_blocks import blocks
 
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.data.datasets import READERS
@@ -19,12 +20,14 @@ from keras_faceattr.data.synthetic import synthetic_photo
 
 from .conftest import SMALL, Cli
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\w*\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line for block in BLOCKS for line in block.splitlines() if "keras-faceattr " in line and "git clone" not in line
-]
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+RUN = [block for block in blocks() if not block.why]
+COMMANDS = list(dict.fromkeys(command for block in RUN if block.kind == "sh" for command in block.commands))
+PYTHON: dict[str, list[str]] = {}
+"""Blocks by page; a page's later ones go on where its earlier ones stopped."""
+for block in RUN:
+    # The code of a port is run on files of every kind, in a test of its own.
+    if block.kind == "python" and not block.page.endswith("file-in-your-app.md"):
+        PYTHON.setdefault(block.page, []).append(block.code)
 NEEDS_DATA = [line for line in COMMANDS if "=PATH" in line]
 OTHERS = [line for line in COMMANDS if line not in NEEDS_DATA and "KERAS_BACKEND" not in line]
 SLOW = ("fit", "export", "benchmark", "demo")
@@ -43,24 +46,30 @@ FAST_TABLE = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path, small_run: Path, exported: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the README's own YAML, photos with labels, a finished run and its exported files."""
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a photo, and more with labels."""
     monkeypatch.chdir(tmp_path)
-    (recipe,) = [block for block in BLOCKS if block.startswith("name: my_faces")]
-    Path("my_faces.yaml").write_text(recipe, encoding="utf-8")
-    photos = Path("photos")
-    photos.mkdir()
+    Path("photos").mkdir()
     rows = ["image,beauty,gender,split"]
     for i in range(20):
         pixels, labels, _ = synthetic_photo(1, i, 48)
-        assert cv2.imwrite(str(photos / f"{i}.jpg"), pixels[..., ::-1])
+        assert cv2.imwrite(f"photos/{i}.jpg", pixels[..., ::-1])
         rows.append(f"{i}.jpg,{labels['attractiveness']:.2f},{labels['gender']},{'test' if i % 5 == 0 else 'train'}")
-    (photos / "labels.csv").write_text("\n".join(rows))
-    assert cv2.imwrite("photo.jpg", synthetic_photo(1, 0, 128)[0][..., ::-1])
+    Path("photos/labels.csv").write_text("\n".join(rows))
+    for name in ("photo.jpg", "group.jpg"):
+        assert cv2.imwrite(name, synthetic_photo(1, 0, 128)[0][..., ::-1])
+    return tmp_path
+
+
+@pytest.fixture
+def folder(photos: Path, small_run: Path, exported: dict[str, Artifact]) -> Path:
+    """The same with the README's own YAML, a finished run and its exported files."""
+    config = next(block.code for block in RUN if block.code.startswith("name: my_faces"))
+    Path("my_faces.yaml").write_text(config, encoding="utf-8")
     shutil.copytree(small_run, "runs/quickstart")
     for recipe, artifact in exported.items():
         shutil.copytree(artifact.path.parent, f"runs/quickstart/export/{recipe}", dirs_exist_ok=True)
-    return tmp_path
+    return photos
 
 
 def small(line: str) -> list[str]:
@@ -120,9 +129,10 @@ def test_a_command_on_a_public_data_set_runs(folder: Path, cli: Cli, line: str) 
     assert done.code == 0, done.err
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[-1].strip())
-def test_python_of_the_readme_runs_as_it_stands_there(
-    code: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    exec(compile(code, "README.md", "exec"), {})
-    assert "Box(left=" in capsys.readouterr().out
+@pytest.mark.parametrize("page", PYTHON)
+def test_python_of_a_page_runs_as_it_stands_there(page: str, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos").rename("PHOTO_FOLDER")
+    names: dict[str, object] = {}
+    for number, code in enumerate(PYTHON[page], start=1):
+        exec(compile(code, f"{page}, block {number}", "exec"), names)
+        assert capsys.readouterr().out or "print(" not in code, "no face was found"
