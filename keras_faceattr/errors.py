@@ -1,4 +1,4 @@
-"""What a user can get wrong: each error is one line that says what, where and the mend."""
+"""Errors that a user can fix: each is one line that says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 class FaceAttrError(Exception):
-    """Base of every error that the user can mend; the command line prints it and exits 2."""
+    """Base of every error that a user can fix; the command line prints it and exits with 2."""
 
 
 class ConfigError(FaceAttrError):
@@ -25,11 +25,11 @@ class PhotoError(FaceAttrError):
 
 
 class ResourceError(FaceAttrError):
-    """Memory, disk or open files ran out, which says nothing of the data: the same call may succeed later."""
+    """Memory, disk or open files ran out; the data is not at fault, and the same call may succeed later."""
 
 
 class DetectionError(FaceAttrError):
-    """Faces cannot be looked for."""
+    """Faces cannot be detected."""
 
 
 class ModelError(FaceAttrError):

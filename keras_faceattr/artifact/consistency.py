@@ -1,4 +1,4 @@
-"""Whether a sidecar agrees with itself, and with the file that it describes."""
+"""Consistency of a sidecar with itself and with the file that it describes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MEANINGS = {
     "identity": "unit_vector",
     "embedding": "unit_vector",
 }
-"""What a task's own output is."""
+"""Meaning of a task's own output."""
 
 
 def output_meaning(name: str, task: Task) -> tuple[str, tuple[str | float, ...]]:
-    """What an output of a task stands for, and the label of each of its numbers.
+    """Return the meaning of a task's output, and the label of each of its numbers.
 
     Args:
         name: of the output: the task's own, `<task>_distribution` or `<task>_classes`.

@@ -1,4 +1,4 @@
-"""What the graph of a `.tflite` file costs, and what it consists of."""
+"""Cost and contents of the graph of a `.tflite` file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEIGHT_INPUTS = {
     "TRANSPOSE_CONV": (1, 3),
     "PRELU": (1,),
 }
-"""Where the kernel and the bias stand among an op's inputs: int32 is a bias there and an argument elsewhere."""
+"""Places of the kernel and the bias among an op's inputs: int32 is a bias there and an argument elsewhere."""
 OPS_WITH_ARGUMENTS = frozenset({"PADV2", "FILL", "ONE_HOT", "RANGE"})
 """Ops whose constants are arguments, although they may be floats."""
 VARIABLE_OPS = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})

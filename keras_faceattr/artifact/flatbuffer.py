@@ -1,4 +1,4 @@
-"""What the bytes of a `.tflite` file say about its graph: read without a runtime, from anybody's file."""
+"""Graph of a `.tflite` file, from its bytes: read without a runtime, from anybody's file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_RANK = 32
 MAX_CONTENT = 5_000_000
 """Numbers and characters read from one file. A hostile file may point at the same bytes again and again."""
 TABLE_CONTENT = 100
-"""What a tensor or an op counts for in that sum, by the time it takes to read."""
+"""Share of a tensor or an op in that sum, by the time it takes to read."""
 
 
 def _names(enumeration: type) -> dict[int, str]:
@@ -55,7 +55,7 @@ class Tensor:
     """The same number for tensors that share their constant data."""
     is_dynamic: bool
     is_variable: bool = False
-    """Whether it keeps its value from run to run, and may be read before it is written."""
+    """True if it keeps its value from run to run, and may be read before it is written."""
     free_axes: tuple[int, ...] = ()
     """Dimensions that may change."""
 

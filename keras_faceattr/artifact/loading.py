@@ -27,7 +27,7 @@ GOLDEN_COUNT = 6
 GOLDEN_TRIES = 60
 GOLDEN_SHAPE = (300, 400)
 GOLDEN_SEED = 20_000
-"""Of the drawn faces: no training draws from this collection by default."""
+"""Seed of the drawn faces: no training draws from this collection by default."""
 
 GOLDEN_TOLERANCE = 1e-4
 """Between processors, in an output's own unit, for float outputs; an integer output may be off by one step."""
@@ -59,7 +59,7 @@ class Artifact:
 
 
 def is_artifact(path: Path) -> bool:
-    """Whether a name means an exported file and not a run."""
+    """Return whether a name means an exported file and not a run."""
     return path.suffix == ".tflite"
 
 

@@ -1,4 +1,4 @@
-"""What a `.tflite` file and its sidecar say before the file is measured."""
+"""Facts from a `.tflite` file and its sidecar, before the file is measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_faceattr.errors import ArtifactError
 from keras_faceattr.storage import sha256
 
 FLOAT_PRECISIONS = {"float16": "float16", "int8": "dynamic", "int4": "dynamic"}
-"""What a net that computes on floats is called by the type that its kernels are stored in."""
+"""Precision of a net that computes in floats, by the type of its stored kernels."""
 
 
 class Metric(TypedDict):
@@ -49,7 +49,7 @@ class MeasuredFile:
 
     @property
     def reference_precision(self) -> str:
-        """Of the reference nets to compare with: what computes on floats stands against float32."""
+        """Precision of the reference nets to compare with: float32 for a file that computes in floats."""
         return "int8" if self.precision == "int8" else "float32"
 
 
@@ -63,7 +63,7 @@ def model_file(path: Path, name: str) -> MeasuredFile:
 
 
 def measured_file(path: Path, name: str, kind: str, metrics: list[Metric] | None) -> MeasuredFile:
-    """What the file's own bytes say.
+    """Read the facts from the file's own bytes.
 
     Raises:
         ArtifactError: the file is damaged, or its pictures have no fixed size.
@@ -99,7 +99,7 @@ def _sidecar_metrics(file: Path, path: Path) -> list[Metric] | None:
 
 
 def precision_of(file: TFLiteFile) -> str:
-    """What most of its convolutions and dense layers compute on.
+    """Return the type in which most of its convolutions and dense layers compute.
 
     Returns:
         `float32`; `float16` and `dynamic` for float activations with kernels stored in fewer bits; else the type of

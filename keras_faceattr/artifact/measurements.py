@@ -95,7 +95,7 @@ class Protocol(TypedDict):
 
 @with_config(PLAIN)
 class Gap(TypedDict):
-    """How far the outputs of two models lie apart; None where that is no number."""
+    """Distance between the outputs of two models; None if it is not a number."""
 
     largest: float | None
     mean: float | None
@@ -123,7 +123,7 @@ class GroupChanges(TypedDict):
 
 @with_config(PLAIN)
 class Parity(TypedDict):
-    """What `convert.parity.parity` found: metrics by model and task, differences, drops, and changes by group."""
+    """Results of `convert.parity.parity`: metrics by model and task, differences, drops, and changes by group."""
 
     photos: int
     metrics: dict[str, dict[str, TaskMetrics]]
@@ -153,7 +153,7 @@ class LayerNoise(TypedDict):
 
 @with_config(PLAIN)
 class Quantization(TypedDict):
-    """How the file was made."""
+    """Method and settings that made the file."""
 
     recipe: Recipe
     engine: NotRequired[str]
@@ -162,7 +162,7 @@ class Quantization(TypedDict):
 
 @with_config(PLAIN)
 class Terms(TypedDict):
-    """Of a data set."""
+    """Terms of a data set."""
 
     citation: str | None
     licence: str | None
@@ -170,7 +170,7 @@ class Terms(TypedDict):
 
 @with_config(PLAIN)
 class Licences(TypedDict):
-    """Of the code, and by data set of the data."""
+    """Licences of the code and of each data set."""
 
     code: str
     data: dict[str, Terms]

@@ -29,13 +29,13 @@ from keras_faceattr.tasks import Task, task_from_dict
 Status = Literal["passed", "failed", "not proven"]
 
 NOT_JUDGED = "not judged"
-"""How the measured text of a task's gate begins where nothing says whether the file is as good as the float model."""
+"""Start of a gate's measured text if nothing shows whether the file is as good as the float model."""
 
 SCHEMA_PATH = Path(str(resources.files("keras_faceattr.shipped"))) / "artifact.schema.json"
 
 
 class InputSpec(Section):
-    """What goes in: upright RGB pixels of the crop.
+    """Input: upright RGB pixels of the crop.
 
     Attributes:
         minimum: of a pixel; the file normalises.
@@ -51,7 +51,7 @@ class InputSpec(Section):
 
 
 class OutputSpec(Section):
-    """What comes out.
+    """An output.
 
     Attributes:
         task: that it belongs to.
@@ -107,7 +107,7 @@ def unjudged(gates: Sequence[GateSpec]) -> list[GateSpec]:
 
 
 def status_of(gates: Sequence[GateSpec]) -> Status:
-    """What gates say together: a limit of a budget that was not measured says nothing, and without one that is met
+    """Combine gates: a limit of a budget that was not measured does not count, and without one that is met
     nothing is proven.
     """
     if any(gate.met is False for gate in gates):
@@ -175,7 +175,7 @@ class Sidecar(Section):
         return {name: task_from_dict(dict(data)) for name, data in self.tasks.items()}
 
     def crop_spec(self) -> CropSpec:
-        """How a photo becomes the input."""
+        """Return the crop that makes the input from a photo."""
         return CropSpec(**self.crop)
 
     def experiment_object(self) -> Experiment:

@@ -1,4 +1,4 @@
-"""Whether a graph can be run at all: the native runtime trusts it, and crashes on a wrong one."""
+"""Check whether a graph can be run at all: the native runtime trusts it, and crashes on a wrong one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keras_faceattr.artifact.flatbuffer import Op, Tensor, TFLiteFile
 
 MAX_ELEMENTS = 2**30
-"""Of all activations together; ResNet-50 on a photo of 1024 pixels has 0.46 · 10⁹."""
+"""Elements of all activations together; ResNet-50 on a photo of 1024 pixels has 0.46 · 10⁹."""
 
 OPTIONAL_INPUTS = {
     "CONV_2D": {2},
@@ -43,7 +43,7 @@ LEAST_INPUTS = {
 }
 
 LARGEST_RATIO = 2.0**30
-"""Of the scales of an op's tensors: it becomes a shift of 32-bit integers."""
+"""Ratio of the scales of an op's tensors: it becomes a shift of 32-bit integers."""
 
 SCALED = frozenset(
     {
@@ -59,7 +59,7 @@ LEVELS = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-(2**15), 2**15 - 1)
 
 
 def fault_of(file: TFLiteFile) -> str | None:
-    """What makes a graph one that no runtime can run; None where nothing does."""
+    """Return the first fault that keeps every runtime from running a graph, or None."""
     return next(chain(_tensor_faults(file), _graph_faults(file), _signature_faults(file)), None)
 
 

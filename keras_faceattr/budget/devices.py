@@ -17,11 +17,11 @@ DEVICE_FOLDER = Path(str(resources.files("keras_faceattr.shipped"))) / "devices"
 HOST = "host"
 """The class of whatever computer runs the command."""
 BOARD_MODEL = Path("/proc/device-tree/model")
-"""Where Linux names the board that it runs on."""
+"""File in which Linux names its board."""
 
 
 class Matches(Section):
-    """How a connected device is recognised; upper and lower case are the same.
+    """Rules that recognise a connected device; upper and lower case are the same.
 
     Attributes:
         models: whole model names, as `ro.product.model` gives them.

@@ -96,7 +96,7 @@ def budget_gates(
 
 
 def verdicts(budget: Budget, file: MeasuredFile | None, sidecar: Sidecar | None, times: Times) -> list[Verdict]:
-    """What a budget says of a file that was exported before, and last what its own export said.
+    """Judge an exported file by a budget; the last verdict is its own export's.
 
     Args:
         file: None where it cannot be read.
@@ -121,7 +121,7 @@ def counted(gates: Iterable[GateSpec]) -> list[Verdict]:
 
 
 def export_gates(sidecar: Sidecar, budget: Budget | None, times: Times) -> list[Verdict]:
-    """What an export proved of a file, with the limits on times by what was measured right after it.
+    """Return the gates of an export, with time limits judged by the measurement right after it.
 
     A metric of which the float model has no number can lose nothing: where another one judges the task, as the status
     says, the recipe's tolerance for it does not count.
@@ -138,7 +138,7 @@ def export_gates(sidecar: Sidecar, budget: Budget | None, times: Times) -> list[
 
 
 def outcome(gates: Iterable[Verdict]) -> Outcome:
-    """What the gates that apply say together: met only if every one of them was judged and met."""
+    """Combine the gates that apply: met only if every one of them was judged and met."""
     found = [gate.met for gate in gates if gate.applies]
     return "not met" if False in found else "not measured" if None in found else "met"
 
@@ -173,7 +173,7 @@ def _without_ground(sidecar: Sidecar) -> list[str]:
 
 
 def _says(held: GateSpec | None, gate: GateSpec) -> bool:
-    """Whether a sidecar holds a gate; earlier versions wrote points of a share in per cent."""
+    """Return whether a sidecar holds a gate; earlier versions wrote points of a share in per cent."""
     return held is not None and held.met == gate.met and held.limit.replace(" %", " pp") == gate.limit
 
 
@@ -214,7 +214,7 @@ def _change(metric: str, drop: float) -> str:
 
 
 def _size(metric: str, value: float) -> str:
-    """As many places as mean something, and more where these would show none."""
+    """Format with as many places as are meaningful, and more if these would show zero."""
     text = size_text(metric, value)
     if not value or text.strip("0. p"):
         return text

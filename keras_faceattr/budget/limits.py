@@ -36,7 +36,7 @@ Bounds = tuple[float | None, float | None]
 
 
 class Ratio(NamedTuple):
-    """How many times faster than a reference net, and the 95 % interval; None where too few rounds tell it."""
+    """Speed-up over a reference net, with its 95 % interval; None if there were too few rounds."""
 
     value: float
     low: float | None
@@ -45,7 +45,7 @@ class Ratio(NamedTuple):
 
 @dataclass(frozen=True)
 class Times:
-    """What was measured of a file on one thread, and on what.
+    """Times of a file on one thread, with the device.
 
     Attributes:
         classes: those of `export/devices` that the measured device is of; empty where nothing was measured.
@@ -91,7 +91,7 @@ class FileLimits(Section):
 
 
 class SpeedUp(Section):
-    """How many times faster than a reference net of the same precision, on one thread, in the same run.
+    """Speed-up over a reference net of the same precision, on one thread, in the same run.
 
     Attributes:
         paper: the ratio that a paper states, and under what conditions; shown, never judged.

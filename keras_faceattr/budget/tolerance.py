@@ -1,4 +1,4 @@
-"""How much worse than the float model a file may be."""
+"""Allowed loss of a file compared with the float model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_faceattr.errors import nearest
 
 
 class Tolerance(Section):
-    """How much worse than the float model a metric may be: as a share of it, or in its own unit."""
+    """Allowed loss of a metric compared with the float model: as a share of it, or in its own unit."""
 
     relative: NotNegative | None = None
     absolute: NotNegative | None = None
@@ -31,7 +31,7 @@ JUDGED_METRICS = (
     "mae", "rmse", "pc", "epsilon_error", "interval_distance", "band_accuracy", "one_off_accuracy",
     "accuracy", "balanced_accuracy", "average_precision", "auc", "cosine",
 )  # fmt: skip
-"""What a tolerance may name, beside the cumulative scores `cs@k`."""
+"""Metrics that a tolerance may name, in addition to the cumulative scores `cs@k`."""
 
 
 def _known_metrics(tolerances: dict[str, Tolerance]) -> dict[str, Tolerance]:

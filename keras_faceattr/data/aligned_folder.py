@@ -20,7 +20,7 @@ POINT_COLUMNS = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
 
 @dataclass(frozen=True)
 class AlignedSet:
-    """What stands beside the table of crops.
+    """Data stored next to the table of crops.
 
     Attributes:
         crop: how the photos were cut.
@@ -61,7 +61,7 @@ def write_aligned_set(folder: Path, aligned: AlignedSet) -> None:
 
 
 def aligned_set_of(path: Path) -> AlignedSet | None:
-    """What the crops of a folder, or of a table that lies in it, are; None for photos.
+    """Describe the crops of a folder, or of a table in it; None for photos.
 
     Raises:
         DataError: `crop.json` is damaged.
@@ -70,7 +70,7 @@ def aligned_set_of(path: Path) -> AlignedSet | None:
 
 
 def read_aligned_set(folder: Path) -> AlignedSet | None:
-    """What a folder's crops are; None for a folder of photos.
+    """Describe the crops of a folder; None for a folder of photos.
 
     Raises:
         DataError: `crop.json` is damaged.

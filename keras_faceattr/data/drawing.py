@@ -1,4 +1,4 @@
-"""Which groups of photos are drawn for a part, by the plans that `data.split.plan` names."""
+"""Random choice of groups of photos for a part, by the plans that `data.split.plan` names."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ PATTERN = "*?["
 
 
 def is_pattern(exclude: str) -> bool:
-    """Whether `exclude` is a pattern and not the path of a list."""
+    """Return whether `exclude` is a pattern and not the path of a list."""
     return any(character in exclude for character in PATTERN) and not Path(exclude).is_file()
 
 

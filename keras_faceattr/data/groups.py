@@ -20,7 +20,7 @@ BAND = re.compile(r"(\d+)(?:[–-]\d+|\+)$")
 
 
 def is_age(task: Task | None) -> bool:
-    """Whether a task is an age in years."""
+    """Return whether a task is an age in years."""
     return isinstance(task, ScalarTask) and task.name == AGE and task.unit in ("", "years")
 
 

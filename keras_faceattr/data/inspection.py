@@ -1,4 +1,4 @@
-"""What is in a data set: counts, histograms, missing labels, duplicates, bad files."""
+"""Contents of a data set: counts, histograms, missing labels, duplicates, bad files."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _bands(manifest: Manifest, task: ScalarTask) -> dict[str, Any]:
 
 
 def bars_of(task: dict[str, Any]) -> tuple[str, list[tuple[str, float]]]:
-    """What is counted of a described task, and each label with its count or share; none where nothing is counted."""
+    """Return the quantity counted for a task, and each label with its count or share; no labels if none is counted."""
     if "bands" in task:
         return "photos", list(task["bands"].items())
     if "histogram" in task:

@@ -69,7 +69,7 @@ class Manifest:
         return tuple(c for c in columns if c in self.rows and self.rows[c].nunique() > 1)
 
     def paths(self) -> list[Path]:
-        """Where each row's photo lies."""
+        """Return the path of each row's photo."""
         roots = {name: source.root for name, source in self.sources.items()}
         return [roots[s] / i for s, i in zip(self.rows["source"], self.rows["image"], strict=True)]
 

@@ -33,7 +33,7 @@ def source_weights(sources: Sequence[SourceConfig]) -> np.ndarray | None:
 def mixed_order(
     source: np.ndarray, weights: np.ndarray, batch_size: int, batches: int, seed: int, epoch: int
 ) -> np.ndarray:
-    """Which photos an epoch visits, in which order: any stretch holds the sources in their shares.
+    """Return the photos of an epoch in order: any stretch holds the sources in their shares.
 
     In the first so many photos of an epoch no source is a whole photo off its share, in a batch none is two.
 
@@ -60,7 +60,7 @@ def mixed_order(
 
 
 BANDS = 10
-"""Of a scalar's range, for batches that show each of them equally often."""
+"""Number of bands of a scalar's range that every batch shows equally often."""
 
 
 def strata_of(task: Task, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +96,7 @@ def strata_of(task: Task, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def people_order(people: np.ndarray, photos: int, batch_size: int, batches: int, seed: int, epoch: int) -> np.ndarray:
-    """Which photos an epoch visits, in which order: a batch holds `photos` of each of its people.
+    """Return the photos of an epoch in order: a batch holds `photos` of each of its people.
 
     Of the last person it holds what is left, one photo alone if need be, where `photos` does not divide `batch_size`:
     3, 3, 3 and 1 of 10. Someone with fewer photos than that is shown with some of them again. Where the data has too

@@ -20,7 +20,7 @@ PHOTO_SUFFIXES = (
 
 @dataclass(frozen=True)
 class FoundPhotos:
-    """What lies below a folder. Paths are relative to it, with `/` between folders.
+    """Contents of a folder. Paths are relative to it, with `/` between folders.
 
     Attributes:
         photos: regular files that end as photos do, sorted.
@@ -72,7 +72,7 @@ def list_photos(root: Path) -> list[str]:
 
 
 def _told(found: FoundPhotos) -> str:
-    """What a folder without a photo holds."""
+    """Describe the contents of a folder without photos."""
     if found.skipped:
         path, reason = found.skipped[0]
         return f"no photos below {found.root} can be read; the first: {path}: {reason}"

@@ -1,4 +1,4 @@
-"""Where the photos of a label file lie: paths below the data's folder, and what is amiss where there is none."""
+"""Paths of a label file's photos below the data's folder, and the reason if a photo is missing."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def epoch_order(count: int, seed: int, epoch: int, shard: int | None = None) -> 
 
 
 class BatchPlan:
-    """Which photos each batch of each epoch holds; (seed, epoch) alone decide.
+    """Photos of each batch of each epoch; they depend only on (seed, epoch).
 
     Args:
         data: photos to learn from.
@@ -98,7 +98,7 @@ class BatchPlan:
 
 
 def batch_plan(experiment: Experiment, data: LabelledCrops, tasks: dict[str, Task]) -> BatchPlan:
-    """Which photos each batch of an experiment holds.
+    """Plan the photos of each batch of an experiment.
 
     Args:
         tasks: those that are learned; an export may have left one out.

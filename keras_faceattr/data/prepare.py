@@ -55,7 +55,7 @@ def crop_spec(experiment: PhotoExperiment) -> CropSpec:
 
 
 def source_path(reader: str, path: str | None) -> Path | None:
-    """Where a reader's data lies: the given path, else its usual folder below `$KERAS_FACEATTR_DATA`, if there."""
+    """Return the path of a reader's data: the given one, else its folder below `$KERAS_FACEATTR_DATA`, else None."""
     if path is not None:
         return Path(path).expanduser()
     base, entry = os.environ.get("KERAS_FACEATTR_DATA"), READERS.get(reader)

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a label file, each with its reason; the first reason counts."""
+"""Faults of the rows of a label file, each with its reason; the first reason counts."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class _Photos:
     rng: np.random.Generator
 
     def draw(self, share: float, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Whether each of `rows` is drawn."""
+        """Return whether each of `rows` is drawn."""
         return self.rules.draw(self.groups[rows], self.strata[rows], share, self.rng)
 
 

@@ -29,7 +29,7 @@ def open_teacher(config: TeacherConfig) -> TFLiteEmbedder:
 
 
 def teacher_vectors(config: TeacherConfig, manifest: Manifest, crops: Crops) -> np.ndarray:
-    """What the teacher says of each photo, computed once and kept in the cache.
+    """Return the teacher's vector of each photo, computed once and kept in the cache.
 
     Args:
         manifest: the photos, row by row as in `crops`.

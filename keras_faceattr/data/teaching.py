@@ -31,7 +31,7 @@ PROOF = 16
 
 @dataclass(frozen=True)
 class Subjects:
-    """What a teacher answers.
+    """Tasks and outputs of a teacher.
 
     Attributes:
         widths: numbers per photo, by task.
@@ -47,7 +47,7 @@ class Teaching(Protocol):
 
     @property
     def subjects(self) -> Subjects:
-        """What the teacher answers."""
+        """Tasks and outputs of the teacher."""
 
     def __call__(self, crops: np.ndarray, places: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, Answers]:
         """Crops (b, side, side, 3) float32 as the student sees them, and the answers.
@@ -72,7 +72,7 @@ class Along:
     seed: int
 
     def __call__(self, crops: np.ndarray, places: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, Answers]:
-        """As of `Teaching`."""
+        """See `Teaching`."""
         images = changed(crops, self.augmentation, (self.seed, epoch, step))
         return images, self.teacher(images)
 
@@ -92,7 +92,7 @@ class Stored:
     seed: int
 
     def __call__(self, crops: np.ndarray, places: np.ndarray, epoch: int, step: int) -> tuple[np.ndarray, Answers]:
-        """As of `Teaching`."""
+        """See `Teaching`."""
         number = epoch % self.answers.shape[1]
         images = stored_crops(crops, places, number, self.augmentation, self.seed)
         told = np.asarray(self.answers[places, number])
@@ -126,7 +126,7 @@ def ask_all(
     count: int,
     progress: Progress | None = None,
 ) -> Stored:
-    """What a teacher says about `count` crops of each photo, computed once and kept in the cache.
+    """Return a teacher's answers for `count` crops of each photo, computed once and kept in the cache.
 
     Args:
         identity: of the teacher, of all that its answers depend on besides the crops.

@@ -31,7 +31,7 @@ def attributes_task() -> MultilabelTask:
 
 
 RACES = ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern")
-"""Of FairFace."""
+"""Classes of FairFace."""
 
 APPEARANCES = ("smiling", "mouth_open", "eyeglasses", "sunglasses", "headwear", "facial_hair")
-"""What this project has labelled on photos of FairFace."""
+"""Attributes that this project has labelled on photos of FairFace."""

@@ -98,13 +98,13 @@ class _Results:
 
 
 def _has(request: Request, content: Content) -> bool:
-    """Whether the client has this content, by its If-None-Match."""
+    """Return whether the client has this content, by its If-None-Match."""
     tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     return "*" in tags or content.tag.removeprefix("W/") in tags
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip."""
+    """Return whether an Accept-Encoding header allows gzip."""
     for entry in accepted.lower().split(","):
         name, _, quality = entry.partition(";")
         if name.strip() in ("gzip", "*"):

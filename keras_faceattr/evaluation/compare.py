@@ -18,7 +18,7 @@ from keras_faceattr.storage import jsonable
 from keras_faceattr.tasks import CategoricalTask, Task
 
 SAMPLES = 1000
-"""Of the paired bootstrap."""
+"""Resamples of the paired bootstrap."""
 
 
 def compare(entries: Sequence[Entry], chosen: Sequence[str] = (), samples: int = SAMPLES) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _apart(name: str, first: Entry, other: Entry) -> list[str]:
 
 
 def _differences(name: str, first: Entry, other: Entry, samples: int) -> list[Difference]:
-    """Of the task's first metric, and of the correlation of a scalar, on the photos that both have."""
+    """Differences of the task's first metric, and of the correlation of a scalar, on the photos that both have."""
     before, after = first.labelled(name), other.labelled(name)
     assert before is not None and after is not None
     shared = before.index.intersection(after.index)
@@ -137,7 +137,7 @@ def _differences(name: str, first: Entry, other: Entry, samples: int) -> list[Di
 
 
 def verdict(metric: str, task: Task, low: float | None, high: float | None) -> str:
-    """What the interval of a difference shows."""
+    """Put the interval of a difference into words."""
     if low is None or high is None:
         return "not measured"
     if low <= 0 <= high:

@@ -1,4 +1,4 @@
-"""What was measured, read back: a run's results, and its predictions once they agree with them."""
+"""Measured results, read back: a run's results, and its predictions once they agree with them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TaskResults(Part):
 
 
 class Results(Part):
-    """What `metrics.json` or a sidecar says; `split_hash` names the photos."""
+    """Contents of `metrics.json` or of a sidecar; `split_hash` names the photos."""
 
     run: str
     split: str
@@ -73,12 +73,12 @@ class Results(Part):
 
 
 DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What is raised on the way from a damaged file to an entry."""
+"""Exceptions raised between a damaged file and an entry."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of a metric, on the same photos.
+    """Difference of a metric, on the same photos.
 
     Attributes:
         against: what is subtracted.
@@ -222,7 +222,7 @@ def read_predictions(path: Path, entry: Entry, columns: dict[str, str]) -> dict[
 
 
 def columns_of(task: Task, table: pd.DataFrame) -> list[str]:
-    """Of a task in a table of predictions: labels, then predictions, and then the ends of labels that are intervals."""
+    """Columns of a task in a table of predictions: labels, predictions, then the ends of labels that are intervals."""
     ends = [column for column in label_columns([task], table.columns) if column not in task.columns]
     return [*task.columns, *(f"{label}_predicted" for label in task.columns), *ends]
 

@@ -1,4 +1,4 @@
-"""What a finished training leaves: metrics, predictions, plots, report and model card."""
+"""Results of a finished training: metrics, predictions, plots, report and model card."""
 
 from __future__ import annotations
 

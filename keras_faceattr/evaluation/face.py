@@ -1,4 +1,4 @@
-"""The record of a face: where it lies, and what a net says of it. Python, tables and JSON all come from it."""
+"""The record of a face: its place and a net's answers. Python, tables and JSON are all made from it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class ScalarAnswer:
-    """A number.
+    """A number, with its distribution if the net gives one.
 
     Attributes:
         value: in `unit`.
-        std: σ of the distribution, in `unit`; None where the net gives no distribution.
-        distribution: (K,) probability of each of `bins`; None where the net gives none.
+        std: standard deviation of the distribution, in `unit`; None if the net gives no distribution.
+        distribution: (K,) probability of each of `bins`; None if the net gives none.
         bins: (K,) values, ascending, in `unit`.
     """
 
@@ -48,7 +48,7 @@ class ScalarAnswer:
 
 @dataclass(frozen=True)
 class ClassAnswer:
-    """The likeliest class.
+    """The most probable class.
 
     Attributes:
         probability: of `label`.
@@ -66,13 +66,13 @@ class ClassAnswer:
 
 @dataclass(frozen=True)
 class BinaryAnswer:
-    """The probability of yes."""
+    """The probability of yes, 0 to 1."""
 
     probability: float
 
     @property
     def label(self) -> bool:
-        """Whether yes is at least as likely as no."""
+        """True if yes is at least as likely as no."""
         return self.probability >= 0.5
 
     def cells(self, name: str) -> Row:
@@ -111,13 +111,14 @@ class Face(Mapping[str, Answer]):
 
     Attributes:
         image: the photo's path; empty for pixels that came from memory.
-        number: of the face in its photo, from 1, the best first.
-        box: None where no face was looked for, or none was found and the photo's middle is answered.
+        number: index of the face in its photo, from 1, the best face first.
+        box: in pixels of the upright photo; None if the crop needs no face, or if none was found and the photo's centre
+            is answered.
         points: (5, 2) x, y of left eye, right eye, nose, left and right corner of the mouth, as seen, in pixels of the
-            upright photo; None as `box`.
-        score: the detector's probability of a face, from 0 to 1; None as `box`.
-        answers: by task; a task for which the net gave something else than numbers is None.
-        columns: by task, the columns that its answer fills in a table.
+            upright photo; None if `box` is.
+        score: the detector's probability of a face, 0 to 1; None if `box` is.
+        answers: by task; None if the net's output for a task is not numbers.
+        columns: names of the columns of each task's answer in a table.
         looked_for: whether the net's crop looks for faces at all.
     """
 
@@ -146,14 +147,14 @@ class Face(Mapping[str, Answer]):
 
     @property
     def without_answer(self) -> tuple[str, ...]:
-        """Tasks for which the net gave something else than numbers."""
+        """Tasks for which the net's output is not numbers."""
         return tuple(name for name, answer in self.answers.items() if answer is None)
 
     def row(self) -> Row:
-        """The face as columns of a table, all of them JSON's own types.
+        """Return the face as the columns of a table, with JSON types only.
 
-        `image`; where faces are looked for `face` (its number), `left`, `top`, `right`, `bottom` in pixels, and
-        `face_score`; then of each task its value, class or probabilities.
+        The columns are `image`; if the crop needs a face, `face` (its number), `left`, `top`, `right`, `bottom` in
+        pixels and `face_score`; then each task's value, class or probabilities.
         """
         row: Row = {"image": self.image}
         if self.looked_for:
@@ -180,7 +181,7 @@ def columns_of(task: Task, outputs: Outputs) -> tuple[str, ...]:
 
 
 def answer_of(task: Task, outputs: Outputs, index: int) -> Answer | None:
-    """What a net says of one photo for one task; None where it gives something else than numbers.
+    """Return a net's answer for one photo and one task; None if its output is not numbers.
 
     Args:
         outputs: of the inference model, by name, a row per photo.

@@ -30,7 +30,7 @@ TOO_FEW = "too few"
 """Stands where a group has too few photos to be measured."""
 
 PREDICTED = "predicted"
-"""What stands before a column of groups whose photos the model itself put there."""
+"""Prefix of a column of groups that the model itself predicts."""
 
 
 def metric_text(name: str, numbers: dict[str, Any]) -> str:
@@ -144,7 +144,7 @@ def worst_group_table(task: dict[str, Any]) -> tuple[list[str], list[list[str]]]
 
 
 def task_tables(name: str, task: dict[str, Any]) -> dict[str, Any]:
-    """What a page or a card shows of a task: its metrics, and those by group, as rows of text."""
+    """Tables of a task for a page or a card: its metrics, and those by group, as rows of text."""
     return {
         "name": name,
         "labelled": task["labelled"],

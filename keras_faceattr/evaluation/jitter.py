@@ -1,4 +1,4 @@
-"""What a sloppy detector costs: predictions on crops that are shifted, scaled or turned by stated amounts."""
+"""Cost of an inaccurate detector: predictions on crops that are shifted, scaled or turned by stated amounts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Jitter:
 
 
 BATCH_PIXELS = 64 * 224**2
-"""Of the crops, in one batch; each is there ten times."""
+"""Pixels of the crops in one batch, which holds each crop ten times."""
 
 JITTERS = tuple(
     Jitter(kind, amount)

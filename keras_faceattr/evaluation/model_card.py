@@ -15,7 +15,7 @@ RESTRICTED = {
     "race": "Deriving race from faces",
     "expression": "Deriving emotions from faces",
 }
-"""What is restricted or forbidden by law in some places and uses, such as by the EU's AI Act."""
+"""Uses that the law restricts or forbids in some places, such as the EU's AI Act."""
 
 PERSONAL = {"gender", "attractiveness", "age", "attributes"}
 
@@ -40,7 +40,7 @@ def model_card(
 def card_values(
     experiment: Experiment, tasks: Mapping[str, Task], results: dict[str, Any], provenance: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the card's template refers to."""
+    """Values for the card's template."""
     notices = notices_of(tasks)
     if set(tasks) & PERSONAL:
         notices.append("Personal data of the persons shown is processed: in many places that needs their consent.")

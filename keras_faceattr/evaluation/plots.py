@@ -73,7 +73,7 @@ def _validation(epochs: pd.Series, metrics: dict[str, pd.Series], axes: Axes) ->
 
 
 def _legend_below(axes: Axes, lines: Sequence[Line2D]) -> None:
-    """Of curves that go everywhere."""
+    """Put the legend below the axes, for curves that leave no free corner."""
     names = [str(line.get_label()) for line in lines]
     axes.legend(lines, names, frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
 

@@ -23,7 +23,7 @@ from keras_faceattr.tasks import Task
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a user names to be predicted.
+    """Photos that a user wants predicted.
 
     Attributes:
         photos: every file that may be a photo, in order.
@@ -38,7 +38,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What became of a batch of photos.
+    """Predictions of a batch of photos.
 
     Attributes:
         faces: of the photos that could be read; one for each photo where the crop looks for no faces.
@@ -148,7 +148,7 @@ def predict_photos(
 
 
 def column_types(tasks: dict[str, Task]) -> dict[str, type]:
-    """What each column holds that a row may have, whatever stands in the first rows."""
+    """Type of each column that a row may have, whatever the first rows hold."""
     types: dict[str, type] = {"image": str, "face": int, **dict.fromkeys((*Box._fields, "face_score"), float)}
     for task in tasks.values():
         types |= cell_types(task)
@@ -182,5 +182,5 @@ def faces_of(
 
 
 def _mean(outputs: list[Outputs]) -> Outputs:
-    """Of what all of the nets say; a distribution may be one net's alone."""
+    """Average the outputs of all nets; only one of them may have a distribution."""
     return {name: np.mean([each[name] for each in outputs], axis=0) for name in set.intersection(*map(set, outputs))}

@@ -86,7 +86,7 @@ def prediction_columns(task: Task, values: np.ndarray) -> dict[str, Any]:
 
 
 def value_names(task: Task) -> list[str]:
-    """What the numbers are called that a net gives for a task of several."""
+    """Names of the numbers that a net gives for a task with several."""
     return [f"{task.name}.{i}" for i in range(task.dimension)] if isinstance(task, VECTORS) else list(task.columns)
 
 

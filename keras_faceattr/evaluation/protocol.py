@@ -22,7 +22,7 @@ Check = Callable[[Manifest], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on which photos.
+    """Results with the photos that they were measured on.
 
     Attributes:
         results: protocol, and numbers by task; as in `metrics.json`.

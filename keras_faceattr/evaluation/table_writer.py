@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 class Table(Protocol):
-    """Where rows go."""
+    """Destination of rows."""
 
     def write(self, rows: list[Row]) -> None:
         """Appends rows, all with the same keys."""

@@ -1,4 +1,4 @@
-"""What a prediction had done before it was killed, kept next to its table until that is whole."""
+"""State of a killed prediction, kept next to its table until that is complete."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def warp(photo: np.ndarray, matrix: np.ndarray, size: int, interpolation: str) -> np.ndarray:
-    """What a map shows of a photo; grey beyond the photo.
+    """Warp a photo by a map; grey beyond the photo.
 
     `area` first averages blocks of whole pixels where the map shrinks by two or more, then goes on bilinear.
 

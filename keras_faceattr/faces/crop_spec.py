@@ -20,14 +20,14 @@ from keras_faceattr.faces.found import Faces
 METHODS = ("centre_square", "whole_photo", "five_points", "face_box")
 FACE_METHODS = ("five_points", "face_box")
 FACE_KEYS = ("margin", "face", "fallback", "min_face", "thresholds", "factor")
-"""Which only the face methods look at."""
+"""Keys that only the face methods use."""
 CHOICES = ("largest", "central", "all")
 
 
 # Python collects fields from the last base on.
 @dataclass(frozen=True)
 class CropSpec(DetectorFields, CutFields):
-    """How a photo becomes a model's input.
+    """Definition of a model's input, from a photo.
 
     Attributes:
         version: of this definition; a crop of another version is another input.
@@ -54,7 +54,7 @@ class CropSpec(DetectorFields, CutFields):
 
     @property
     def needs_face(self) -> bool:
-        """Whether a face must be found first."""
+        """True if a face must be found first."""
         return self.method in FACE_METHODS
 
     @property
@@ -63,7 +63,7 @@ class CropSpec(DetectorFields, CutFields):
         return f"{self.method}, {self.face} face, margin {self.margin:g}" if self.needs_face else self.method
 
     def detector(self) -> DetectorSpec:
-        """What is looked for."""
+        """Faces to detect."""
         return DetectorSpec(self.min_face, self.thresholds, self.factor)
 
     def matrix(self, shape: tuple[int, ...], box: np.ndarray | None = None, points: np.ndarray | None = None) -> Any:
@@ -121,11 +121,11 @@ class CropSpec(DetectorFields, CutFields):
         return cv2.resize(crop, (self.size, self.size), interpolation=INTERPOLATIONS[self.interpolation])
 
     def for_no_face(self) -> CropSpec | None:
-        """How a photo without a face is cut; None where it is left out."""
+        """Return the crop for a photo without a face; None if such photos are skipped."""
         return dataclasses.replace(self, method=self.fallback, fallback=None) if self.fallback else None
 
     def differences(self, other: CropSpec) -> dict[str, Any]:
-        """What of this definition another one lacks; the size is no difference, as a crop can be resized."""
+        """Return the keys that differ from another definition; the size does not count, as a crop can be resized."""
         mine, others = self.to_dict(), other.to_dict()
         idle = {"size"} if self.needs_face else {"size", *FACE_KEYS}
         return {key: value for key, value in mine.items() if key not in idle and value != others[key]}
@@ -136,7 +136,7 @@ class CropSpec(DetectorFields, CutFields):
 
 
 def chosen(faces: Faces, shape: tuple[int, ...], which: str) -> list[int]:
-    """Which of a photo's faces count.
+    """Choose among a photo's faces.
 
     Args:
         shape: of the photo.

@@ -37,7 +37,7 @@ LEVEL_OVERLAP, PROPOSAL_OVERLAP, FACE_OVERLAP = 0.5, 0.7, 0.7
 """Boxes that overlap a better one by more are dropped: within a level, between levels and after R-Net, at the end."""
 
 BAND_PIXELS = 100_000
-"""Of the canvas, that P-Net looks at in one call."""
+"""Pixels of the canvas that P-Net reads in one call."""
 
 BATCH = 256
 """Most windows that a net looks at in one call."""
@@ -96,7 +96,7 @@ class Detector:
         return np.asarray(boxes * scale)
 
     def canvas(self, height: int, width: int) -> tuple[Layout, np.ndarray, np.ndarray]:
-        """Where photos of a size lie, and P-Net's two inputs; of the last size they are kept."""
+        """Return the layout for photos of a size and P-Net's two inputs; those of the last size are kept."""
         if self.last is None or self.last[0] != (height, width):
             layout = plan_layout(height, width, self.spec.min_face / self.reduction, self.spec.factor)
             inputs = (empty_canvas(layout)[None], barrier(layout)[None]) if layout.levels else (np.empty(0),) * 2
@@ -197,7 +197,7 @@ class DetectorPool:
         self.idle: list[Detector] = []
 
     def detect(self, photo: np.ndarray) -> Faces:
-        """As `Detector.detect`."""
+        """Detect faces, as `Detector.detect`."""
         try:
             detector = self.idle.pop()
         except IndexError:

@@ -97,7 +97,7 @@ def benchmark_detector(photos: list[np.ndarray], package: bool = True) -> dict[s
 
 
 def agreement(ours: list[Faces], theirs: list[Faces]) -> dict[str, float]:
-    """How far two detectors find the same faces: IoU of at least 0.95.
+    """Measure how far two detectors find the same faces: IoU of at least 0.95.
 
     Returns:
         `faces` of `theirs`; `recall`: share of them that `ours` has too; `precision`: share of `ours` that `theirs`

@@ -1,4 +1,4 @@
-"""What a detector looks for."""
+"""Settings of a face detector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_faceattr.errors import ConfigError
 
 @dataclass(frozen=True)
 class DetectorSpec(DetectorFields):
-    """What is looked for."""
+    """Faces to detect."""
 
     def __post_init__(self) -> None:
         if self.min_face < SMALLEST_FACE:

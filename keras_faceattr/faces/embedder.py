@@ -39,7 +39,7 @@ def checked_crops(crops: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scale:
-    """What a net sees of a pixel: (pixel − shift) / divisor."""
+    """Value of a pixel for a net: (pixel − shift) / divisor."""
 
     shift: float
     divisor: float
@@ -175,7 +175,7 @@ def _only(path: Path, what: str, details: list[dict[str, Any]], dtypes: tuple[st
 
 
 def _numbers(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """What an output's integers stand for."""
+    """Convert an output's integers to numbers."""
     if values.dtype.kind == "f":
         return values
     step, zero = details["quantization"]

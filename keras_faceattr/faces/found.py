@@ -1,4 +1,4 @@
-"""What is found in a photo."""
+"""Faces found in a photo."""
 
 from __future__ import annotations
 

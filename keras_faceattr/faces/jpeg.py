@@ -99,14 +99,14 @@ def _decoded(data: bytes, strict: bool = True) -> np.ndarray:
 
 
 def _rgb(cmyk: np.ndarray) -> np.ndarray:
-    """Of inverted CMYK, as Adobe's programs write it, by OpenCV's integer arithmetic."""
+    """Convert inverted CMYK, as Adobe's programs write it, by OpenCV's integer arithmetic."""
     colours, black = cmyk[..., :3].astype("int32"), cmyk[..., 3:].astype("int32")
     rgb: np.ndarray = black - ((255 - colours) * black >> 8)
     return rgb.astype("uint8")
 
 
 def _is_lost(warning: str) -> bool:
-    """Whether a warning means that pixels are lost, of a photo without bytes between segments."""
+    """Return whether a warning means that pixels are lost, of a photo without bytes between segments."""
     if any(word in warning for word in _HARMLESS):
         return False
     surplus = _EXTRANEOUS.search(warning)

@@ -53,7 +53,7 @@ class Fixed:
     windows: tuple[int, int]
 
     def layout(self) -> Layout:
-        """Where the photo's sizes lie on P-Net's canvas."""
+        """Return the places of the photo's sizes on P-Net's canvas."""
         return plan_layout(*self.photo, self.min_face, self.factor)
 
 
@@ -98,12 +98,12 @@ def _whole(folder: Path, files: dict[str, Path]) -> bool:
 
 
 def detector_version() -> str:
-    """Of weights and nets: another one may find other faces."""
+    """Version of weights and nets: another one may find other faces."""
     return f"{weights_version()}-{REVISION}"
 
 
 def weights_version() -> str:
-    """Of the package that the weights come from.
+    """Version of the package that the weights come from.
 
     Raises:
         DetectionError: it is not installed.
@@ -213,7 +213,7 @@ def _linear(x: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
 
 
 def _weights(name: str) -> list[np.ndarray]:
-    """Of one net, for pixels from 0 to 255, and with x and y of a point side by side."""
+    """Weights of one net, for pixels from 0 to 255, and with x and y of a point next to each other."""
     import joblib
 
     # The package is not imported: that would import TensorFlow's Keras for its own nets.

@@ -87,7 +87,7 @@ _PILLOW_NAMES = {"avif": "avif", "jpeg 2000": "jpg_2000"}
 
 
 def is_installed(kind: str) -> bool:
-    """Whether OpenCV and Pillow were built with a format, which older versions and builds of one's own lack."""
+    """Return whether OpenCV and Pillow were built with a format, which older versions and builds of one's own lack."""
     line = _OPENCV_NAMES.get(kind, "")
     if line and not re.search(rf"^\s*{line}:\s+(?!NO)\S", cv2.getBuildInformation(), re.MULTILINE):
         return False

@@ -24,7 +24,7 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What is known before the pixels are.
+    """Facts known before the pixels are decoded.
 
     Attributes:
         width: of the stored pixels, before they are turned upright.
@@ -99,7 +99,7 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def png_header(data: bytes) -> Header:
-    """Of a PNG; also checks every chunk, since OpenCV allocates whatever a damaged length asks for."""
+    """Read the header of a PNG and check every chunk, since OpenCV allocates whatever a damaged length asks for."""
     place, exif, view = 8, b"", memoryview(data)
     kind = b""
     while kind != b"IEND":
@@ -117,7 +117,7 @@ def png_header(data: bytes) -> Header:
 
 
 def webp_header(data: bytes) -> Header:
-    """Of a WebP."""
+    """Read the header of a WebP."""
     size, exif = None, b""
     for kind, content in _riff_chunks(data):
         if kind == b"EXIF":
@@ -158,12 +158,12 @@ def _webp_size(kind: bytes, content: bytes) -> tuple[int, int] | None:
 
 
 def gif_header(data: bytes) -> Header:
-    """Of a GIF: its canvas."""
+    """Read the header of a GIF: its canvas."""
     return Header(*_unpacked("<HH", data, 6))
 
 
 def bmp_header(data: bytes) -> Header:
-    """Of a bitmap of Windows or OS/2."""
+    """Read the header of a bitmap of Windows or OS/2."""
     (size,) = _unpacked("<I", data, 14)
     if size == 12:
         width, height, _, bits = _unpacked("<HHHH", data, 18)
@@ -181,7 +181,7 @@ _MAXIMUM = re.compile(rb"%s(\d{1,5})\s" % _GAP)
 
 
 def pnm_header(data: bytes) -> Header:
-    """Of a PBM, PGM or PPM."""
+    """Read the header of a PBM, PGM or PPM."""
     found = _PNM.match(data)
     if not found:
         raise UnreadableError(DAMAGED)
@@ -197,7 +197,7 @@ def pnm_maximum(data: bytes) -> int | None:
 
 
 def tiff_header(data: bytes) -> Header:
-    """Of a TIFF: its first picture."""
+    """Read the header of a TIFF: its first picture."""
     tags = tiff_tags(data)
     if 256 not in tags or 257 not in tags:
         raise UnreadableError(DAMAGED)
@@ -205,7 +205,7 @@ def tiff_header(data: bytes) -> Header:
 
 
 def avif_header(data: bytes) -> Header:
-    """Of an AVIF; its own tags of rotation and mirroring come before EXIF's, which Pillow heeds."""
+    """Read the header of an AVIF; its own rotation and mirroring precede EXIF's, which Pillow applies."""
     from PIL.AvifImagePlugin import AvifImageFile
 
     photo = AvifImageFile(io.BytesIO(data))
@@ -213,7 +213,7 @@ def avif_header(data: bytes) -> Header:
 
 
 def jpeg_2000_header(data: bytes) -> Header:
-    """Of a JPEG 2000, which has no orientation."""
+    """Read the header of a JPEG 2000, which has no orientation."""
     from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
     return Header(*Jpeg2KImageFile(io.BytesIO(data)).size)

@@ -26,11 +26,11 @@ SCARCE = {
     for name in ("ENOMEM", "EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "EAGAIN")
     if hasattr(errno, name)
 }
-"""What the system answers for lack of something, whatever file it was asked for."""
+"""Error numbers for a lack of resources, which say nothing about the file."""
 
 
 RARE = "of a rare kind; save it again as PNG"
-"""What else may be wrong with a photo where the decoder does not tell."""
+"""Possible cause if the decoder gives no reason."""
 
 OPENCV_LIMIT = "CV_IO_MAX_IMAGE"
 """Stands in what OpenCV says of photos that are larger than the environment allows it."""
@@ -63,7 +63,7 @@ def read_photo(path: Path) -> np.ndarray:
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
-    """As `read_photo`, from bytes in memory; `name` stands in error messages."""
+    """Decode a photo from bytes in memory, as `read_photo`; `name` appears in error messages."""
     if not data:
         raise PhotoError(f"{name}: the file is empty")
     kind = format_name(data)
@@ -137,4 +137,4 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
-"""How stored pixels are turned, by EXIF orientation."""
+"""Rotation of stored pixels, by EXIF orientation."""

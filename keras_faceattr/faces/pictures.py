@@ -15,7 +15,7 @@ Picture = Any
 """`str` or path of a photo, `bytes` of its file, (height, width, 3) uint8 RGB, or a `PIL.Image.Image`."""
 
 MEMORY = "picture"
-"""What a photo without a path is called in messages."""
+"""Name of a photo without a path in messages."""
 
 
 def picture(photo: Picture) -> tuple[np.ndarray, str]:

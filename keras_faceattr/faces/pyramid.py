@@ -46,7 +46,7 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the levels of photos of one size lie.
+    """Places of the pyramid's levels, for photos of one size.
 
     Attributes:
         height: of the canvas in pixels.
@@ -91,7 +91,7 @@ def plan_layout(height: int, width: int, min_face: float, factor: float) -> Layo
 
 
 def barrier(layout: Layout) -> np.ndarray:
-    """What P-Net adds behind its first convolution, so that nothing beyond the border of an odd level is pooled.
+    """Return the term added after P-Net's first convolution, so that pooling ignores what lies beyond an odd level.
 
     Returns:
         (layout.height − 2, layout.width − 2, 1) float32: 0, and a very negative number where the convolution would see

@@ -1,4 +1,4 @@
-"""Where the five points of a face lie in an upright crop."""
+"""Positions of the five points of a face in an upright crop."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def network_address() -> str | None:
 
 
 def is_local(host: str) -> bool:
-    """Whether only this machine reaches an address or name."""
+    """Return whether only this machine reaches an address or name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -68,7 +68,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _is_usable(path: Path, names: Sequence[str]) -> bool:
-    """Whether a file holds a key and a certificate for exactly these names that is valid for another day."""
+    """Return whether a file holds a key and a certificate for exactly these names that is valid for another day."""
     try:
         content = path.read_bytes()
         certificate = x509.load_pem_x509_certificate(content)

@@ -188,7 +188,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def is_own_host(host: str, served: str) -> bool:
-    """Whether a `Host` header is an address, localhost, or a name of this machine.
+    """Return whether a `Host` header is an address, localhost, or a name of this machine.
 
     Another name that leads here belongs to somebody else's DNS, who could make their page read this server.
     """

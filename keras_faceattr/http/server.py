@@ -85,7 +85,7 @@ class HttpServer:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the process that started this one has ended; under nohup that is meant."""
+        """True if the process that started this one has ended; under nohup that is meant."""
         return os.getppid() != self.parent and not _survives_hangup()
 
 

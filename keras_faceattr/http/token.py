@@ -17,6 +17,6 @@ def new_token() -> str:
 
 
 def carries_token(authorization: bytes | None, token: str) -> bool:
-    """Whether an `Authorization` header holds the token; takes equally long however much of it is right."""
+    """Return whether an `Authorization` header holds the token; takes equally long however much of it is right."""
     scheme, _, given = (authorization or b"").partition(b" ")
     return scheme.lower() == SCHEME.lower().encode() and hmac.compare_digest(given.strip(), token.encode())

@@ -22,7 +22,7 @@ from keras_faceattr.storage import write_json
 
 
 class FileColumns(TypedDict):
-    """What a row says of its file.
+    """Columns of a row about its file.
 
     `kind` is `model` or `reference`, `macs` counts per photo, `batch` is photos of one call, `metrics` None where none
     was measured.
@@ -41,7 +41,7 @@ class FileColumns(TypedDict):
 
 
 def file_columns(file: MeasuredFile) -> FileColumns:
-    """What a row says of its file."""
+    """Return the columns of a row about its file."""
     return FileColumns(
         name=file.name,
         kind=file.kind,
@@ -191,7 +191,7 @@ def _rows(entries: list[MeasuredFile], latencies: list[Latency], threads: int) -
 
 
 def _is_reference_of(net: MeasuredFile, entry: MeasuredFile) -> bool:
-    """Whether a ratio to this net compares the same work."""
+    """Return whether a ratio to this net compares the same work."""
     return net.kind == "reference" and all(
         getattr(net, key) == getattr(entry, key) for key in ("reference_precision", "side", "batch")
     )
@@ -220,7 +220,7 @@ def _warnings(rows: list[Row], against: list[str]) -> list[str]:
 
 
 def _work(row: Row) -> str:
-    """What a ratio compares files of."""
+    """Return the kind of work, within which ratios compare files."""
     side = f"{row['side']}²" if row["side"] else "no square photo"
     return f"{row['reference_precision']}, {side}, batch {row['batch']}"
 

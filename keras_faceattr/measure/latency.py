@@ -1,4 +1,4 @@
-"""How long .tflite files take on this machine, measured in turn so that a busy moment slows all of them alike."""
+"""Latency of .tflite files on this machine, measured in turn so that a busy moment slows all of them equally."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from keras_faceattr.measure.intervals import quantile_interval
 
 ROUNDS = 10
 MIN_ROUNDS = 6
-"""Of fewer rounds no two give a 95 % interval of their median."""
+"""Fewer rounds give no 95 % interval of their median."""
 BUDGET_S = 20.0
 WARMUP_RUNS = 3
 MAX_RUNS_A_TURN = 50
@@ -74,12 +74,12 @@ class Latency:
 
     @property
     def busy(self) -> bool:
-        """Whether the machine did other work meanwhile: only ratios within this run mean something."""
+        """True if the machine did other work meanwhile: only ratios within this run mean something."""
         return self.spread > BUSY_SPREAD
 
 
 def ratio(model: Latency, reference: Latency) -> Ratio:
-    """How many times faster a model is than a reference net that was measured in the same rounds.
+    """Return the speed-up over a reference net that was measured in the same rounds.
 
     Each round gives a ratio of its own, so that what slows a whole round slows both.
     """

@@ -1,4 +1,4 @@
-"""Where a file's time goes on this machine, op by op, as the runtime's own profiler sees it.
+"""Time of a file on this machine, op by op, as the runtime's own profiler sees it.
 
 The Python interface of ai_edge_litert has no profiler, but the library beneath it has one in its C interface
 (litert/c/litert_profiler.h, litert_compiled_model.h; the names of the options stand in litert/c/options). A wrong call
@@ -104,7 +104,7 @@ class _Runtime:
             raise OSError(f"{name} failed with status {status}")
 
     def make(self, name: str, *arguments: Any, kind: Callable[[], Any] = ctypes.c_void_p) -> Any:
-        """What the function writes to its last argument."""
+        """Return the value that the function writes to its last argument."""
         made = kind()
         self.call(name, *arguments, ctypes.byref(made))
         return made

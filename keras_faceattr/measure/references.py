@@ -74,7 +74,7 @@ def reference_net(name: str, precision: str, side: int) -> Path:
 
 
 def reference_path(name: str, precision: str, side: int) -> Path:
-    """Where a reference net lies once it is built; another TensorFlow or Keras gives another file.
+    """Return the path of a reference net once it is built; another TensorFlow or Keras gives another file.
 
     Raises:
         ConfigError: as of `reference_net`.
@@ -91,7 +91,7 @@ def reference_path(name: str, precision: str, side: int) -> Path:
 
 
 def is_built(path: Path) -> bool:
-    """Whether the file is there and whole."""
+    """Return whether the file is there and whole."""
     if not path.is_file():
         return False
     try:

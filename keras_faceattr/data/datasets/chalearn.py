@@ -22,7 +22,7 @@ LABELS = {
 }
 REFERENCE = "reference.csv"
 VALID = ("auto", "train", "val", "test")
-"""What the photos of `valid/` may be for."""
+"""Uses of the photos in `valid/`."""
 COLUMNS = {
     "image": "image", "file_name": "image", "filename": "image",
     "mean": "age", "apparent_age_avg": "age",

@@ -20,7 +20,7 @@ CITATION = (
 LICENCE = "CC BY 4.0"
 GENDERS = ("male", "female")
 BANDS = ((0, 2), (3, 9), (10, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 100))
-"""Of completed years; the last one has no end but that of the task."""
+"""Age bands in completed years; the last one ends with the task's range."""
 
 OLDEST = ("70+", "more than 70")
 MONTHS = {"mar": 3, "sep": 9, "oct": 10}

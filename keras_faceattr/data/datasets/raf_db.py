@@ -63,7 +63,7 @@ def read(root: Path) -> Manifest:
 
 
 def _read_person(path: Path) -> dict[str, Any]:
-    """What the release says of a photo: five lines of landmarks, then gender, race and age group."""
+    """Read the release's file about a photo: five lines of landmarks, then gender, race and age group."""
     if not path.is_file():
         return {}
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").split("\n")]

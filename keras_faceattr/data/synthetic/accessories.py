@@ -1,4 +1,4 @@
-"""What is worn on the head: hat, glasses, earrings, necklace."""
+"""Accessories worn on the head: hat, glasses, earrings, necklace."""
 
 from __future__ import annotations
 

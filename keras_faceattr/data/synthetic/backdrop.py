@@ -1,4 +1,4 @@
-"""What lies behind and below the head: background, neck, clothes."""
+"""Everything behind and below the head: background, neck, clothes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the camera adds to a finished drawing."""
+"""Camera effects on a finished drawing."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ LONG_HAIR = 0.3
 
 @dataclass(frozen=True)
 class Texture:
-    """How strands swing: sideways amplitude (head units), waves along a strand, coils on a sheet, extra volume."""
+    """Swing of the strands: sideways amplitude (head units), waves along a strand, coils on a sheet, extra volume."""
 
     amplitude: float
     waves: float
@@ -73,12 +73,12 @@ def _draw_coils(
 
 
 def _length_y(face: Face) -> float:
-    """How far down long hair falls."""
+    """Return how far down long hair falls."""
     return 0.28 + 0.70 * (face.hair_length - LONG_HAIR) / (1.0 - LONG_HAIR)
 
 
 def draw_back_hair(canvas: Canvas, face: Face, layout: Layout, rng: np.random.Generator) -> None:
-    """What of long hair lies behind the neck."""
+    """Draw the part of long hair behind the neck."""
     if face.bald or face.hair_length < LONG_HAIR:
         return
     texture = TEXTURES[face.hair_texture]

@@ -1,4 +1,4 @@
-"""What a drawn face is labelled with; every label follows from what can be seen."""
+"""Labels of a drawn face; every label follows from what can be seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the parts of a head lie, from its age, gender and shape; head units, y down, origin at the image's middle."""
+"""Places of the parts of a head, from its age, gender and shape; head units, y down, origin at the image's middle."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ ADB_FAILURES = {
 
 @dataclass(frozen=True)
 class AndroidOptions:
-    """How to measure.
+    """Settings of a measurement.
 
     Attributes:
         binary: `benchmark_model` for the device's CPU.
@@ -93,7 +93,7 @@ class AndroidDevice:
 
 @dataclass(frozen=True, kw_only=True)
 class AndroidMeasurement(BenchmarkOutput):
-    """What the binary said of one model, with the device, file and settings that it holds for.
+    """Results of the binary for one model, with the device, file and settings.
 
     Attributes:
         model: file name; `sha256` is of its content.
@@ -301,7 +301,7 @@ def _refuse_ignored(output: BenchmarkOutput, options: AndroidOptions) -> None:
 
 
 def _call(adb: Path, arguments: list[str], serial: str | None, timeout_s: float = ADB_TIMEOUT_S) -> str:
-    """What adb and the device print.
+    """Return the output of adb and the device.
 
     Raises:
         BenchmarkError: adb cannot be run, took too long, or failed.

@@ -1,4 +1,4 @@
-"""What TFLite's and LiteRT's `benchmark_model` print, in the formats of 2018 to 2026, as numbers.
+"""Parse the output of TFLite's and LiteRT's `benchmark_model`, in the formats of 2018 to 2026, as numbers.
 
 Source: `Stat::OutputToStream` and `StatsCalculator` of TensorFlow and XLA, `benchmark_model.cc` of TFLite,
 `benchmark_litert_model.h` of LiteRT.
@@ -115,7 +115,7 @@ def parse_output(text: str) -> BenchmarkOutput:
 
 
 def failure(text: str, status: int, abi: str) -> str:
-    """How the tool ended, what it said last, and the mend.
+    """Describe how the tool ended, its last words, and how to fix it.
 
     Args:
         status: of the device's shell, which adds 128 to the number of a signal.

@@ -259,7 +259,7 @@ def saved_results(folder: Path) -> list[Path]:
 
 
 def is_imported(path: Path) -> bool:
-    """Whether the user imported a saved result; a posted one may be anybody's word."""
+    """Return whether the user imported a saved result; a posted one may be anybody's word."""
     return path.name.split("_")[1] == "imported"
 
 
