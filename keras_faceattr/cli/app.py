@@ -106,7 +106,8 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="CSV to which predictions are also written, one row per photo.")
     ] = None,
     jitter: Annotated[
-        bool, typer.Option("--jitter", help="Measure instead how shifted, scaled and rotated crops change predictions.")
+        bool,
+        typer.Option("--jitter", help="Measure how shifted, scaled and rotated crops change predictions, instead."),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -320,7 +321,7 @@ def export(
     heads: Annotated[list[str], typer.Option(metavar="TASK", help="Task to export; repeatable.  [default: all]")] = [],  # noqa: B006
     batch: Annotated[int, typer.Option(metavar="N", help="Fixed batch size of the files.")] = 1,
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="What quantizes to integers: native, converter or tfmot.")
+        str, typer.Option(metavar="NAME", help="Engine that quantizes to integers: native, converter or tfmot.")
     ] = "native",
     out: Annotated[
         Path | None,
@@ -363,7 +364,7 @@ def export(
 
 @app.command(cls=Command)
 def zoo(json: Json = False) -> None:
-    """List the nets that come with the package, with what was measured on their files."""
+    """List the nets that ship with the package, with the results of their files."""
     from keras_faceattr.cli.zoo import run_zoo
 
     run_zoo(json)
@@ -371,9 +372,9 @@ def zoo(json: Json = False) -> None:
 
 @app.command(cls=Command)
 def cache(
-    clean: Annotated[bool, typer.Option("--clean", help="Remove what is shown and not in use.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Remove the entries shown, except those in use.")] = False,
     older_than: Annotated[
-        float, typer.Option(min=0, metavar="DAYS", help="Only what was last used at least so many days ago.")
+        float, typer.Option(min=0, metavar="DAYS", help="Only entries last used at least this many days ago.")
     ] = 0,
     kind: Annotated[
         list[str],
@@ -385,7 +386,7 @@ def cache(
     ] = [],  # noqa: B006
     json: Json = False,
 ) -> None:
-    """Show what the cache of derived data holds, or remove it; everything in it can be made again."""
+    """Show the cache of derived data, or clear it; everything in it can be rebuilt."""
     from keras_faceattr.cli.cache import run_cache
 
     run_cache(clean, older_than, listed(kind), json)
@@ -400,7 +401,7 @@ def demo(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Address to serve on. Default: 127.0.0.1, this machine alone; with --https every network.",
+            help="Address to serve on.  [default: 127.0.0.1 (this machine only); with --https, every network]",
         ),
     ] = None,
     port: Annotated[int, typer.Option(metavar="N", help="Port to serve on; 0 chooses a free one.")] = 8080,
@@ -413,7 +414,9 @@ def demo(
     task: Answered = [],  # noqa: B006
     results: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for results sent by phones. Default: the run's folder, or the cache."),
+        typer.Option(
+            metavar="DIR", help="Folder for results sent by phones.  [default: the run's folder, or the cache]"
+        ),
     ] = None,
     build: Annotated[
         Path | None,

@@ -19,14 +19,14 @@ Set = Annotated[
 ]
 DataPaths = Annotated[
     list[str],
-    typer.Option("--data", metavar="NAME=PATH", help="Where the data of one of the config's sources lies; repeatable."),
+    typer.Option("--data", metavar="NAME=PATH", help="Path of the data of one of the config's sources; repeatable."),
 ]
 MeasuredPaths = Annotated[
     list[str],
     typer.Option(
         "--data",
         metavar="NAME=PATH",
-        help="Where the data of one of the config's sources lies, or READER=PATH of another data set to measure on; "
+        help="Path of the data of one of the config's sources, or READER=PATH of another data set to measure on; "
         "repeatable.",
     ),
 ]

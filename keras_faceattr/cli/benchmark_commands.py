@@ -80,14 +80,14 @@ def benchmark_models(
     ] = None,
     results: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Folder of what browsers measured in the demo.", rich_help_panel=BROWSER),
+        typer.Option(metavar="DIR", help="Folder of the demo's browser results.", rich_help_panel=BROWSER),
     ] = Path("export/results"),
     import_: Annotated[
         list[Path],
         typer.Option(
             "--import",
             metavar="FILE",
-            help="A browser's downloaded result, to be copied to that folder first; repeatable.",
+            help="Result downloaded from a browser, copied to that folder first; repeatable.",
             rich_help_panel=BROWSER,
         ),
     ] = [],  # noqa: B006
