@@ -93,7 +93,7 @@ def _align(work: Work, path: Path) -> AlignedPhoto:
             state = stamp(path)
             content = path.read_bytes()
     except OSError as error:
-        raise RunError(f"{path}: {error.strerror}; mend that, or leave the photo out, and run it again") from None
+        raise RunError(f"{path}: {error.strerror}; fix that, or leave the photo out, and run it again") from None
     digest = hashlib.sha256(content).hexdigest()
     with resources(str(path)):
         return _cut(work, content, digest, path.name, state)

@@ -150,7 +150,7 @@ def _check_apart(out: Path, named: Named) -> None:
         if source.crop is not None:
             raise ConfigError(f"{root} holds crops already: align the photos that they come from")
         if folder == root or (named.table is None and folder.is_relative_to(root)):
-            raise ConfigError(f"--out {out} lies inside the photos' folder {source.root}: choose one beside it")
+            raise ConfigError(f"--out {out} lies inside the photos' folder {source.root}: choose one next to it")
 
 
 def _work(named: Named, settings: dict[str, Any], overrides: list[str], encoding: str) -> Work:

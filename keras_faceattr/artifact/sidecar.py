@@ -192,7 +192,7 @@ def read_sidecar(path: Path) -> Sidecar:
     try:
         return Sidecar.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise ArtifactError(f"no sidecar {path}: export writes it beside the file; keep them together") from None
+        raise ArtifactError(f"no sidecar {path}: export writes it next to the file; keep them together") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = [".".join(map(str, first["loc"]))] if first["loc"] else []

@@ -166,7 +166,7 @@ def each(jobs: Sequence[Job], function: Callable[[Job], Result]) -> Iterator[Res
 
 
 def check_bad_share(
-    bad: int, total: int, limit: float, first: str, mend: str = "mend them or raise data.max_bad_share"
+    bad: int, total: int, limit: float, first: str, mend: str = "fix them or raise data.max_bad_share"
 ) -> None:
     """Refuses data of which too much had to be quarantined.
 

@@ -146,7 +146,7 @@ def _numbers(cells: pd.DataFrame, used: list[str], where: str) -> pd.DataFrame:
     value = str(cells[bad[0]].iloc[first])[:LONGEST_VALUE]
     others = f" (nor is every cell of {', '.join(bad[1:])})" if bad[1:] else ""
     large = np.isfinite(numbers[bad[0]].iloc[first])
-    bounds, mend = (f" within ±{LARGEST:g}", "use a larger unit") if large else ("", "mend or empty the cell")
+    bounds, mend = (f" within ±{LARGEST:g}", "use a larger unit") if large else ("", "fix or empty the cell")
     mends = [mend] + [_leave_out(bad, used[:-1])] * (used[-1] not in bad)
     raise DataError(
         f"{where}, line {cells['row'].iloc[first]}: {bad[0]} {value!r} is no number{bounds}{others}; "

@@ -81,7 +81,7 @@ def predict_net(model: keras.Model, columns: np.ndarray) -> np.ndarray:
     predictions = np.concatenate([np.asarray(keras.ops.convert_to_numpy(batch))[:, 0] for batch in batches])
     if not np.isfinite(predictions).all():
         raise TrainingError(
-            f"{model.name}: predictions became infinite; lower training.learning_rate, or mend the table's outliers"
+            f"{model.name}: predictions became infinite; lower training.learning_rate, or fix the table's outliers"
         )
     return predictions
 

@@ -128,7 +128,7 @@ def test_missing_or_damaged_golden_crops_are_one_line(
 
 def test_a_file_without_its_sidecar_or_not_there_is_refused(copied: Artifact) -> None:
     copied.path.with_suffix(".json").unlink()
-    with pytest.raises(ArtifactError, match=r"no sidecar .*\.json: export writes it beside the file"):
+    with pytest.raises(ArtifactError, match=r"no sidecar .*\.json: export writes it next to the file"):
         load_artifact(copied.path)
     copied.path.unlink()
     with pytest.raises(ArtifactError, match="no file"):

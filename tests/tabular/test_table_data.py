@@ -134,7 +134,7 @@ def test_text_in_the_target_is_not_left_out(tmp_path: Path) -> None:
     cells = good()
     cells.loc[1, "score"] = "good"
     line = line_of(tmp_path, cells)
-    assert "line 3: score 'good' is no number; mend or empty the cell" in line
+    assert "line 3: score 'good' is no number; fix or empty the cell" in line
     assert "--set" not in line
 
 

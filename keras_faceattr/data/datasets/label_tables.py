@@ -175,7 +175,7 @@ def _find_header(path: Path, lines: Iterable[str], header_with: Sequence[str]) -
 def _read_xlsx(path: Path, header_with: Sequence[str], sheet: str) -> tuple[pd.DataFrame, int]:
     """Cells from the header on, and the header's row."""
     if importlib.util.find_spec("openpyxl") is None:
-        raise DataError(f"{path}: reading xlsx needs openpyxl; install it, or save the sheet as csv beside the xlsx")
+        raise DataError(f"{path}: reading xlsx needs openpyxl; install it, or save the sheet as csv next to the xlsx")
     try:
         sheets = pd.read_excel(path, sheet_name=None, header=None, dtype="string", engine="openpyxl")
     except MemoryError:

@@ -71,11 +71,11 @@ def _read_person(path: Path) -> dict[str, Any]:
     codes = dict(zip(tables, lines[5:8], strict=False))
     if len(codes) < len(tables) or any(codes[name] not in table for name, table in tables.items()):
         raise DataError(
-            f"{path}: lines 6 to 8 are {lines[5:8]}, not gender 0 to 2, race 0 to 2 and age group 0 to 4; mend or "
+            f"{path}: lines 6 to 8 are {lines[5:8]}, not gender 0 to 2, race 0 to 2 and age group 0 to 4; fix or "
             "remove the file"
         )
     try:
         points = dict(zip(POINTS, map(float, " ".join(lines[:5]).split()), strict=True))
     except ValueError:
-        raise DataError(f"{path}: lines 1 to 5 are not x and y of five landmarks; mend or remove the file") from None
+        raise DataError(f"{path}: lines 1 to 5 are not x and y of five landmarks; fix or remove the file") from None
     return {name: table[codes[name]] for name, table in tables.items()} | points

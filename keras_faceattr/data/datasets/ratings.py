@@ -30,7 +30,7 @@ def rated(table: pd.DataFrame, photo: str, path: Path) -> pd.DataFrame:
     long["rating"] = pd.to_numeric(long["rating"], errors="coerce")
     if long["rating"].isna().any():
         row = long.loc[long["rating"].isna(), "row"].iloc[0]
-        raise DataError(f"{path}, line {row}: a rating is not a number; mend the cell or leave it empty")
+        raise DataError(f"{path}, line {row}: a rating is not a number; fix the cell or leave it empty")
     photos = long.groupby(photo, sort=False)
     numbers = {"mean": photos["rating"].mean(), "std": photos["rating"].std(ddof=0), "row": photos["row"].min()}
     return pd.DataFrame(numbers).reset_index()
