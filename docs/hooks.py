@@ -42,13 +42,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put in the public names, and point links to where the files lie on the site."""
+    """Insert the public names, and point links to the files' places on the site."""
     names = [name for name in keras_faceattr.__all__ if not name.startswith("_")]
     markdown = markdown.replace(NAMES, "\n\n".join(f"::: keras_faceattr.{name}" for name in names))
     place = page.file.src_uri
 
     def moved(link: re.Match[str]) -> str:
-        return os.path.relpath(_on_site(_in_repository(link[1], place)), Path(place).parent)
+        found = _on_site(_in_repository(link[1], place))
+        if found.endswith(".ipynb") and not place.startswith("notebooks/"):
+            found = found.removesuffix("ipynb") + "md"
+        return os.path.relpath(found, Path(place).parent)
 
     parts = re.split(f"({FENCE.pattern})", markdown, flags=FENCE.flags)
     return "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in parts)

@@ -81,7 +81,7 @@ def small(line: str) -> list[str]:
         return [*words, "--build", "site"]
     if words[0] != "fit" or "--resume" in words:
         return words
-    return [*words, *(FAST_TABLE if "mtb_dnn" in words else FAST)]
+    return [*words, *(SMALL if "quickstart" in words else []), *(FAST_TABLE if "mtb_dnn" in words else FAST)]
 
 
 def test_the_readme_has_commands_of_each_kind() -> None:
