@@ -15,6 +15,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_faceattr import callbacks as callbacks
+    from keras_faceattr import layers as layers
+    from keras_faceattr import losses as losses
+    from keras_faceattr import metrics as metrics
+    from keras_faceattr import models as models
     from keras_faceattr.api.aligning import Aligned as Aligned
     from keras_faceattr.api.aligning import align as align
     from keras_faceattr.api.comparing import Comparison as Comparison
@@ -62,6 +67,9 @@ _HOMES = {
 }
 """Module of each public name."""
 
+_MODULES = ("callbacks", "layers", "losses", "metrics", "models")
+"""Modules of objects for nets of one's own, in Keras."""
+
 __all__ = [
     "Aligned",
     "Comparison",
@@ -77,17 +85,24 @@ __all__ = [
     "TaskMetrics",
     "__version__",
     "align",
+    "callbacks",
     "compare",
     "evaluate",
     "export",
     "fit",
     "jitter",
+    "layers",
     "load",
+    "losses",
+    "metrics",
+    "models",
     "predict",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -96,4 +111,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})

@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"faces", "losses", "metrics"},
     {"data"},
     # A quantized model is loaded as any other.
-    {"methods", "models", "quantization.layers"},
+    {"methods", "models", "quantization.layers", "layers", "callbacks"},
     {"evaluation", "alignment"},
     # An exported file may be a teacher.
     {"artifact"},

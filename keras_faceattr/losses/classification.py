@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_faceattr.losses.keras_loss import BinnedLoss, values_and_stds
+
 Tensor = Any
 
 
@@ -67,3 +69,33 @@ def binary_cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
         In nats, of the same shape.
     """
     return ops.binary_crossentropy(labels, logits, from_logits=True)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class DEX(BinnedLoss):
+    """Cross-entropy with the bin nearest to the label as the class, in nats.
+
+    `y_true` is (batch,) or (batch, 1) values, or (batch, 2) value and σ, which is not looked at, in the unit of the
+    bins; `y_pred` is (batch, K) logits before the softmax. The answer is the expected value.
+
+    Args:
+        minimum: value of the first bin.
+        maximum: value of the last bin.
+        step: between two bins; it divides the range.
+
+    Source: Rothe, Timofte, Van Gool, DEX; DLDL-v2 (Gao et al.), section 4.5.4, DEX.
+    """
+
+    def __init__(
+        self,
+        minimum: float,
+        maximum: float,
+        step: float,
+        reduction: str = "sum_over_batch_size",
+        name: str = "dex",
+    ) -> None:
+        super().__init__(minimum, maximum, step, reduction, name)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) cross-entropy of each photo."""
+        return nearest_bin_cross_entropy(values_and_stds(self.name, y_true, 0.0)[0], y_pred, self.bins_for(y_pred))

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.losses.keras_loss import ConfiguredLoss
+
 Tensor = Any
 
 
@@ -66,16 +69,69 @@ def feature_distance(targets: Tensor, maps: Tensor) -> Tensor:
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
-class FeatureDistance(keras.losses.Loss):  # type: ignore[misc]
-    """`feature_distance` as a loss of Keras."""
+class FeatureDistance(ConfiguredLoss):
+    """Mean squared difference of feature maps.
 
-    def __init__(self, name: str = "feature_distance") -> None:
-        super().__init__(name=name, dtype="float32")
+    `y_true` is (batch, …) maps of the teacher, `y_pred` maps of the student, of the same shape.
+
+    Source: FitNets (Romero et al.), eq. 3.
+    """
+
+    def __init__(self, name: str = "feature_distance", reduction: str = "sum_over_batch_size") -> None:
+        super().__init__(reduction, name)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """(batch,) distance of each photo's maps."""
         return feature_distance(y_true, y_pred)
 
-    def get_config(self) -> dict[str, Any]:
-        """Plain data from which `from_config` makes the same loss."""
-        return {"name": self.name}
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class Distillation(ConfiguredLoss):
+    """Divergence of the student's distribution from the teacher's, both softened by a temperature, times T², in nats.
+
+    `y_true` is (batch, K) logits or log-probabilities of the teacher, `y_pred` (batch, K) logits of the student.
+
+    Args:
+        temperature: T, above 0.
+
+    Source: Hinton, Vinyals, Dean, Distilling the knowledge in a neural network, section 2.
+    """
+
+    def __init__(
+        self, temperature: float = 2.0, reduction: str = "sum_over_batch_size", name: str = "distillation"
+    ) -> None:
+        super().__init__(reduction, name)
+        self.temperature = _checked(name, temperature)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) divergence of each photo."""
+        return softened_divergence(y_true, y_pred, self.temperature)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class YesNoDistillation(ConfiguredLoss):
+    """`Distillation` of the two classes yes and no, as the mean over the attributes, in nats.
+
+    `y_true` is (batch, M) log-odds of the teacher, `y_pred` (batch, M) of the student.
+
+    Args:
+        temperature: T, above 0.
+
+    Source: Hinton, Vinyals, Dean, Distilling the knowledge in a neural network, section 2.
+    """
+
+    def __init__(
+        self, temperature: float = 2.0, reduction: str = "sum_over_batch_size", name: str = "yes_no_distillation"
+    ) -> None:
+        super().__init__(reduction, name)
+        self.temperature = _checked(name, temperature)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) divergence of each photo."""
+        return ops.mean(softened_yes_no_divergence(y_true, y_pred, self.temperature), axis=-1)
+
+
+def _checked(name: str, temperature: float) -> float:
+    if not temperature > 0:
+        raise ConfigError(f"{name}: temperature {temperature!r} is not above 0")
+    return temperature

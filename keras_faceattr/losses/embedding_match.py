@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
+
+from keras_faceattr.losses.keras_loss import ConfiguredLoss
 
 Tensor = Any
 
@@ -34,3 +37,29 @@ def _normalised(vectors: Tensor) -> Tensor:
     vectors = ops.cast(vectors, "float32")
     # The slope of a normalised vector is 1 / its length: the floor keeps that of a dead unit from blowing up a step.
     return vectors * ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-6))
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class EmbeddingMatch(ConfiguredLoss):
+    """Cosine distance and mean squared difference to a teacher's embedding, both of vectors of length 1.
+
+    `y_true` is (batch, d) of the teacher, `y_pred` (batch, d) of the student.
+
+    Args:
+        cosine_weight: of the cosine distance, at least 0.
+        l2_weight: of the mean squared difference, at least 0.
+    """
+
+    def __init__(
+        self,
+        cosine_weight: float = 1.0,
+        l2_weight: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "embedding_match",
+    ) -> None:
+        super().__init__(reduction, name)
+        self.cosine_weight, self.l2_weight = cosine_weight, l2_weight
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo."""
+        return embedding_match(y_true, y_pred, self.cosine_weight, self.l2_weight)

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.losses.regression import ErrorLoss
 
 Tensor = Any
 
@@ -72,3 +73,71 @@ def _paper(distance: Tensor, delta: float) -> Tensor:
 
 
 FORMS: dict[str, Callable[[Tensor, float], Tensor]] = {"continuous": _continuous, "paper": _paper}
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class SmoothHuber(ErrorLoss):
+    """`smooth_huber` of the error: log(cosh) up to δ, a straight line above it.
+
+    `y_true` is (batch,) or (batch, 1) values, or (batch, 2) value and σ, which is not looked at; `y_pred` is (batch,)
+    or (batch, 1): the value in the label's unit or, with a range, the value projected from it to [−1, 1], as the
+    registered nets give it.
+
+    Args:
+        delta: δ, above 0, in the label's unit.
+        form: `continuous`, or `paper`, whose two pieces do not meet at δ.
+        minimum: of the range; None: the outputs are in the label's unit.
+        maximum: of the range.
+
+    Source: HMTNet (Xu et al.), Loss_a.
+    """
+
+    def __init__(
+        self,
+        delta: float = 0.6,
+        form: str = "continuous",
+        minimum: float | None = None,
+        maximum: float | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str = "smooth_huber",
+    ) -> None:
+        super().__init__(minimum, maximum, reduction, name)
+        if not delta > 0:
+            raise ConfigError(f"{name}: delta {delta!r} is not above 0")
+        if form not in FORMS:
+            raise ConfigError(f"unknown form {form!r} of smooth Huber; {nearest(form, FORMS)}")
+        self.delta, self.form = delta, form
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo."""
+        return smooth_huber(self.errors(y_true, y_pred), self.delta, self.form)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class SmoothL1(ErrorLoss):
+    """`smooth_l1` of the error; labels, outputs and range as of `SmoothHuber`.
+
+    Args:
+        beta: β, above 0, in the label's unit: from there on the loss is linear.
+        minimum: of the range; None: the outputs are in the label's unit.
+        maximum: of the range.
+
+    Source: Girshick, Fast R-CNN, eq. 3; HMTNet (Xu et al.), table 4.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str = "smooth_l1",
+    ) -> None:
+        super().__init__(minimum, maximum, reduction, name)
+        if not beta > 0:
+            raise ConfigError(f"{name}: beta {beta!r} is not above 0")
+        self.beta = beta
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo."""
+        return smooth_l1(self.errors(y_true, y_pred), self.beta)

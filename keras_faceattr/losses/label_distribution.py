@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+import keras
 from keras import ops
+
+from keras_faceattr.errors import ConfigError, nearest
+from keras_faceattr.losses.keras_loss import BinnedLoss, values_and_stds
 
 Tensor = Any
 
@@ -131,3 +135,107 @@ def interval_distance(interval: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
     """
     value = expectation(ops.softmax(logits, axis=-1), bins)
     return ops.maximum(interval[:, 0] - value, 0.0) + ops.maximum(value - interval[:, 1], 0.0)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class DLDL(BinnedLoss):
+    """Kullback-Leibler divergence from the label's normal distribution over the bins.
+
+    `y_true` is (batch,) or (batch, 1) values, or (batch, 2) value and σ, in the unit of the bins; `y_pred` is
+    (batch, K) logits before the softmax, one for each bin. The loss of a photo is in nats.
+
+    Args:
+        minimum: value of the first bin.
+        maximum: value of the last bin.
+        step: between two bins; it divides the range.
+        std: σ of labels that come without one; None: two steps.
+        kl_reduction: `sum` over the bins as the paper writes it, or `mean` over them as the authors' code has it.
+
+    Source: DLDL-v2 (Gao et al.), eq. 1, 8 and 9; section 4.5.4, DLDL.
+    """
+
+    def __init__(
+        self,
+        minimum: float,
+        maximum: float,
+        step: float,
+        std: float | None = None,
+        kl_reduction: Literal["sum", "mean"] = "sum",
+        reduction: str = "sum_over_batch_size",
+        name: str = "dldl",
+    ) -> None:
+        super().__init__(minimum, maximum, step, reduction, name)
+        if kl_reduction not in ("sum", "mean"):
+            raise ConfigError(
+                f"{name}: unknown kl_reduction {kl_reduction!r}; {nearest(kl_reduction, ('sum', 'mean'))}"
+            )
+        self.std = 2.0 * step if std is None else std
+        self.kl_reduction = kl_reduction
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) divergence of each photo."""
+        bins, (values, stds) = self.bins_for(y_pred), values_and_stds(self.name, y_true, self.std)
+        divergence = kl_divergence(label_distribution(values, stds, bins), y_pred)
+        return divergence / y_pred.shape[-1] if self.kl_reduction == "mean" else divergence
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class DLDLv2(DLDL):
+    """`DLDL` plus λ times the distance of the expected value from the label.
+
+    Labels, outputs and the first five arguments as of `DLDL`. The loss mixes nats and the unit of the bins.
+
+    Args:
+        expectation_weight: λ.
+
+    Source: DLDL-v2 (Gao et al.), eq. 12.
+    """
+
+    def __init__(
+        self,
+        minimum: float,
+        maximum: float,
+        step: float,
+        std: float | None = None,
+        kl_reduction: Literal["sum", "mean"] = "sum",
+        expectation_weight: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "dldl_v2",
+    ) -> None:
+        super().__init__(minimum, maximum, step, std, kl_reduction, reduction, name)
+        self.expectation_weight = expectation_weight
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo."""
+        values, _ = values_and_stds(self.name, y_true, self.std)
+        l1 = expectation_l1(values, y_pred, self.bins_for(y_pred))
+        return super().call(y_true, y_pred) + self.expectation_weight * l1
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class ExpectationRegression(BinnedLoss):
+    """Distance of the expected value from the label, in the unit of the bins.
+
+    Labels and outputs as of `DLDL`; a σ is not looked at.
+
+    Args:
+        minimum: value of the first bin.
+        maximum: value of the last bin.
+        step: between two bins; it divides the range.
+
+    Source: DLDL-v2 (Gao et al.), eq. 10 and 11; section 4.5.4, ER.
+    """
+
+    def __init__(
+        self,
+        minimum: float,
+        maximum: float,
+        step: float,
+        reduction: str = "sum_over_batch_size",
+        name: str = "expectation_regression",
+    ) -> None:
+        super().__init__(minimum, maximum, step, reduction, name)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) distance of each photo."""
+        return expectation_l1(values_and_stds(self.name, y_true, 0.0)[0], y_pred, self.bins_for(y_pred))

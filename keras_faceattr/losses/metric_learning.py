@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.losses.classification import cross_entropy
+from keras_faceattr.losses.keras_loss import ConfiguredLoss, check_width, class_indices
 
 Tensor = Any
 
@@ -149,3 +151,74 @@ def _semi_hard(distances: Tensor, positive: Tensor, negative: Tensor, margin: fl
 
 
 MINING: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {"hard": _hard, "semi_hard": _semi_hard}
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class ArcFace(ConfiguredLoss):
+    """Cross-entropy of cosines, with a margin added to the angle to the own class, in nats.
+
+    The directions of the classes are weights of the net, not of the loss: end the net with
+    `kfa.layers.ArcFaceHead(classes)`, which gives the cosines. `y_true` is (batch,) or (batch, 1) index of the class,
+    from 0; `y_pred` is (batch, classes) cosines from −1 to 1.
+
+    Args:
+        classes: how many there are.
+        margin: in radians, from 0 to π/2.
+        scale: by which cosines are multiplied before the softmax, above 0.
+
+    Source: ArcFace (Deng et al.), eq. 3; defaults: section 3.1.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        margin: float = 0.5,
+        scale: float = 64.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "arc_face",
+    ) -> None:
+        super().__init__(reduction, name)
+        if not 0 <= margin <= math.pi / 2:
+            raise ConfigError(f"{name}: margin {margin!r} is not from 0 to π/2 radians")
+        self.classes, self.margin, self.scale = classes, margin, scale
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo."""
+        what = "cosines of kfa.layers.ArcFaceHead, one per class"
+        check_width(self.name, y_pred, self.classes, what)
+        return arc_face(class_indices(y_true), y_pred, self.margin, self.scale)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class Triplet(ConfiguredLoss):
+    """Triplet loss within the batch, of squared Euclidean distances.
+
+    `y_true` is (batch,) or (batch, 1) index of the class; `y_pred` is (batch, d) embeddings as they are compared:
+    of length 1 where the paper normalises them. Photos without a positive or a negative in the batch add 0; those that
+    have both are scaled such that the loss's mean over the batch is that over them.
+
+    Args:
+        margin: in squared distance, at least 0.
+        mining: `hard` or `semi_hard`.
+
+    Source: FaceNet (Schroff et al.), eq. 3 and 4; Hermans et al., eq. 5 (`hard`).
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        mining: str = "semi_hard",
+        reduction: str = "sum_over_batch_size",
+        name: str = "triplet",
+    ) -> None:
+        super().__init__(reduction, name)
+        if mining not in MINING:
+            raise ConfigError(f"unknown mining {mining!r} of triplets; {nearest(mining, MINING)}")
+        self.margin, self.mining = margin, mining
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo."""
+        classes = class_indices(y_true)
+        anchors = ops.cast(triplet_anchors(classes), "float32")
+        losses = triplet(classes, y_pred, self.margin, self.mining)
+        return losses * ops.cast(ops.shape(classes)[0], "float32") / ops.maximum(ops.sum(anchors), 1.0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_faceattr.losses.classification import binary_cross_entropy
+from keras_faceattr.losses.keras_loss import BinnedLoss, values_and_stds
 
 Tensor = Any
 
@@ -42,3 +44,35 @@ def ranking_loss(values: Tensor, logits: Tensor, bins: Tensor) -> Tensor:
         (batch,) in nats.
     """
     return ops.sum(binary_cross_entropy(ranking_targets(values, bins), logits), axis=-1)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class Ranking(BinnedLoss):
+    """Sum of the K − 1 binary cross-entropies of "the label lies above this bin", in nats.
+
+    `y_true` is (batch,) or (batch, 1) values, or (batch, 2) value and σ, which is not looked at, in the unit of the
+    bins; `y_pred` is (batch, K − 1) logits before the sigmoid. The answer is the bin that is reached.
+
+    Args:
+        minimum: value of the first bin.
+        maximum: value of the last bin.
+        step: between two bins; it divides the range.
+
+    Source: DLDL-v2 (Gao et al.), sections 3.2 and 4.5.4, Ranking.
+    """
+
+    extra_outputs = -1
+
+    def __init__(
+        self,
+        minimum: float,
+        maximum: float,
+        step: float,
+        reduction: str = "sum_over_batch_size",
+        name: str = "ranking",
+    ) -> None:
+        super().__init__(minimum, maximum, step, reduction, name)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """(batch,) loss of each photo."""
+        return ranking_loss(values_and_stds(self.name, y_true, 0.0)[0], y_pred, self.bins_for(y_pred))

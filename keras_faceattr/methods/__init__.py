@@ -11,6 +11,7 @@ from keras import ops
 from keras_faceattr.config import MethodSettings
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.losses import classification, embedding_match, huber, label_distribution, ranking, regression
+from keras_faceattr.losses.class_and_value import class_and_value
 from keras_faceattr.methods.labels import Labels
 from keras_faceattr.tasks import CategoricalTask, ScalarTask, Task
 
@@ -114,10 +115,8 @@ def _kl_and_l1(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSe
 
 def _class_and_value(labels: Labels, raw: Tensor, task: ScalarTask, settings: MethodSettings) -> Tensor:
     cuts = ops.convert_to_tensor(task.cuts.astype("float32"))
-    classes = ops.sum(ops.cast(labels.exact[:, :1] >= cuts, "float32"), axis=-1)
-    of_class = classification.cross_entropy(classes, raw[:, 1:])
-    of_value = ops.square(regression.unproject(raw[:, 0], _bins(task)) - labels.exact[:, 0])
-    return settings.class_weight * of_class + settings.value_weight * of_value
+    weights = settings.class_weight, settings.value_weight
+    return class_and_value(labels.exact[:, 0], raw, _bins(task), cuts, *weights)
 
 
 def _cross_entropy(labels: Labels, raw: Tensor, task: CategoricalTask, settings: MethodSettings) -> Tensor:

@@ -1,15 +1,68 @@
-"""Metrics over a whole set of photos, never averaged over batches; each row of the table is a NumPy function."""
+"""Metrics over a whole set of photos, never averaged over batches.
+
+`metrics_of` is a table of NumPy functions. The classes are the same metrics for `model.compile`: they hold over a whole
+epoch, whatever its batches. They are looked up when they are first used, as whoever reads the table needs no Keras.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_faceattr.metrics import classification, ranking, scalar, vectors
 from keras_faceattr.tasks import ScalarTask, Task
+
+if TYPE_CHECKING:
+    from keras_faceattr.metrics.class_metrics import AttributeBalancedAccuracy as AttributeBalancedAccuracy
+    from keras_faceattr.metrics.class_metrics import BalancedAccuracy as BalancedAccuracy
+    from keras_faceattr.metrics.scalar_metrics import BandAccuracy as BandAccuracy
+    from keras_faceattr.metrics.scalar_metrics import CumulativeScore as CumulativeScore
+    from keras_faceattr.metrics.scalar_metrics import EpsilonError as EpsilonError
+    from keras_faceattr.metrics.scalar_metrics import ExpectationMAE as ExpectationMAE
+    from keras_faceattr.metrics.scalar_metrics import ExpectationRMSE as ExpectationRMSE
+    from keras_faceattr.metrics.scalar_metrics import IntervalDistance as IntervalDistance
+    from keras_faceattr.metrics.scalar_metrics import PearsonCorrelation as PearsonCorrelation
+
+_CLASSES = {
+    **dict.fromkeys(("AttributeBalancedAccuracy", "BalancedAccuracy"), "class_metrics"),
+    **dict.fromkeys(
+        (
+            "BandAccuracy", "CumulativeScore", "EpsilonError", "ExpectationMAE", "ExpectationRMSE", "IntervalDistance",
+            "PearsonCorrelation",
+        ),
+        "scalar_metrics",
+    ),
+}  # fmt: skip
+"""Module of each metric of Keras."""
+
+__all__ = [
+    "AttributeBalancedAccuracy",
+    "BalancedAccuracy",
+    "BandAccuracy",
+    "CumulativeScore",
+    "EpsilonError",
+    "ExpectationMAE",
+    "ExpectationRMSE",
+    "IntervalDistance",
+    "Metric",
+    "PearsonCorrelation",
+    "metrics_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CLASSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_CLASSES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_CLASSES})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Nets by name: each a function from pixels to what every task's head reads."""
+"""Nets by name: each a function from pixels to what every task's head reads, and one that builds a `keras.Model`.
+
+`MODELS` is the table. The functions at the end are for whoever trains a net by `compile` and `fit`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,18 @@ from typing import Any
 
 from keras_faceattr.data.vocabulary import APPEARANCES, EXPRESSIONS, RACES, attributes_task
 from keras_faceattr.errors import ModelError, nearest
-from keras_faceattr.models.attribute_net import ATTRIBUTE_NET_VARIANTS, FACE_NET_VARIANTS, attribute_net, face_net
-from keras_faceattr.models.crnet import CRNET_VARIANTS, crnet
-from keras_faceattr.models.faces_net import FACES_NET_VARIANTS, faces_net
-from keras_faceattr.models.hmtnet import HMTNET_VARIANTS, hmtnet
+from keras_faceattr.models.attribute_net import ATTRIBUTE_NET_VARIANTS, FACE_NET_VARIANTS, face_net
+from keras_faceattr.models.attribute_net import attribute_net as attribute_net_features
+from keras_faceattr.models.crnet import CRNET_VARIANTS
+from keras_faceattr.models.crnet import crnet as crnet_features
+from keras_faceattr.models.faces_net import FACES_NET_VARIANTS
+from keras_faceattr.models.faces_net import faces_net as faces_net_features
+from keras_faceattr.models.hmtnet import HMTNET_VARIANTS
+from keras_faceattr.models.hmtnet import hmtnet as hmtnet_features
+from keras_faceattr.models.named import decoded, net_function
 from keras_faceattr.models.thin_vgg import THIN_VGG_VARIANTS, thin_vgg
-from keras_faceattr.models.tree_cnn import TREE_CNN_VARIANTS, tree_cnn
+from keras_faceattr.models.tree_cnn import TREE_CNN_VARIANTS
+from keras_faceattr.models.tree_cnn import tree_cnn as tree_cnn_features
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, IdentityTask, Task, age_task, attractiveness_task
 
 Tasks = dict[str, tuple[Task, str | None]]
@@ -109,10 +118,13 @@ MODELS: dict[str, Architecture] = {
         for size, width in THIN_VGG_VARIANTS.items()
         for kind, task in (("att", attractiveness_task()), ("age", age_task()))
     },
-    **{name: Architecture(shared(faces_net), options, FACES_TASKS) for name, options in FACES_NET_VARIANTS.items()},
-    **{name: Architecture(hmtnet, options, HMTNET_TASKS[name]) for name, options in HMTNET_VARIANTS.items()},
     **{
-        name: Architecture(crnet, options, _learned(attractiveness_task(), attractiveness="crnet"))
+        name: Architecture(shared(faces_net_features), options, FACES_TASKS)
+        for name, options in FACES_NET_VARIANTS.items()
+    },
+    **{name: Architecture(hmtnet_features, options, HMTNET_TASKS[name]) for name, options in HMTNET_VARIANTS.items()},
+    **{
+        name: Architecture(crnet_features, options, _learned(attractiveness_task(), attractiveness="crnet"))
         for name, options in CRNET_VARIANTS.items()
     },
     **{
@@ -121,11 +133,13 @@ MODELS: dict[str, Architecture] = {
         for kind, tasks in FACE_NET_TASKS.items()
     },
     **{
-        name: Architecture(attribute_net, options, _learned(attributes_task(), attributes="obrl"))
+        name: Architecture(attribute_net_features, options, _learned(attributes_task(), attributes="obrl"))
         for name, options in ATTRIBUTE_NET_VARIANTS.items()
     },
     **{
-        name: Architecture(tree_cnn, options, _learned(EXPRESSION, age_task(), GENDER, RACE), needs_landmarks=True)
+        name: Architecture(
+            tree_cnn_features, options, _learned(EXPRESSION, age_task(), GENDER, RACE), needs_landmarks=True
+        )
         for name, options in TREE_CNN_VARIANTS.items()
     },
 }
@@ -140,3 +154,60 @@ def architecture(name: str) -> Architecture:
     if name not in MODELS:
         raise ModelError(f"unknown model {name!r}; {nearest(name, MODELS)}")
     return MODELS[name]
+
+
+attribute_net = net_function("attribute_net", "The fused attribute network at the paper's size. Source: OBRL.")
+attribute_net_mobile = net_function("attribute_net_mobile", "The fused attribute network with 1.2 M parameters.")
+identity_net = net_function("identity_net", "IdentityNet, which tells people apart. Source: OBRL, section II.A.")
+identity_net_mobile = net_function("identity_net_mobile", "IdentityNet at a quarter of its channels.")
+age_net = net_function("age_net", "AgeNet, which regresses the age. Source: OBRL, section II.A.")
+age_net_mobile = net_function("age_net_mobile", "AgeNet at a quarter of its channels.")
+race_net = net_function("race_net", "RaceNet. Source: OBRL, section II.A.")
+race_net_mobile = net_function("race_net_mobile", "RaceNet at a quarter of its channels.")
+crnet = net_function("crnet", "CRNet on ResNet-18, for the loss `CRNetLoss`. Source: CRNet (Xu et al.).")
+crnet_mobile = net_function("crnet_mobile", "CRNet at a quarter of its width.")
+crnet_thin_vgg = net_function("crnet_thin_vgg", "CRNet on a thin VGG.")
+faces_net = net_function("faces_net", "A net for many questions about a face: TinyAttNet's blocks, 384 channels.")
+faces_net_half = net_function("faces_net_half", "FacesNet with twice the channels.")
+hmtnet = net_function("hmtnet", "HMTNet at the paper's size: attractiveness, gender, race. Source: HMTNet (Xu et al.).")
+hmtnet_mobile = net_function("hmtnet_mobile", "HMTNet on TinyAttNet's trunk, with 1.2 M parameters.")
+all_in_one = net_function("all_in_one", "HMTNet's plan with light branches, for six tasks.")
+tree_cnn = net_function("tree_cnn", "TreeCNN: nets for the face and its parts, which vote on the expression.")
+tree_cnn_mobile = net_function("tree_cnn_mobile", "TreeCNN with 1.0 M parameters.")
+tiny_att_net = net_function("tiny_att_net", "TinyAttNet: VGG-16 at a quarter of its channels. Source: DLDL-v2, 3.4.")
+tiny_age_net = net_function("tiny_age_net", "TinyAgeNet: `tiny_att_net` for ages from 0 to 100 years.")
+thin_att_net = net_function("thin_att_net", "ThinAttNet: VGG-16 at half of its channels. Source: DLDL-v2, 3.4.")
+thin_age_net = net_function("thin_age_net", "ThinAgeNet: `thin_att_net` for ages from 0 to 100 years.")
+full_att_net = net_function("full_att_net", "`tiny_att_net` with all channels of VGG-16.")
+full_age_net = net_function("full_age_net", "`tiny_age_net` with all channels of VGG-16.")
+
+__all__ = [
+    "MODELS",
+    "Architecture",
+    "age_net",
+    "age_net_mobile",
+    "all_in_one",
+    "architecture",
+    "attribute_net",
+    "attribute_net_mobile",
+    "crnet",
+    "crnet_mobile",
+    "crnet_thin_vgg",
+    "decoded",
+    "faces_net",
+    "faces_net_half",
+    "full_age_net",
+    "full_att_net",
+    "hmtnet",
+    "hmtnet_mobile",
+    "identity_net",
+    "identity_net_mobile",
+    "race_net",
+    "race_net_mobile",
+    "thin_age_net",
+    "thin_att_net",
+    "tiny_age_net",
+    "tiny_att_net",
+    "tree_cnn",
+    "tree_cnn_mobile",
+]
