@@ -145,6 +145,11 @@ class Face(Mapping[str, Answer]):
 
     __hash__ = None  # type: ignore[assignment]  # Its answers are a dictionary.
 
+    def _repr_html_(self) -> str:
+        from keras_faceattr.evaluation.face_html import face_html
+
+        return face_html(self)
+
     @property
     def without_answer(self) -> tuple[str, ...]:
         """Tasks for which the net's output is not numbers."""
