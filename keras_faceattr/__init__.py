@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from keras_faceattr import models as models
     from keras_faceattr.api.aligning import Aligned as Aligned
     from keras_faceattr.api.aligning import align as align
+    from keras_faceattr.api.benchmarking import Benchmark as Benchmark
+    from keras_faceattr.api.benchmarking import benchmark as benchmark
     from keras_faceattr.api.comparing import Comparison as Comparison
     from keras_faceattr.api.comparing import compare as compare
     from keras_faceattr.api.exporting import Export as Export
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Aligned": "api.aligning",
+    "Benchmark": "api.benchmarking",
     "Comparison": "api.comparing",
     "Export": "api.exporting",
     "ExportedFile": "api.exporting",
@@ -57,6 +60,7 @@ _HOMES = {
     "Run": "run",
     "TaskMetrics": "measured",
     "align": "api.aligning",
+    "benchmark": "api.benchmarking",
     "compare": "api.comparing",
     "evaluate": "api.measuring",
     "export": "api.exporting",
@@ -72,6 +76,7 @@ _MODULES = ("callbacks", "layers", "losses", "metrics", "models")
 
 __all__ = [
     "Aligned",
+    "Benchmark",
     "Comparison",
     "Export",
     "ExportedFile",
@@ -85,6 +90,7 @@ __all__ = [
     "TaskMetrics",
     "__version__",
     "align",
+    "benchmark",
     "callbacks",
     "compare",
     "evaluate",

@@ -7,10 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
+from keras_faceattr.api.benchmarking import judge
 from keras_faceattr.budget.devices import class_of
 from keras_faceattr.budget.limits import Bounds, Budget, Times
 from keras_faceattr.cli.benchmark_browser import add_browsers, show
-from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, thread_numbers
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, thread_numbers
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.android.device import AndroidMeasurement, AndroidOptions, connect, find_adb, measure, table
 from keras_faceattr.measure.benchmark import file_names
@@ -43,7 +44,7 @@ def benchmark_android(options: BenchmarkOptions, budget: Budget | None) -> dict[
     ]
     classes = frozenset([found] if found else [])
     times = {m.model: Times(classes, p90_ms=_bounds(m)) for m in measurements if m.threads == 1}
-    verdicts = judge(options, budget, times, classes)
+    verdicts = judge(options.models, budget, times, classes)
     result: dict[str, Any] = {"class": found, "rows": [asdict(m) for m in measurements], "verdicts": verdicts}
     if options.out:
         for m in measurements:

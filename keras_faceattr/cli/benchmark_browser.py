@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_faceattr.api.benchmarking import judge
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.measured_file import model_file
 from keras_faceattr.budget.limits import Budget
-from keras_faceattr.cli.benchmark_options import BenchmarkOptions, judge, print_verdicts
+from keras_faceattr.cli.benchmark_options import BenchmarkOptions, print_verdicts
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.errors import BenchmarkError
 from keras_faceattr.measure.browser.results import read_bytes, read_result, save_result
@@ -49,7 +50,7 @@ def benchmark_browser(options: BenchmarkOptions, budget: Budget | None) -> dict[
     for path in options.models:
         model_file(path, path.name)
     result: dict[str, Any] = {"environment": None, "rows": [], "end_to_end": {}, "warnings": []}
-    result["verdicts"] = judge(options, budget, {}, frozenset())
+    result["verdicts"] = judge(options.models, budget, {}, frozenset())
     add_browsers(options, budget, result)
     if not result["browser"]:
         _warn(plain_console(stderr=True), result["warnings"])

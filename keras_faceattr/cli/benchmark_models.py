@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.artifact.loading import load_artifact
+from keras_faceattr.api.benchmarking import check_files, measure_here
 from keras_faceattr.budget.devices import board_name, check_host, device_class
-from keras_faceattr.budget.limits import Budget, Ratio, Times, Verdict, load_budget
+from keras_faceattr.budget.limits import Budget, Verdict, load_budget
 from keras_faceattr.cli.arguments import listed
 from keras_faceattr.cli.benchmark_android import ANY, benchmark_android
 from keras_faceattr.cli.benchmark_browser import (
@@ -19,12 +18,10 @@ from keras_faceattr.cli.benchmark_browser import (
     import_results,
     show,
 )
-from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, judge, thread_numbers
+from keras_faceattr.cli.benchmark_options import RESULTS, BenchmarkOptions, thread_numbers
 from keras_faceattr.cli.exit_codes import conclude
 from keras_faceattr.errors import BenchmarkError
-from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, write_result
-from keras_faceattr.measure.end_to_end import measure_end_to_end
-from keras_faceattr.measure.operators import op_profile
+from keras_faceattr.measure.benchmark import Row, write_result
 from keras_faceattr.terminal.console import plain_console, print_table
 
 NOTHING = "none"
@@ -34,10 +31,7 @@ NOTHING = "none"
 def run_benchmark_models(options: BenchmarkOptions) -> None:
     """Print what was measured and the budget's verdict; exit 1 if a limit is not met, 3 if one was not measured."""
     budget = load_budget(options.budget) if options.budget else None
-    for path in options.models:
-        # The sidecar's numbers are of another file if the hash differs.
-        if path.with_suffix(".json").is_file():
-            load_artifact(path)
+    check_files(options.models)
     on_host = options.device not in (ANY, BROWSER) and device_class(options.device).kind == "host"
     if on_host:
         check_host(options.device, board_name())
@@ -57,58 +51,23 @@ def run_benchmark_models(options: BenchmarkOptions) -> None:
 def _on_host(options: BenchmarkOptions, budget: Budget | None) -> dict[str, Any]:
     """A row for each file and number of threads, reference nets below the models."""
     console = plain_console(stderr=True)
-    result = benchmark_models(
+    result = measure_here(
         options.models,
         [] if options.against == [NOTHING] else listed(options.against),
         thread_numbers(options.threads),
         listed(options.precision) or None,
         options.side,
         options.seconds,
-        say=lambda line: console.print(line),
+        budget,
+        options.ops,
+        lambda line: console.print(line),
     )
-    result["end_to_end"] = _end_to_end(options, result["rows"])
-    if options.ops:
-        names = file_names(options.models)
-        profiles = [op_profile(path, 1) for path in options.models]
-        result["ops"] = {name: [asdict(op) for op in ops] for name, ops in zip(names, profiles, strict=True)}
-    result["verdicts"] = _verdicts(options, result, budget)
     add_browsers(options, budget, result)
     path = write_result(result, options.out) if options.out else None
     show(options, budget, result, lambda: _print(result))
     if path:
         console.print(f"written to {path}", soft_wrap=True)
     return result
-
-
-def _end_to_end(options: BenchmarkOptions, rows: list[Row]) -> dict[str, Any]:
-    """From the bytes of a photo to a number, for every model of one photo whose sidecar tells its crop."""
-    threads = min(row["threads"] for row in rows)
-    found = {}
-    for path, name in zip(options.models, file_names(options.models), strict=True):
-        if not path.with_suffix(".json").is_file():
-            continue
-        sidecar = load_artifact(path).sidecar
-        # Of several photos at once none has a time of its own.
-        if sidecar.input.shape[0] == 1:
-            found[name] = measure_end_to_end(path, sidecar.crop_spec(), threads)
-    return found
-
-
-def _verdicts(
-    options: BenchmarkOptions, result: dict[str, Any], budget: Budget | None
-) -> dict[str, list[dict[str, Any]]]:
-    """On one thread the speed is judged too. A busy machine gives no time to judge, only ratios within its rounds."""
-    classes = frozenset(result["environment"]["classes"])
-    rows: list[Row] = [row for row in result["rows"] if row["kind"] == "model" and row["threads"] == 1]
-    times = {
-        row["name"]: Times(
-            classes,
-            {net: Ratio(value, *row["ratio_bounds"][net]) for net, value in row["ratios"].items()},
-            (None, None) if row["busy"] else row["p90_bounds_ms"],
-        )
-        for row in rows
-    }
-    return judge(options, budget, times, classes)
 
 
 def _print(result: dict[str, Any]) -> None:

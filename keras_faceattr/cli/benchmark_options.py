@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.artifact.loading import load_artifact
-from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
-from keras_faceattr.budget.gates import verdicts
-from keras_faceattr.budget.limits import Budget, Times, verdict_row
+from keras_faceattr.budget.limits import Budget, verdict_row
 from keras_faceattr.cli.arguments import listed
-from keras_faceattr.errors import ArtifactError, ConfigError
-from keras_faceattr.measure.benchmark import file_names
+from keras_faceattr.errors import ConfigError
 from keras_faceattr.terminal.console import plain_console, print_table
 
 RESULTS = Path("export/results")
@@ -63,36 +58,6 @@ def thread_numbers(values: list[str]) -> list[int]:
         except ValueError:
             raise ConfigError(f"--threads {value!r}: write whole numbers, such as 1,2") from None
     return numbers
-
-
-def judge(
-    options: BenchmarkOptions,
-    budget: Budget | None,
-    times: Mapping[str, Times],
-    classes: frozenset[str],
-) -> dict[str, list[dict[str, Any]]]:
-    """Verdicts of a budget by name of the file, as of `file_names`; nothing without a budget.
-
-    Args:
-        times: by name of the file; files that were not measured on one thread are left out.
-        classes: those that the measured device is of.
-    """
-    if budget is None:
-        return {}
-    found = {}
-    for path, name in zip(options.models, file_names(options.models), strict=True):
-        sidecar = load_artifact(path).sidecar if path.with_suffix(".json").is_file() else None
-        gates = verdicts(budget, _readable(path, name), sidecar, times.get(name, Times(classes)))
-        found[name] = [gate.model_dump() for gate in gates]
-    return found
-
-
-def _readable(path: Path, name: str) -> MeasuredFile | None:
-    """A phone may run what nothing here can read."""
-    try:
-        return model_file(path, name)
-    except ArtifactError:
-        return None
 
 
 def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | None) -> None:

@@ -15,7 +15,7 @@ import pytest
 from small import SMALL, CommandLine, frameworks_after
 
 import keras_faceattr as kfa
-from keras_faceattr.api import exporting
+from keras_faceattr.api import benchmarking, exporting
 from keras_faceattr.api.configs import as_overrides
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.config_files import apply_overrides
@@ -151,6 +151,10 @@ def test_what_was_measured_is_the_same_from_a_path_a_net_and_the_command_line(
         (lambda p: kfa.fit("quickstrat"), ["fit", "quickstrat"]),
         (lambda p: kfa.fit(set={"training.epoch": 1}), ["fit", "--set", "training.epoch=1"]),
         (lambda p: kfa.export(p, ["int9"]), ["export", "{}", "--recipe", "int9"]),
+        (
+            lambda p: kfa.benchmark([p], against=["resnet51"]),
+            ["benchmark", "{}", "--against", "resnet51"],
+        ),
         (lambda p: kfa.load(f"{p}x"), ["predict", "{}x", "photo.jpg"]),
     ],
 )
@@ -211,6 +215,20 @@ def test_a_table_of_predictions_is_the_command_lines(
     assert (summary.photos, summary.predicted, summary.left_out, summary.no_answer) == (4, 3, 1, 0)
     assert summary.out == tmp_path / "own.jsonl" and "3 photos predicted, 1 left out" in str(summary)
     assert not list(tmp_path.glob(".predicting-*"))
+
+
+def test_times_are_a_table_with_a_row_per_file_and_number_of_threads(
+    exported: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmarking, "_end_to_end", lambda *_: {})
+    paths = [exported[name].path for name in ("float32", "int8_qat")]
+    found = kfa.benchmark(paths, against=[], seconds=0.2, budget="quickstart", out=tmp_path, verbose=False)
+    table = found.table()
+    assert table["name"].tolist() == [path.name for path in paths] and (table["p50_ms"] > 0).all()
+    assert found.written and json.loads(found.written.read_text()) == json.loads(json.dumps(found.results))
+    # The budget limits speed-ups, and no reference net ran.
+    assert found.verdict == "not measured" and list(found.verdicts) == [path.name for path in paths]
+    assert "p50_ms" in repr(found) and "<table" in found._repr_html_()
 
 
 def test_a_file_is_measured_compared_and_predicted_without_tensorflow_and_keras(

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from stand_in_phone import PRINTED, Phone, elf
 
+from keras_faceattr.api import benchmarking
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.budget import devices
-from keras_faceattr.cli import benchmark_models
 from keras_faceattr.measure import benchmark
 from keras_faceattr.measure.end_to_end import measure_end_to_end
 from keras_faceattr.measure.latency import Latency
@@ -24,7 +24,7 @@ from .conftest import Cli, Done
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_models, "measure_end_to_end", partial(measure_end_to_end, budget_s=0.3))
+    monkeypatch.setattr(benchmarking, "measure_end_to_end", partial(measure_end_to_end, budget_s=0.3))
 
 
 ALONE = ("--against", "none", "--seconds", "1")
@@ -35,7 +35,7 @@ Timed = Callable[..., None]
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> Timed:
     """Replaces measuring: ten rounds of ten runs of 10 ms, of which two take longer by a factor."""
-    monkeypatch.setattr(benchmark_models, "_end_to_end", lambda *_: {})
+    monkeypatch.setattr(benchmarking, "_end_to_end", lambda *_: {})
 
     def take(slow: float = 1.0) -> None:
         times = Latency.of([[0.01] * 8 + [0.01 * slow] * 2] * 10, 1)

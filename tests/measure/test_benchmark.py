@@ -267,8 +267,8 @@ def test_the_table_and_the_json_show_the_same(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     # The sidecar here holds metrics alone.
-    monkeypatch.setattr("keras_faceattr.cli.benchmark_models.load_artifact", lambda path: None)
-    monkeypatch.setattr("keras_faceattr.cli.benchmark_models._end_to_end", lambda *_: {})
+    monkeypatch.setattr("keras_faceattr.api.benchmarking.load_artifact", lambda path: None)
+    monkeypatch.setattr("keras_faceattr.api.benchmarking._end_to_end", lambda *_: {})
     times |= {"int8": [0.002] * 9, "float32": [0.01] * 9, "resnet50_int8_32": [0.012] * 9}
     times |= {"resnet50_float32_32": [0.04] * 9}
     models = [nets / "int8.tflite", nets / "float32.tflite"]
