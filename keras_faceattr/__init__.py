@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from keras_faceattr.api.measuring import jitter as jitter
     from keras_faceattr.api.predicting import PredictionSummary as PredictionSummary
     from keras_faceattr.api.predicting import predict as predict
+    from keras_faceattr.convert.any_model import to_tflite as to_tflite
     from keras_faceattr.errors import FaceAttrError as FaceAttrError
     from keras_faceattr.evaluation.face import Face as Face
     from keras_faceattr.measured import TaskMetrics as TaskMetrics
     from keras_faceattr.net import Net as Net
     from keras_faceattr.net import load as load
     from keras_faceattr.predictions import Predictions as Predictions
+    from keras_faceattr.quantization.any_model import quantize as quantize
+    from keras_faceattr.quantization.report import quantization_report as quantization_report
     from keras_faceattr.run import Run as Run
 
 __version__ = "0.1.0"
@@ -68,6 +71,9 @@ _HOMES = {
     "jitter": "api.measuring",
     "load": "net",
     "predict": "api.predicting",
+    "quantization_report": "quantization.report",
+    "quantize": "quantization.any_model",
+    "to_tflite": "convert.any_model",
 }
 """Module of each public name."""
 
@@ -103,6 +109,9 @@ __all__ = [
     "metrics",
     "models",
     "predict",
+    "quantization_report",
+    "quantize",
+    "to_tflite",
 ]
 
 

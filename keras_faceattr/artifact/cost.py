@@ -168,6 +168,15 @@ def float_ops(file: TFLiteFile) -> list[Op]:
     return [op for op in file.ops if op.kind not in ("QUANTIZE", "DEQUANTIZE") and is_float(op)]
 
 
+def integer_share(file: TFLiteFile) -> float:
+    """Share of the multiply-accumulates that ops on integers do; 1 where there are none to do."""
+    floats = {op.index for op in float_ops(file)}
+    computing = [op for op in file.ops if file.unpacked_constants.keys().isdisjoint(op.outputs)]
+    macs = {op.index: _macs(file, op) for op in computing}
+    total = sum(macs.values())
+    return 1 - sum(macs[index] for index in floats & macs.keys()) / total if total else 1.0
+
+
 def custom_ops(file: TFLiteFile) -> list[Op]:
     """Flex and other custom ops, which no runtime on a phone brings along."""
     return [op for op in file.ops if op.is_custom]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -28,8 +28,9 @@ def convert(
     integer_input: bool = False,
     integer_output: bool = False,
     representative: Iterable[np.ndarray] | None = None,
+    names: Sequence[str] = (INPUT,),
 ) -> bytes:
-    """Converts a functional model with one input and outputs by name.
+    """Converts a functional model with outputs by name.
 
     Args:
         batch: fixed size of the batch.
@@ -38,11 +39,12 @@ def convert(
         integer_input: uint8 in, instead of float32.
         integer_output: uint8 out, instead of float32.
         representative: inputs (1, side, side, 3) from which the converter's own calibration takes ranges.
+        names: of the inputs in the file.
 
     Raises:
         ModelError: an operation is no builtin of LiteRT; it is named.
     """
-    signature = _frozen(model, (batch, *model.inputs[0].shape[1:]))
+    signature = _frozen(model, batch, names)
     # The converter prints a hundred lines to both streams, whatever the log level.
     with tempfile.TemporaryDirectory() as folder, silent_native_output(stdout=True):
         module = tf.Module()
@@ -56,23 +58,28 @@ def convert(
             raise ModelError(_reason(str(error), model)) from None
 
 
-def _frozen(model: keras.Model, shape: tuple[int, ...]) -> Any:
+def _frozen(model: keras.Model, batch: int, names: Sequence[str]) -> Any:
     """A function of constants: the converter recognises ranges of fake quantization only as such."""
-    specification = tf.TensorSpec(shape, tf.float32, name=INPUT)
-    concrete = tf.function(lambda image: model(image, training=False), input_signature=[specification])
+    specifications = [
+        tf.TensorSpec((batch, *tensor.shape[1:]), tf.float32, name=name)
+        for tensor, name in zip(model.inputs, names, strict=True)
+    ]
+    one = len(names) == 1
+    concrete = tf.function(
+        lambda *values: model(values[0] if one else list(values), training=False), input_signature=specifications
+    )
     concrete = concrete.get_concrete_function()
     frozen = convert_variables_to_constants_v2(concrete)
     graph = frozen.graph.as_graph_def()
     # TensorFlow flattens a mapping by sorted key, in whatever order the model has its outputs.
-    names = sorted(concrete.structured_outputs)
+    outputs = sorted(concrete.structured_outputs)
 
-    def signature(image: Any) -> dict[str, Any]:
-        outputs = tf.graph_util.import_graph_def(
-            graph, {frozen.inputs[0].name: image}, [output.name for output in frozen.outputs], name=""
-        )
-        return dict(zip(names, outputs, strict=True))
+    def signature(*values: Any) -> dict[str, Any]:
+        given = dict(zip((tensor.name for tensor in frozen.inputs), values, strict=True))
+        found = tf.graph_util.import_graph_def(graph, given, [output.name for output in frozen.outputs], name="")
+        return dict(zip(outputs, found, strict=True))
 
-    return tf.function(signature, input_signature=[specification])
+    return tf.function(signature, input_signature=specifications)
 
 
 def _configure(

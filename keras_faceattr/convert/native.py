@@ -18,10 +18,11 @@ from keras_faceattr.data.mixing import mixed_order, source_weights
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
 from keras_faceattr.models.loading import load_model
+from keras_faceattr.quantization.biases import round_biases
 from keras_faceattr.quantization.calibrate import calibrate
-from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment, round_biases
+from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment
 from keras_faceattr.quantization.noise import layer_noise
-from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing, sha256, write_json
 from keras_faceattr.training.checkpoint import best_checkpoint, load_loss_memory
@@ -64,7 +65,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     assert settings is not None
     tuning = settings.fine_tuning
     learned = tuning is not None and tuning.learned_ranges
-    quantized = quantize(source.folded, source.tasks, all_integer=settings.heads, learned_ranges=learned)
+    quantized = quantize_network(source.folded, source.tasks, all_integer=settings.heads, learned_ranges=learned)
     run = Run(folder)
     finished = _open(run, source, recipe)
     details: dict[str, Any] = {"engine": "native"}
@@ -84,7 +85,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
                 quantized, experiment, source.data, run, listener,
                 frozen_epochs=tuning.frozen_epochs, range_rate=tuning.range_rate, losses=losses,
             )  # fmt: skip
-        round_biases(quantized)
+        round_biases(quantized.network.inference)
         with replacing(run.model_path) as temporary:
             quantized.network.inference.save(temporary)
         write_json(folder / FINISHED, details)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import keras
 import numpy as np
 
 from keras_faceattr.errors import ConfigError, DataError, nearest
+from keras_faceattr.quantization.graph import read_graph
+from keras_faceattr.quantization.layers import FakeQuantize
 from keras_faceattr.quantization.quantize import QuantizedNetwork
 
 SAMPLED_PER_BATCH = 8192
@@ -100,29 +102,38 @@ def calibrate(
     """
     if observer not in OBSERVERS:
         raise ConfigError(f"unknown observer {observer!r}; {nearest(observer, OBSERVERS)}")
-    ranges = quantized.ranges()
-    observed = observe(folded, quantized.plan.points(), batches)
+    set_ranges(quantized.ranges(), observe(folded, quantized.plan.points(), batches), observer)
+
+
+def set_ranges(ranges: dict[str, FakeQuantize], observed: dict[str, Observed], observer: str) -> None:
+    """Sets every range that is not fixed."""
     for name, values in observed.items():
         if ranges[name].fixed is None:
             ranges[name].set_range(*OBSERVERS[observer](values))
 
 
 def observe(
-    folded: keras.Model, points: dict[str, list[str]], batches: Iterable[np.ndarray], seed: int = 0
+    folded: keras.Model, points: dict[str, list[str]], batches: Iterable[Any], seed: int = 0
 ) -> dict[str, Observed]:
     """Extremes and a sample of the activations at each range's nodes.
+
+    Args:
+        batches: of inputs; of lists of them where the model has several.
 
     Raises:
         DataError: no photos, or of another size than the model's.
     """
+    found_at = {name: node.output for name, node in read_graph(folded).nodes.items()}
     nodes = sorted({node for names in points.values() for node in names})
-    probe = keras.Model(folded.input, {node: folded.get_layer(node).output for node in nodes})
+    probe = keras.Model(folded.inputs, {node: found_at[node] for node in nodes})
     random = np.random.default_rng(seed)
     found: dict[str, list[tuple[float, float, np.ndarray]]] = {name: [] for name in points}
     for batch in batches:
-        if np.shape(batch)[1:] != folded.input.shape[1:]:
-            raise DataError(f"photos to calibrate with are batches of {folded.input.shape[1:]}, not {np.shape(batch)}")
-        if not len(batch):
+        parts = batch if len(folded.inputs) > 1 else [batch]
+        for part, tensor in zip(parts, folded.inputs, strict=True):
+            if np.shape(part)[1:] != tensor.shape[1:]:
+                raise DataError(f"photos to calibrate with are batches of {tensor.shape[1:]}, not {np.shape(part)}")
+        if not len(parts[0]):
             continue
         outputs = {node: np.asarray(value) for node, value in probe.predict_on_batch(batch).items()}
         for name, names in points.items():

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from keras_faceattr.config import AugmentationConfig, DistillationConfig, Experiment, OptimizerConfig, ScheduleConfig
 from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.evaluation.evaluate import primary_metric
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.metrics import metrics_of
-from keras_faceattr.quantization.graph import producer
-from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize
 from keras_faceattr.quantization.quantize import QuantizedNetwork
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
@@ -123,17 +119,3 @@ def is_worse(task: Task, before: dict[str, Any], after: dict[str, Any]) -> bool:
     if metrics_of(task)[metric].higher_is_better:
         drop = -drop
     return bool(drop > MARGIN * abs(before[name]))
-
-
-def round_biases(quantized: QuantizedNetwork) -> None:
-    """Sets every bias to what the file can hold: a multiple of the scales of its input and kernel."""
-    # Not a graph: a range that several tensors share is a layer that is called several times.
-    for layer in quantized.network.inference.layers:
-        if type(layer) not in QUANTIZED.values() or not layer.use_bias:
-            continue
-        source = producer(layer.input)
-        while not isinstance(source, FakeQuantize):
-            source = producer(source.input)
-        low, high = source.limits()
-        scale = (high - low) / 255 * layer.kernel_scale()
-        layer.bias.assign(np.round(np.asarray(layer.bias, "float64") / scale) * scale)

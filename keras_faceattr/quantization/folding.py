@@ -1,7 +1,8 @@
-"""Folding batch norm into the layer before it, and taking averages apart: the same function of integer kernels."""
+"""Folding batch norms and other factors by channel into the layer before them: the same function of integer kernels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,117 +10,156 @@ import numpy as np
 from keras import layers
 
 from keras_faceattr.errors import ModelError
-from keras_faceattr.quantization.graph import Graph, Node, Tensor, copy_layer, read_graph, rebuild
+from keras_faceattr.quantization.graph import Copies, Graph, Node, Tensor, copy_layer, normalises, read_graph, rebuild
+from keras_faceattr.quantization.lowering import lower
 
 FOLDABLE = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 """Layers that take over the scale and shift of a batch norm behind them."""
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """The same function of the pixels at inference, without batch norms.
+    """The same function at inference, without batch norms, of layers that have an integer kernel where there is one.
 
-    A batch norm behind a linear convolution, depthwise convolution or dense layer that feeds nothing else becomes
-    part of its kernel and bias. Any other becomes a 1×1 depthwise convolution, which has an integer kernel. An average
-    of tensors has none: it becomes sums of two and a factor.
+    The model is lowered first (see `lower`). A batch norm behind a linear convolution, depthwise convolution or dense
+    layer that feeds nothing else becomes part of its kernel and bias. Any other becomes a 1×1 depthwise convolution,
+    which has an integer kernel. So do factors and summands by channel.
 
     Args:
-        model: functional, with one input and outputs by name. It stays as it is.
+        model: functional or Sequential. It stays as it is.
 
     Returns:
-        A model with new layers of the same names, and new weights. Outputs differ by rounding alone.
+        A model with outputs by name, with new layers and weights. Outputs differ by rounding alone.
 
     Raises:
-        ModelError: the model's graph cannot be read, or a batch norm stands where none of this is possible.
+        ModelError: the model's graph cannot be read, or a batch norm is not along the channels.
 
     Source: Jacob et al., Quantization and Training of Neural Networks, section 3.2.
     """
-    graph = read_graph(model)
-    norms = _foldable_norms(graph)
-    absorbed = {norm.name for norm in norms.values()}
-    weights: dict[str, list[np.ndarray]] = {}
+    graph = read_graph(lower(model))
+    folding = _Folding(graph)
+    inputs, tensors = rebuild(graph, folding.make)
+    return keras.Model(inputs, {name: tensors[node] for name, node in graph.outputs.items()}, name=graph.name)
 
-    def make(node: Node, inputs: list[Tensor]) -> Tensor:
-        if node.name in absorbed:
+
+class _Folding:
+    """Decides which layer absorbs which affine one, and makes the rest."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.copies = graph, Copies()
+        self.consumers, self.calls = graph.consumers(), graph.calls()
+        self.absorbed: dict[str, str] = {}
+        """Affine node by the node that takes it over."""
+        for node in graph.nodes.values():
+            if self._is_affine(node):
+                _check_axis(node)
+                if self._can_absorb(node):
+                    self.absorbed[node.inputs[0]] = node.name
+
+    def make(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        """The output of a node in the folded graph."""
+        if node.name in self.absorbed.values():
             return inputs[0]
-        if isinstance(node.layer, layers.Average):
-            return _averaged(node.name, inputs)
-        layer, weights[node.name] = _replacement(node, norms.get(node.name))
-        return node.call(layer, inputs)
+        if not self._is_affine(node):
+            return self._call(node, inputs, *self._replacement(node))
+        return self._depthwise(node, inputs[0])
 
-    pixels, tensors = rebuild(graph, make)
-    folded = keras.Model(pixels, {name: tensors[node] for name, node in graph.outputs.items()}, name=graph.name)
-    for name, values in weights.items():
-        if values:
-            folded.get_layer(name).set_weights(values)
-    return folded
+    def _is_affine(self, node: Node) -> bool:
+        """Whether a node is a batch norm, or another factor and summand by channel.
+
+        A factor alone or a summand alone, the same for all channels, has a kernel of its own. Both together on vectors
+        are what heads decode values with. The normalisation of an input is no operation at all: the scale of
+        the integer input expresses it.
+        """
+        layer = node.layer
+        if isinstance(layer, layers.BatchNormalization):
+            return True
+        if not isinstance(layer, layers.Rescaling):
+            return False
+        if np.ndim(layer.scale) == 0 and np.ndim(layer.offset) == 0:
+            both = layer.scale != 1 and layer.offset != 0 and len(node.output_shape) == 4
+            return both and not normalises(node, self.graph, self.consumers)
+        return True
+
+    def _call(self, node: Node, inputs: list[Tensor], layer: Any, weights: Callable[[], list[Any]]) -> Tensor:
+        return self.copies.call(node, lambda made: node.call(made, inputs), lambda: layer, weights)
+
+    def _can_absorb(self, node: Node) -> bool:
+        """Whether the layer before an affine one can take it over, in all of its calls."""
+        producer = self.graph.nodes[node.inputs[0]]
+        layer = producer.layer
+        if self._is_affine(producer):
+            # Pixels are normalised by the scale of the integer input, for nothing; behind that, one depthwise kernel.
+            return self._alone(producer.name, node)
+        linear = getattr(layer, "activation", None) is keras.activations.linear
+        return type(layer) in FOLDABLE and linear and self._alone(producer.name, node)
+
+    def _alone(self, producer: str, node: Node) -> bool:
+        calls = self.calls[id(self.graph.nodes[producer].layer)]
+        behind = [self.consumers[call] for call in calls]
+        outputs = self.graph.outputs.values()
+        return all(
+            len(names) == 1 and self.graph.nodes[names[0]].layer is node.layer and call not in outputs
+            for call, names in zip(calls, behind, strict=True)
+        )
+
+    def _chain(self, name: str) -> list[Any]:
+        """The affine layers that a node takes over, in order."""
+        found = []
+        while name in self.absorbed:
+            name = self.absorbed[name]
+            found.append(self.graph.nodes[name])
+        return found
+
+    def _scale_and_shift(self, nodes: list[Node]) -> tuple[np.ndarray, np.ndarray]:
+        scale, shift = np.ones(1), np.zeros(1)
+        for node in nodes:
+            factor, summand = scale_and_shift(node.layer)
+            scale, shift = scale * factor, shift * factor + summand
+        channels = int(nodes[0].output_shape[-1] or 1)
+        return np.broadcast_to(scale, channels), np.broadcast_to(shift, channels)
+
+    def _replacement(self, node: Node) -> tuple[Any, Callable[[], list[Any]]]:
+        """The layer that stands for a node, and its weights."""
+        behind = self._chain(node.name)
+        if not behind:
+            return copy_layer(node.layer, node.name), node.weights
+        scale, shift = self._scale_and_shift(behind)
+        config = {**node.layer.get_config(), "use_bias": True, "bias_initializer": "zeros", "name": node.name}
+        kernel, *bias = node.weights()
+        # A depthwise kernel is (height, width, channels, multiplier), and its output has channels × multiplier.
+        shape = kernel.shape[-2:] if isinstance(node.layer, layers.DepthwiseConv2D) else kernel.shape[-1:]
+        values = [kernel * scale.reshape(shape), (bias[0] if bias else 0.0) * scale + shift]
+        return type(node.layer).from_config(config), lambda: [value.astype("float32") for value in values]
+
+    def _depthwise(self, node: Node, x: Tensor) -> Tensor:
+        """A factor and a summand by channel, and all behind it that it takes over, as a kernel."""
+        scale, shift = self._scale_and_shift([node, *self._chain(node.name)])
+        values = [scale.reshape(1, 1, -1, 1).astype("float32"), shift.astype("float32")]
+        shape = tuple(x.shape)
+        if len(shape) != 4:
+            x = layers.Reshape((1, int(np.prod(shape[1:-1])), shape[-1]), name=f"{node.name}_as_map")(x)
+        name = node.name if len(shape) == 4 else f"{node.name}_by_channel"
+        x = self.copies.call(
+            node, lambda layer: layer(x), lambda: layers.DepthwiseConv2D(1, name=name), lambda: values, str(len(shape))
+        )
+        return x if len(shape) == 4 else layers.Reshape(shape[1:], name=node.name)(x)
 
 
-def _foldable_norms(graph: Graph) -> dict[str, layers.BatchNormalization]:
-    """Batch norms that a layer can absorb, by the name of that layer."""
-    consumers = graph.consumers()
-    found = {}
-    for node in graph.nodes.values():
-        if not isinstance(node.layer, layers.BatchNormalization):
-            continue
-        producer = graph.nodes[node.inputs[0]]
-        alone = consumers[producer.name] == [node.name] and producer.name not in graph.outputs.values()
-        linear = getattr(producer.layer, "activation", None) is keras.activations.linear
-        if type(producer.layer) in FOLDABLE and alone and linear and _by_channel(node.layer, producer.layer):
-            found[producer.name] = node.layer
-    return found
+def _check_axis(node: Node) -> None:
+    rank = len(node.output_shape)
+    if isinstance(node.layer, layers.BatchNormalization) and node.layer.axis % rank != rank - 1:
+        raise ModelError(
+            f"batch norm {node.name!r} normalises along axis {node.layer.axis} instead of the channels: "
+            "build it with axis=-1"
+        )
 
 
-def _replacement(node: Node, norm: layers.BatchNormalization | None) -> tuple[Any, list[np.ndarray]]:
-    """The layer that stands for a node, and its weights."""
-    if isinstance(node.layer, layers.BatchNormalization):
-        return _as_depthwise(node.layer)
-    if norm is None:
-        return copy_layer(node.layer), node.weights()
-    scale, shift = _scale_and_shift(norm)
-    config = {**node.layer.get_config(), "use_bias": True, "bias_initializer": "zeros"}
-    kernel, *bias = node.layer.get_weights()
-    # A depthwise kernel is (height, width, channels, multiplier), and its output has channels × multiplier channels.
-    shape = kernel.shape[-2:] if isinstance(node.layer, layers.DepthwiseConv2D) else kernel.shape[-1:]
-    values = [kernel * scale.reshape(shape), (bias[0] if bias else 0.0) * scale + shift]
-    return type(node.layer).from_config(config), [value.astype("float32") for value in values]
-
-
-def _averaged(name: str, inputs: list[Tensor]) -> Tensor:
-    """A mean as sums of two and a factor; what is rounded in between are layers of their own."""
-    total = inputs[0]
-    for count, other in enumerate(inputs[1:], start=2):
-        number = count if count < len(inputs) else ""
-        total = layers.Add(name=f"{name}_sum{number}")([total, other])
-    return layers.Rescaling(1 / len(inputs), name=name)(total)
-
-
-def _by_channel(norm: layers.BatchNormalization, layer: keras.layers.Layer) -> bool:
-    """Whether a batch norm has a factor for each channel of a layer, as its kernel has."""
-    rank = len(norm.input.shape)
-    channels = 1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1
-    return bool(norm.axis % rank == channels)
-
-
-def _scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """(channels,) float64 factors and summands that a batch norm applies at inference."""
-    mean, variance = (np.asarray(v, "float64") for v in (norm.moving_mean, norm.moving_variance))
-    gamma = np.asarray(norm.gamma, "float64") if norm.scale else np.ones_like(mean)
-    beta = np.asarray(norm.beta, "float64") if norm.center else np.zeros_like(mean)
-    scale = gamma / np.sqrt(variance + norm.epsilon)
+def scale_and_shift(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(channels,) or (1,) float64 factors and summands that an affine layer applies at inference."""
+    if isinstance(layer, layers.Rescaling):
+        return np.atleast_1d(np.asarray(layer.scale, "float64")), np.atleast_1d(np.asarray(layer.offset, "float64"))
+    mean, variance = (np.asarray(v, "float64") for v in (layer.moving_mean, layer.moving_variance))
+    gamma = np.asarray(layer.gamma, "float64") if layer.scale else np.ones_like(mean)
+    beta = np.asarray(layer.beta, "float64") if layer.center else np.zeros_like(mean)
+    scale = gamma / np.sqrt(variance + layer.epsilon)
     return scale, beta - mean * scale
-
-
-def _as_depthwise(norm: layers.BatchNormalization) -> tuple[keras.layers.Layer, list[np.ndarray]]:
-    rank = len(norm.input.shape)
-    if norm.axis % rank != rank - 1:
-        raise ModelError(
-            f"batch norm {norm.name!r} normalises along axis {norm.axis} instead of the channels: build it with axis=-1"
-        )
-    if rank != 4:
-        raise ModelError(
-            f"batch norm {norm.name!r} has nothing before it to fold into: "
-            "put it right behind a linear convolution or dense layer"
-        )
-    scale, shift = _scale_and_shift(norm)
-    values = [scale.reshape(1, 1, -1, 1).astype("float32"), shift.astype("float32")]
-    return layers.DepthwiseConv2D(1, name=norm.name), values

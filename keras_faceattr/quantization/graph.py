@@ -1,9 +1,9 @@
-"""A functional model as a graph of layers, so that it can be rewritten layer by layer."""
+"""A functional or Sequential model as a graph of layers, so that it can be rewritten layer by layer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -18,22 +18,27 @@ class Node:
     """One call of a layer, or of an operation of `keras.ops`, and where its inputs come from.
 
     Attributes:
-        layer: called once in the model.
-        inputs: names of the nodes whose outputs it takes, in order; empty for the model's input.
+        name: of the layer, with a number behind it for further calls and for names that are taken.
+        layer: may belong to several nodes, which then share its weights.
+        inputs: names of the nodes whose outputs it takes, in order; empty for an input of the model.
         arguments: the symbolic arguments of the call, constants among them.
+        output: its symbolic output in the model that was read.
     """
 
+    name: str
     layer: Any
     inputs: tuple[str, ...]
     arguments: Any
-
-    @property
-    def name(self) -> str:
-        return str(self.layer.name)
+    output: Tensor
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
-        return tuple(self.layer.output.shape)
+        return tuple(self.output.shape)
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of the first tensor that it takes."""
+        return tuple(self.arguments.keras_tensors[0].shape)
 
     def call(self, layer: Any, tensors: list[Tensor]) -> Tensor:
         """Calls a layer, this node's or one in its place, with the same constants as this node's."""
@@ -53,17 +58,19 @@ class Graph:
 
     Attributes:
         name: of the model.
-        nodes: by name; the first is the input.
-        outputs: node of each output of the model.
+        nodes: by name.
+        inputs: names of the nodes of the model's inputs, in its order.
+        outputs: node of each output of the model; an output without a name has that of its node.
     """
 
     name: str
     nodes: dict[str, Node]
+    inputs: tuple[str, ...]
     outputs: dict[str, str]
 
     @property
     def input(self) -> Node:
-        return next(iter(self.nodes.values()))
+        return self.nodes[self.inputs[0]]
 
     def consumers(self) -> dict[str, list[str]]:
         """Names of the nodes that take each node's output."""
@@ -73,86 +80,175 @@ class Graph:
                 found[source].append(node.name)
         return found
 
+    def calls(self) -> dict[int, list[str]]:
+        """Names of the nodes that share a layer, by the layer's `id`."""
+        found: dict[int, list[str]] = {}
+        for node in self.nodes.values():
+            found.setdefault(id(node.layer), []).append(node.name)
+        return found
+
 
 def read_graph(model: keras.Model) -> Graph:
-    """The graph of a functional model with one input and named outputs.
+    """The graph of a model; models inside it are taken apart into their layers.
 
     Raises:
-        ModelError: a layer is called twice, has several outputs, or is itself a model; it is named.
+        ModelError: the model has no graph, or a layer has several outputs; it is named.
     """
     # A `Sequential` or a subclass that was never called has neither inputs nor outputs.
-    outputs = getattr(model, "output", None) if getattr(model, "inputs", None) else None
-    if not isinstance(outputs, dict) or len(model.inputs) != 1:
-        raise ModelError(
-            f"model {model.name!r}: needs one input and outputs by name; "
-            f"of this {type(model).__name__}, build keras.Model(inputs, {{task: output}})"
-        )
-    nodes: dict[str, Node] = {}
-    calls: dict[str, int] = {}
-    for output in outputs.values():
-        _visit(output, nodes, calls)
-    return Graph(str(model.name), nodes, {name: producer(tensor).name for name, tensor in outputs.items()})
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise ModelError(_no_graph(model, "model"))
+    reader = _Reader()
+    inputs = [reader.add(producer(tensor), (), _call_of(tensor).arguments, tensor) for tensor in model.inputs]
+    ends = reader.read(model, inputs)
+    struct, names = getattr(model, "output", None), [None] * len(ends)
+    by_tensor = {id(tensor): end for tensor, end in zip(model.outputs, ends, strict=True)}
+    # Keras flattens a dictionary by sorted key.
+    if isinstance(struct, dict) and all(id(tensor) in by_tensor for tensor in struct.values()):
+        names, ends = list(struct), [by_tensor[id(tensor)] for tensor in struct.values()]
+    outputs: dict[str, str] = {}
+    for name, end in zip(names, ends, strict=True):
+        outputs[name if name is not None else _free(end, outputs)] = end
+    return Graph(str(model.name), reader.nodes, tuple(inputs), outputs)
+
+
+def normalises(node: Node, graph: Graph, consumers: dict[str, list[str]]) -> bool:
+    """Whether a node is the normalisation of an input that feeds nothing else, by one factor and one summand."""
+    alone = len(node.inputs) == 1 and node.inputs[0] in graph.inputs and consumers[node.inputs[0]] == [node.name]
+    return alone and isinstance(node.layer, keras.layers.Rescaling)
 
 
 def producer(tensor: Tensor) -> Any:
     """The layer that makes a symbolic tensor."""
-    return _source(tensor)[0]
-
-
-def _source(tensor: Tensor) -> tuple[Any, int]:
-    """The layer that makes a symbolic tensor, and which of its calls does."""
     # The one place that asks Keras where a symbolic tensor comes from; every graph tool of Keras reads this field.
-    return tensor._keras_history.operation, tensor._keras_history.node_index
+    return tensor._keras_history.operation
 
 
-def _visit(output: Tensor, nodes: dict[str, Node], calls: dict[str, int]) -> None:
-    """Adds all that a tensor depends on; a stack of its own, because nets may be deeper than Python's."""
-    stack = [(output, False)]
-    while stack:
-        tensor, inputs_done = stack.pop()
-        layer, call = _source(tensor)
-        if calls.setdefault(layer.name, call) != call:
-            raise ModelError(f"layer {layer.name!r} is called more than once: give each call a layer of its own")
-        if layer.name in nodes:
-            continue
-        tensors = _inputs(layer, call)
-        if inputs_done:
-            names = tuple(str(producer(source).name) for source in tensors)
-            nodes[str(layer.name)] = Node(layer, names, layer._inbound_nodes[call].arguments)
-            continue
-        stack.append((tensor, True))
-        stack += [(source, False) for source in reversed(tensors)]
+def _call_of(tensor: Tensor) -> Any:
+    """The call of a layer that makes a symbolic tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
 
 
-def _inputs(layer: Any, call: int) -> list[Tensor]:
+def _free(name: str, taken: dict[str, Any]) -> str:
+    """The name, with the first number behind it that makes it a new one."""
+    number = 1
+    while (free := name if number == 1 else f"{name}_{number}") in taken:
+        number += 1
+    return free
+
+
+def _no_graph(model: Any, what: str) -> str:
+    return (
+        f"{what} {model.name!r} ({type(model).__name__}) has no graph of layers: build it as keras.Model(inputs, "
+        "outputs) or as a Sequential that begins with keras.Input(shape)"
+    )
+
+
+@dataclass
+class _Reader:
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    def add(self, layer: Any, inputs: tuple[str, ...], arguments: Any, output: Tensor) -> str:
+        name = _free(str(layer.name), self.nodes)
+        self.nodes[name] = Node(name, layer, inputs, arguments, output)
+        return name
+
+    def read(self, model: keras.Model, inputs: list[str]) -> list[str]:
+        """Adds all that a model's outputs depend on.
+
+        Args:
+            inputs: nodes that give the model its inputs.
+
+        Returns:
+            The nodes of its outputs.
+        """
+        known = {id(tensor): name for tensor, name in zip(model.inputs, inputs, strict=True)}
+        # A stack of its own, because nets may be deeper than Python's.
+        stack = [(output, False) for output in reversed(model.outputs)]
+        while stack:
+            tensor, inputs_done = stack.pop()
+            if id(tensor) in known:
+                continue
+            call = _call_of(tensor)
+            layer = producer(tensor)
+            if inputs_done:
+                names = tuple(known[id(source)] for source in call.input_tensors)
+                if isinstance(layer, keras.Model):
+                    ends = self.read(layer, list(names))
+                    known.update({id(t): end for t, end in zip(call.output_tensors, ends, strict=True)})
+                else:
+                    known[id(tensor)] = self.add(layer, names, call.arguments, tensor)
+                continue
+            _check(layer, call)
+            stack.append((tensor, True))
+            stack += [(source, False) for source in reversed(call.input_tensors)]
+        return [known[id(tensor)] for tensor in model.outputs]
+
+
+def _check(layer: Any, call: Any) -> None:
     if isinstance(layer, keras.Model):
-        raise ModelError(
-            f"{layer.name!r} ({type(layer).__name__}) is a model inside a model: build the net of layers alone"
-        )
-    # Not `layer.input`, which is the first call's, even if that belongs to another model.
-    node = layer._inbound_nodes[call]
-    if len(node.output_tensors) != 1:
+        if not getattr(layer, "inputs", None) or not getattr(layer, "outputs", None):
+            raise ModelError(_no_graph(layer, "the inner model"))
+    elif len(call.output_tensors) != 1:
         raise ModelError(f"layer {layer.name!r} has several outputs, which is not supported")
-    return list(node.input_tensors)
 
 
-def rebuild(graph: Graph, make: Callable[[Node, list[Tensor]], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+def rebuild(graph: Graph, make: Callable[[Node, list[Tensor]], Tensor]) -> tuple[Any, dict[str, Tensor]]:
     """Runs through the graph and builds another one.
 
     Args:
         make: (node, its inputs in the new graph) → its output in the new graph.
 
     Returns:
-        The new input, and the new output of every node by name.
+        The new input, or a list of them where there are several, and the new output of every node by name.
     """
-    shape, dtype = graph.input.layer.batch_shape, graph.input.layer.dtype
-    pixels = keras.Input(shape[1:], name=graph.input.name, dtype=dtype)
-    tensors = {graph.input.name: pixels}
-    for node in list(graph.nodes.values())[1:]:
-        tensors[node.name] = make(node, [tensors[name] for name in node.inputs])
-    return pixels, tensors
+    tensors = {}
+    for name in graph.inputs:
+        node = graph.nodes[name]
+        tensors[name] = keras.Input(node.output_shape[1:], name=name, dtype=node.output.dtype)
+    inputs = [tensors[name] for name in graph.inputs]
+    for node in graph.nodes.values():
+        if node.name not in tensors:
+            tensors[node.name] = make(node, [tensors[name] for name in node.inputs])
+    return (inputs if len(inputs) > 1 else inputs[0]), tensors
 
 
-def copy_layer(layer: Any) -> Any:
-    """A layer or operation of the same configuration, not yet built."""
-    return type(layer).from_config(layer.get_config())
+def copy_layer(layer: Any, name: str | None = None) -> Any:
+    """A layer or operation of the same configuration, not yet built.
+
+    Args:
+        name: a new one.
+    """
+    copy = type(layer).from_config(layer.get_config())
+    if name is not None:
+        copy.name = name
+    return copy
+
+
+class Copies:
+    """Layers of a graph that is being rebuilt: one for all calls of a layer, with its weights."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[int, str], Any] = {}
+
+    def call(
+        self,
+        node: Node,
+        apply: Callable[[Any], Tensor],
+        build: Callable[[], Any],
+        weights: Callable[[], list[Any]],
+        part: str = "",
+    ) -> Tensor:
+        """The output of a layer in place of a node's, or of a part of one; the first call makes it.
+
+        Args:
+            apply: calls it on tensors.
+            weights: of the new layer, looked up when it is made.
+        """
+        key = (id(node.layer), part)
+        known = self.made.get(key)
+        layer = self.made[key] = known or build()
+        output = apply(layer)
+        if known is None and (values := weights()):
+            layer.set_weights(values)
+        return output

@@ -129,6 +129,10 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         low, high = self._limits()
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=BITS)
 
+    def compute_output_spec(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """As the input. Keras would trace the layer, and takes a tensor times a number for a sparse one."""
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
     def get_config(self) -> dict[str, Any]:
         minimum, maximum = self.fixed or (None, None)
         return {**super().get_config(), "minimum": minimum, "maximum": maximum, "learned": self.learned}
@@ -196,8 +200,47 @@ class QuantizedDense(_RoundedKernel, layers.Dense):  # type: ignore[misc]
         return self.activation(outputs + self.bias if self.use_bias else outputs)
 
 
+@keras.saving.register_keras_serializable("keras_faceattr")
+class QuantizedConv2DTranspose(_RoundedKernel, layers.Conv2DTranspose):  # type: ignore[misc]
+    """Transposed convolution with a fake-quantized kernel, which has one scale, as that of a dense layer."""
+
+    per_channel = False
+
+    def call(self, inputs: Tensor) -> Tensor:
+        outputs = ops.conv_transpose(
+            inputs,
+            self.rounded_kernel(),
+            strides=list(self.strides),
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
+
+
+@keras.saving.register_keras_serializable("keras_faceattr")
+class QuantizationPlan(layers.Layer):  # type: ignore[misc]
+    """What `quantize` decided, kept in the model itself so that a saved one still knows it; changes no value.
+
+    Args:
+        floats: reason of every layer that stays in float, by name.
+    """
+
+    def __init__(self, floats: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.floats = dict(floats)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "floats": self.floats}
+
+
 QUANTIZED: dict[type, type] = {
     layers.Conv2D: QuantizedConv2D,
+    layers.Conv2DTranspose: QuantizedConv2DTranspose,
     layers.DepthwiseConv2D: QuantizedDepthwiseConv2D,
     layers.Dense: QuantizedDense,
 }

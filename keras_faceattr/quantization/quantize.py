@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,19 @@ from keras import layers
 
 from keras_faceattr.errors import ModelError, nearest
 from keras_faceattr.models.network import Network
-from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph, rebuild
-from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize
-from keras_faceattr.quantization.plan import Plan, make_plan
+from keras_faceattr.quantization.graph import Copies, Graph, Node, Tensor, normalises, read_graph, rebuild
+from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize, QuantizationPlan
+from keras_faceattr.quantization.plan import Plan, clips, make_plan
 
 IMAGE_RANGE = "image_range"
+
+PIXELS = (0.0, 255.0)
+
+ALMOST_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
+"""A slope that changes no value by more than the last bit, and that the converter does not take for 1."""
+
+RECORD = "quantization_plan"
+"""Name of the layer that keeps the plan."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,25 @@ class QuantizedNetwork:
         return {str(layer.name): layer for layer in found if isinstance(layer, FakeQuantize)}
 
 
-def quantize(
+@dataclass(frozen=True)
+class Inserted:
+    """A graph with fake quantization in it.
+
+    Attributes:
+        inputs: of the new model: one, or a list.
+        tensors: output of every node, rounded where the plan says so.
+        normalised: the first input behind its normalisation.
+    """
+
+    inputs: Any
+    tensors: dict[str, Tensor]
+    normalised: Tensor
+
+
+def quantize_network(
     folded: keras.Model, tasks: Iterable[str], *, all_integer: bool = False, learned_ranges: bool = False
 ) -> QuantizedNetwork:
-    """Puts fake quantization into a model without batch norms; its ranges are yet to be calibrated.
+    """Puts fake quantization into a net with heads for tasks; its ranges are yet to be calibrated.
 
     Args:
         folded: of `fold_batch_norm`, which also takes averages apart. It stays as it is.
@@ -64,48 +87,97 @@ def quantize(
     for task in tasks:
         if task not in known:
             raise ModelError(f"the model has no task {task!r} with a layer {task}_raw; {nearest(task, known)}")
-    builder = _Builder(graph, make_plan(graph, all_integer), learned_ranges)
-    pixels, tensors = rebuild(graph, builder.make)
-    outputs = {name: tensors[node] for name, node in graph.outputs.items()}
-    raw = {task: tensors[f"{task}_raw"] for task in tasks}
+    plan = make_plan(graph, all_integer)
+    inserted = insert(graph, plan, {graph.input.name: PIXELS}, learned_ranges=learned_ranges)
+    outputs = {name: inserted.tensors[node] for name, node in graph.outputs.items()}
+    raw = {task: inserted.tensors[f"{task}_raw"] for task in tasks}
+    pixels = inserted.inputs
     network = Network(keras.Model(pixels, raw, name=graph.name), keras.Model(pixels, outputs, name=graph.name))
-    for name, values in builder.weights.items():
-        if not values:
-            continue
-        network.inference.get_layer(name).set_weights(values)
-    body = keras.Model(builder.normalised, outputs, name=graph.name)
-    return QuantizedNetwork(network, body, builder.plan, tensors)
+    body = keras.Model(inserted.normalised, outputs, name=graph.name)
+    return QuantizedNetwork(network, body, plan, inserted.tensors)
+
+
+def insert(
+    graph: Graph,
+    plan: Plan,
+    limits: Mapping[str, tuple[float, float]],
+    *,
+    learned_ranges: bool = False,
+    record: bool = False,
+) -> Inserted:
+    """Builds a folded graph again, with rounding where the plan says so.
+
+    Args:
+        limits: smallest and largest value of each input, by its name; 0 to 255 are pixels.
+        record: whether the model keeps the reasons of its float layers.
+    """
+    builder = _Builder(graph, plan, dict(limits), learned_ranges, record)
+    inputs, tensors = rebuild(graph, builder.make)
+    return Inserted(inputs, tensors, builder.normalised[graph.inputs[0]])
+
+
+def range_name(name: str) -> str:
+    """Name of the layer that rounds an input."""
+    return f"{name}_range"
 
 
 class _Builder:
     """Makes the quantized counterpart of each node."""
 
-    def __init__(self, graph: Graph, plan: Plan, learned_ranges: bool) -> None:
-        self.graph, self.plan, self.learned_ranges = graph, plan, learned_ranges
+    def __init__(
+        self, graph: Graph, plan: Plan, limits: dict[str, tuple[float, float]], learned_ranges: bool, record: bool
+    ) -> None:
+        self.graph, self.plan, self.limits, self.learned_ranges = graph, plan, limits, learned_ranges
+        self.record, self.consumers, self.copies = record, graph.consumers(), Copies()
         self.ranges: dict[str, FakeQuantize] = {}
         self.sharing = {name: len(nodes) for name, nodes in plan.points().items()}
         self.unrounded: dict[str, list[Tensor]] = {}
-        self.weights: dict[str, list[np.ndarray]] = {}
-        self.normalised: Tensor = None
+        self.rounded_inputs: dict[str, Tensor] = {}
+        self.normalised: dict[str, Tensor] = {}
 
     def make(self, node: Node, inputs: list[Tensor]) -> Tensor:
         """The output of a node in the quantized graph."""
-        if node.inputs == (self.graph.input.name,):
-            inputs = [self._image(node, inputs[0])]
-            if isinstance(node.layer, layers.Rescaling):
-                return inputs[0]
-        if node.name in self.plan.float_nodes:
-            behind_pooling = isinstance(self.graph.nodes[node.inputs[0]].layer, layers.MaxPooling2D)
-            if isinstance(node.layer, layers.GlobalAveragePooling2D) and not behind_pooling:
-                inputs = [_kept_in_float(inputs[0], node.name)]
-            return self._copy(node, inputs, type(node.layer))
+        if normalises(node, self.graph, self.consumers):
+            return self._image(node.inputs[0], inputs[0], node)
+        inputs = [
+            self._image(name, tensor) if name in self.graph.inputs else tensor
+            for name, tensor in zip(node.inputs, inputs, strict=True)
+        ]
+        if node.name in self.plan.reasons:
+            return self._float(node, inputs)
         output = self._copy(node, inputs, QUANTIZED.get(type(node.layer), type(node.layer)))
         name = self.plan.ranges.get(node.name)
         return self._round(name, output) if name else output
 
+    def _float(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        given = dict(zip(node.inputs, inputs, strict=True))
+        inside = {n: x if n in self.plan.reasons else self._border(node, n, x) for n, x in given.items()}
+        output = self._copy(node, [inside[name] for name in node.inputs], type(node.layer))
+        name = self.plan.ranges.get(node.name)
+        if name is None:
+            return output
+        # The converter makes integer whatever stands between two roundings and has a kernel.
+        return self._round(name, _border(output, f"{node.name}_float"))
+
+    def _border(self, node: Node, source: str, tensor: Tensor) -> Tensor:
+        """A rounded tensor as a float node takes it: the converter is to see that it computes in floats from here."""
+        if isinstance(node.layer, layers.GlobalAveragePooling2D):
+            behind_pooling = isinstance(self.graph.nodes[source].layer, layers.MaxPooling2D)
+            return tensor if behind_pooling else _kept_in_float(tensor, node.name)
+        if type(node.layer) in QUANTIZED or isinstance(node.layer, SAFE):
+            return tensor
+        return _border(tensor, f"{node.name}_from_{source}")
+
     def _copy(self, node: Node, inputs: list[Tensor], kind: type) -> Tensor:
-        self.weights[node.name] = node.weights()
-        return node.call(kind.from_config(node.layer.get_config()), inputs)  # type: ignore[attr-defined]
+        def build() -> Any:
+            config = node.layer.get_config()
+            if clips(node) and node.name not in self.plan.reasons:
+                config["max_value"] = None
+            layer = kind.from_config(config)  # type: ignore[attr-defined]
+            layer.name = node.name
+            return layer
+
+        return self.copies.call(node, lambda layer: node.call(layer, inputs), build, node.weights, str(kind))
 
     def _round(self, name: str, tensor: Tensor) -> Tensor:
         if name not in self.ranges:
@@ -120,21 +192,45 @@ class _Builder:
         last = len(before) == self.sharing[name]
         return self.ranges[name](tensor, tuple(before[:-1]) if last else (), moves=last)
 
-    def _image(self, node: Node, pixels: Tensor) -> Tensor:
-        """The pixels, normalised such that each of the 256 grey levels is a step of the integer input."""
-        if self.normalised is not None:
-            raise ModelError(f"the pixels feed {node.name!r} and another layer: normalise them once, for all")
-        scale, offset = 1.0, 0.0
-        self.normalised = pixels
-        if isinstance(node.layer, layers.Rescaling):
+    def _image(self, name: str, values: Tensor, node: Node | None = None) -> Tensor:
+        """An input, normalised such that each of the 256 grey levels of pixels is a step of the integer input.
+
+        Args:
+            node: the normalisation, where the input feeds one and nothing else.
+        """
+        if name in self.rounded_inputs:
+            return self.rounded_inputs[name]
+        if self.record and not self.normalised:
+            values = QuantizationPlan(self.plan.reasons, name=RECORD)(values)
+        low, high = self.limits[name]
+        self.normalised[name] = values
+        if node is not None:
             scale, offset = _single(node, node.layer.scale), _single(node, node.layer.offset)
-            zero_point = round(-offset / scale)
-            if not 0 <= zero_point <= 255 or scale <= 0:
-                raise ModelError(f"layer {node.name!r} maps no grey level of 0 to 255 to 0, which integers need")
-            # −offset / scale is 127.5 in our nets: rounding it shifts the picture by half a grey level.
-            offset = -zero_point * scale
-            self.normalised = layers.Rescaling(scale, offset, name=node.name)(pixels)
-        return FakeQuantize(offset, offset + 255 * scale, name=IMAGE_RANGE)(self.normalised)
+            if (low, high) == PIXELS:
+                zero_point = round(-offset / scale)
+                if not 0 <= zero_point <= 255 or scale <= 0:
+                    raise ModelError(f"layer {node.name!r} maps no grey level of 0 to 255 to 0, which integers need")
+                # −offset / scale is 127.5 in our nets: rounding it shifts the picture by half a grey level.
+                offset = -zero_point * scale
+            low, high = sorted((low * scale + offset, high * scale + offset))
+            self.normalised[name] = layers.Rescaling(scale, offset, name=node.name)(values)
+        self.rounded_inputs[name] = FakeQuantize(low, high, name=range_name(name))(self.normalised[name])
+        return self.rounded_inputs[name]
+
+
+SAFE = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)
+"""Layers in front of which nothing has to be put, because it is the same to them whether they are integer."""
+
+
+def _border(tensor: Tensor, name: str) -> Tensor:
+    return layers.LeakyReLU(ALMOST_ONE, name=name)(tensor)
+
+
+def is_border(layer: Any) -> bool:
+    """Whether a layer is only there to keep the converter from making its neighbours integer."""
+    if isinstance(layer, layers.MaxPooling2D):
+        return bool(layer.pool_size == (1, 1) and layer.name.endswith("_kept"))
+    return isinstance(layer, layers.LeakyReLU) and bool(np.float32(layer.negative_slope) == np.float32(ALMOST_ONE))
 
 
 def _single(node: Node, numbers: Any) -> float:

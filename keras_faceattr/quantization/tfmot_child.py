@@ -37,7 +37,7 @@ from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import is_worse
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
 from keras_faceattr.quantization.plan import Plan, is_relu
-from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize
+from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize_network
 from keras_faceattr.quantization.tfmot import Job
 from keras_faceattr.run import Run
 from keras_faceattr.training.callbacks import validation_score
@@ -441,7 +441,7 @@ def run_job(job: Job, say: Say) -> None:
     run = Run(Path(job.run))
     experiment, tasks = run.experiment(), list(run.tasks())
     folded = load_model(Path(job.model))
-    native = quantize(folded, tasks)
+    native = quantize_network(folded, tasks)
     keras.utils.set_random_seed(experiment.seed)
     model, names = build(folded, tasks, native)
     data = prepare(experiment, ("train", "val", "test"), trained=run.tasks())

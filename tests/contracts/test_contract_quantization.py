@@ -31,11 +31,11 @@ from keras_faceattr.models import MODELS, Architecture, Tasks, architecture, sha
 from keras_faceattr.models.heads import HEADS
 from keras_faceattr.models.layers import conv_block, normalise
 from keras_faceattr.models.network import build_network
+from keras_faceattr.quantization.biases import round_biases
 from keras_faceattr.quantization.calibrate import calibrate
-from keras_faceattr.quantization.fine_tune import round_biases
 from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.graph import Graph, read_graph
-from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task, age_task
 
 SIZE = 32
@@ -133,9 +133,9 @@ class Case:
 
 def make(model: keras.Model, tasks: Tasks, folder: Path, all_integer: bool) -> Case:
     folded = fold_batch_norm(model)
-    quantized = quantize(folded, tasks, all_integer=all_integer)
+    quantized = quantize_network(folded, tasks, all_integer=all_integer)
     calibrate(quantized, folded, [photos(8, 1), photos(8, 2)], "minmax")
-    round_biases(quantized)
+    round_biases(quantized.network.inference)
     path = folder / "net.tflite"
     path.write_bytes(convert(quantized.body, weights="int8", integer_input=True, integer_output=all_integer))
     return Case(model, folded, quantized, path, read_tflite(path))
@@ -219,7 +219,7 @@ def test_a_head_without_integer_form_is_refused_in_a_line_that_names_the_layer(h
     with pytest.raises(
         ModelError, match=rf"^layer '({layer})' \(({kind})\) has no int8 kernel; keep the heads in float"
     ):
-        quantize(folded, tasks, all_integer=True)
+        quantize_network(folded, tasks, all_integer=True)
 
 
 def test_every_convolution_before_a_float_head_computes_on_int8(floating: Case) -> None:

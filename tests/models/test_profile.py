@@ -110,7 +110,7 @@ def test_counting_without_weights_counts_the_same_and_leaves_initializers_alone(
 
 def test_a_fake_quantized_net_costs_what_its_float_net_costs() -> None:
     from keras_faceattr.quantization.folding import fold_batch_norm
-    from keras_faceattr.quantization.quantize import quantize
+    from keras_faceattr.quantization.quantize import quantize_network
 
     image = keras.Input((32, 32, 3), name="image")
     x = layers.Rescaling(1 / 127.5, -1.0, name="normalise")(image)
@@ -119,7 +119,7 @@ def test_a_fake_quantized_net_costs_what_its_float_net_costs() -> None:
     x = layers.DepthwiseConv2D(3, name="depthwise")(layers.Concatenate(name="joined")([one, two]))
     raw = layers.Dense(2, name="t_raw")(layers.GlobalAveragePooling2D(name="pool")(x))
     model = fold_batch_norm(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net"))
-    before, after = profile_model(model), profile_model(quantize(model, ["t"]).network.inference)
+    before, after = profile_model(model), profile_model(quantize_network(model, ["t"]).network.inference)
     assert (after.parameters, after.trainable_parameters) == (before.parameters, before.trainable_parameters)
     # 30 × 30 positions of 27 × 4 weights twice, 28 × 28 of 9 × 8, and a dense layer.
     assert after.macs == before.macs == 900 * 27 * 8 + 784 * 72 + 16

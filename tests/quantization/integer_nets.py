@@ -11,10 +11,10 @@ import numpy as np
 from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
 from keras_faceattr.artifact.runtime import LiteRTModel
 from keras_faceattr.convert.conversion import convert
+from keras_faceattr.quantization.biases import round_biases
 from keras_faceattr.quantization.calibrate import calibrate
-from keras_faceattr.quantization.fine_tune import round_biases
 from keras_faceattr.quantization.folding import fold_batch_norm
-from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 
 SIDE = 32
 
@@ -74,9 +74,9 @@ class Exported:
 def export(model: keras.Model, folder: Path) -> Exported:
     """Folds, quantizes with integer heads, calibrates and converts a model whose one task is `t`."""
     folded = fold_batch_norm(model)
-    quantized = quantize(folded, ["t"], all_integer=True)
+    quantized = quantize_network(folded, ["t"], all_integer=True)
     calibrate(quantized, folded, [draw_photos(8, 1), draw_photos(8, 2)], "minmax")
-    round_biases(quantized)
+    round_biases(quantized.network.inference)
     path = folder / "net.tflite"
     path.write_bytes(convert(quantized.body, weights="int8", integer_input=True, integer_output=True))
     return Exported(folded, quantized, LiteRTModel(path), read_tflite(path))

@@ -24,7 +24,7 @@ from keras_faceattr.quantization.calibrate import (
     percentile,
 )  # fmt: skip
 from keras_faceattr.quantization.folding import fold_batch_norm
-from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 from keras_faceattr.quantization.tfmot import fine_tune_with_tfmot
 
 
@@ -90,7 +90,7 @@ def net() -> tuple[QuantizedNetwork, keras.Model]:
     average = layers.Average(name="average")([left, one, left])
     raw = layers.Dense(3, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(average))
     model = fold_batch_norm(randomise(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net")))
-    return quantize(model, ["t"], all_integer=True), model
+    return quantize_network(model, ["t"], all_integer=True), model
 
 
 def activations(model: keras.Model, node: str, pixels: np.ndarray) -> np.ndarray:

@@ -25,10 +25,11 @@ from keras_faceattr.models import MODELS, Architecture, shared
 from keras_faceattr.models.layers import conv_block, normalise
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.quantization import fine_tune as module
+from keras_faceattr.quantization.biases import round_biases
 from keras_faceattr.quantization.calibrate import calibrate
-from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment, round_biases
+from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment
 from keras_faceattr.quantization.folding import fold_batch_norm
-from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import age_task
 from keras_faceattr.training.fit import network_of, save_model
@@ -87,7 +88,7 @@ def tuning(*overrides: str, epochs: int = 3) -> Experiment:
 
 def calibrated(experiment: Experiment, data: PreparedData, **options: Any) -> QuantizedNetwork:
     folded = fold_batch_norm(randomise(network_of(experiment, data.tasks).inference))
-    quantized = quantize(folded, data.tasks, **options)
+    quantized = quantize_network(folded, data.tasks, **options)
     part = data.parts["train"]
     calibrate(quantized, folded, [part.crops.take(part.rows[:16]).astype("float32")])
     return quantized
@@ -224,14 +225,14 @@ def test_rounded_biases_are_whole_multiples_of_input_scale_times_kernel_scale() 
     x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
     raw = layers.Dense(3, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(x))
     model = randomise(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net"))
-    quantized = quantize(model, ["t"], all_integer=True)
+    quantized = quantize_network(model, ["t"], all_integer=True)
     calibrate(quantized, model, [draw_photos(8, 1)])
     # Features that are all above 0 move the lower end past it, where it does not count.
     for name, low, high in (("relu_range", 0.4, 3.0), ("depthwise_range", -2.5, 2.0)):
         quantized.ranges()[name].minimum.assign(low)
         quantized.ranges()[name].maximum.assign(high)
     before = {name: np.asarray(quantized.network.inference.get_layer(name).bias) for name in ("conv", "t_raw")}
-    round_biases(quantized)
+    round_biases(quantized.network.inference)
     low, high = quantized.ranges()["features_range"].limits()
     inputs = {"conv": 1 / 127.5, "depthwise": 3.0 / 255, "t_raw": (high - low) / 255}
     for name, input_scale in inputs.items():
@@ -254,7 +255,7 @@ def test_a_range_that_tensors_share_holds_all_of_them_after_a_training_step(tmp_
     joined = layers.Concatenate(name="joined")([wide, layers.Conv2D(4, 3, name="narrow")(x)])
     raw = layers.Dense(2, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(joined))
     model = randomise(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net"))
-    quantized, pixels = quantize(model, ["t"]), draw_photos(4, 1)
+    quantized, pixels = quantize_network(model, ["t"]), draw_photos(4, 1)
     calibrate(quantized, model, [pixels / 2])
     shared = quantized.plan.ranges["joined"]
     assert shared == quantized.plan.ranges["wide"] == quantized.plan.ranges["narrow"]
@@ -306,7 +307,7 @@ def test_jax_computes_the_same_and_trains_a_step(tmp_path: Path) -> None:
     x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
     raw = layers.Dense(3, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(x))
     model = randomise(keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net"))
-    quantized = quantize(model, ["t"], all_integer=True)
+    quantized = quantize_network(model, ["t"], all_integer=True)
     pixels = draw_photos(6, 1)
     calibrate(quantized, model, [pixels])
     quantized.network.inference.save(tmp_path / "net.keras")

@@ -155,10 +155,9 @@ def test_two_batch_norms_in_a_row_are_both_applied() -> None:
     )
 
 
-def test_a_batch_norm_on_vectors_with_nothing_before_it_is_refused_by_name() -> None:
-    model = model_of(lambda x: norm(layers.GlobalAveragePooling2D(name="vector")(x)))
-    with pytest.raises(ModelError, match="'norm' has nothing before it to fold into: put it right behind a linear"):
-        fold_batch_norm(model)
+def test_a_batch_norm_on_vectors_with_nothing_before_it_becomes_a_depthwise_convolution_of_a_map() -> None:
+    folded = check_same_function(model_of(lambda x: norm(layers.GlobalAveragePooling2D(name="vector")(x))))
+    assert isinstance(folded.get_layer("norm_by_channel"), layers.DepthwiseConv2D)
 
 
 def test_the_model_stays_as_it_is_and_shares_nothing_with_the_folded_one() -> None:
@@ -189,12 +188,30 @@ def test_both_names_of_the_channels_axis_fold(axis: int) -> None:
     check_same_function(model_of(lambda x: norm(layers.Conv2D(32, 3, padding="same", name="conv")(x), axis=axis)))
 
 
-@pytest.mark.parametrize(
-    "net", [keras.Sequential([layers.Dense(2)], name="s"), keras.Sequential([keras.Input((4,)), layers.Dense(2)])]
-)
-def test_a_sequential_model_is_refused_in_one_line(net: keras.Model) -> None:
-    with pytest.raises(
-        ModelError, match=r"needs one input and outputs by name; of this Sequential, build keras.Model"
-    ) as e:
-        fold_batch_norm(net)
+def test_a_model_without_a_graph_is_refused_in_one_line() -> None:
+    with pytest.raises(ModelError, match=r"'s' \(Sequential\) has no graph of layers: .*begins with keras.Input") as e:
+        fold_batch_norm(keras.Sequential([layers.Dense(2)], name="s"))
     assert "\n" not in str(e.value)
+
+
+def test_a_sequential_model_is_folded_as_any_other() -> None:
+    net = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)]
+    )
+    randomise(net)
+    pixels = np.random.default_rng(0).normal(0, 1, (3, 8, 8, 3)).astype("float32")
+    (got,) = fold_batch_norm(net)(pixels).values()
+    np.testing.assert_allclose(got, net(pixels, training=False), atol=1e-5)
+
+
+def test_factors_by_channel_in_a_row_become_one_depthwise_convolution() -> None:
+    """Pixels / 255, minus mean, by deviation, by a factor of each channel: worked out here."""
+    mean, variance, last = np.array([0.4, 0.5, 0.6]), np.array([0.04, 0.09, 0.16]), [2.0, 1.0, 0.5]
+    image = keras.Input((4, 4, 3), name="image")
+    x = layers.Rescaling(1 / 255, name="to_one")(image)
+    x = layers.Normalization(mean=mean, variance=variance, name="standard")(x)
+    folded = fold_batch_norm(keras.Model(image, layers.Rescaling(last, name="last")(x)))
+    assert [layer.name for layer in folded.layers] == ["image", "to_one", "standard"]
+    kernel, bias = folded.get_layer("standard").get_weights()
+    np.testing.assert_allclose(kernel[0, 0, :, 0], np.array([10.0, 1 / 0.3, 1.25]), rtol=1e-6)
+    np.testing.assert_allclose(bias, np.array([-4.0, -0.5 / 0.3, -0.75]), rtol=1e-6)

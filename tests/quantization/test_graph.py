@@ -81,16 +81,26 @@ def refused(outputs: object, inputs: object, match: str) -> None:
         read_graph(keras.Model(inputs, outputs, name="net"))
 
 
-def test_a_layer_called_twice_is_named() -> None:
+def test_a_layer_called_twice_is_two_nodes_of_one_layer() -> None:
     image = keras.Input((4, 4, 3), name="image")
     shared = layers.Conv2D(3, 1, name="shared")
-    refused({"t": shared(shared(image))}, image, "'shared' is called more than once: give each call a layer of its own")
+    graph = read_graph(keras.Model(image, {"t": shared(shared(image))}, name="net"))
+    assert {name: node.inputs for name, node in graph.nodes.items()} == {
+        "image": (), "shared": ("image",), "shared_2": ("shared",),
+    }  # fmt: skip
+    assert graph.nodes["shared"].layer is graph.nodes["shared_2"].layer is shared
+    assert graph.outputs == {"t": "shared_2"}
 
 
-def test_a_model_inside_a_model_is_named() -> None:
-    inner = keras.Sequential([keras.Input((4, 4, 3)), layers.ReLU()], name="inner")
+def test_models_inside_a_model_are_taken_apart_and_names_that_are_taken_get_a_number() -> None:
+    inner = keras.Sequential([keras.Input((4, 4, 3)), layers.ReLU(name="relu")], name="inner")
     image = keras.Input((4, 4, 3), name="image")
-    refused({"t": inner(image)}, image, r"'inner' \(Sequential\) is a model inside a model")
+    outer = keras.Model(image, inner(layers.ReLU(name="relu")(image)), name="outer")
+    above = keras.Input((4, 4, 3), name="above")
+    graph = read_graph(keras.Model(above, layers.Flatten(name="flat")(outer(above)), name="net"))
+    assert {name: node.inputs for name, node in graph.nodes.items()} == {
+        "above": (), "relu": ("above",), "relu_2": ("relu",), "flat": ("relu_2",),
+    }  # fmt: skip
 
 
 def test_operations_of_keras_ops_keep_their_constants_when_the_graph_is_built_again() -> None:
@@ -109,10 +119,21 @@ def test_a_layer_with_several_outputs_is_named() -> None:
     refused({"t": states[0]}, image, "'recurrent' has several outputs")
 
 
-def test_outputs_without_names_and_two_inputs_are_refused() -> None:
-    image, second = keras.Input((4, 4, 3), name="image"), keras.Input((4, 4, 3), name="second")
-    refused(layers.ReLU()(image), image, "'net': needs one input and outputs by name")
-    refused({"t": layers.Add()([image, second])}, [image, second], "'net': needs one input and outputs by name")
+def test_outputs_without_names_are_called_as_their_nodes_and_inputs_keep_their_order() -> None:
+    second, first = keras.Input((4, 4, 3), name="second"), keras.Input((4, 4, 3), name="first")
+    total = layers.Add(name="total")([first, second])
+    graph = read_graph(keras.Model([second, first], [layers.ReLU(name="relu")(total), total, total], name="net"))
+    assert graph.inputs == ("second", "first")
+    assert graph.outputs == {"relu": "relu", "total": "total", "total_2": "total"}
+
+
+def test_a_subclass_without_a_graph_is_named_inside_a_model_too() -> None:
+    class Own(keras.Model):
+        def call(self, inputs: Tensor) -> Tensor:
+            return inputs
+
+    image = keras.Input((4, 4, 3), name="image")
+    refused({"t": Own(name="own")(image)}, image, r"the inner model 'own' \(Own\) has no graph of layers")
 
 
 def test_a_layer_that_another_model_uses_as_well_is_read_from_this_one() -> None:
@@ -121,10 +142,3 @@ def test_a_layer_that_another_model_uses_as_well_is_read_from_this_one() -> None
     keras.Model(image, {"t": shared(layers.Conv2D(2, 1, name="elsewhere")(image))})
     graph = read_graph(keras.Model(image, {"t": shared(layers.Conv2D(2, 1, name="here")(image))}))
     assert graph.nodes["shared"].inputs == ("here",)
-
-
-def test_a_layer_called_twice_in_branches_is_named() -> None:
-    image = keras.Input((4, 4, 3), name="image")
-    shared = layers.Conv2D(3, 1, name="shared")
-    both = layers.Add(name="both")([shared(image), shared(layers.ReLU(name="relu")(image))])
-    refused({"t": both}, image, "'shared' is called more than once")

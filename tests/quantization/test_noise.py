@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.noise import LayerNoise, float_twin, layer_noise
-from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize
+from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 
 PIXELS = draw_photos(6, 3)
 
@@ -25,7 +25,7 @@ def nets() -> tuple[QuantizedNetwork, keras.Model]:
     x = layers.DepthwiseConv2D(3, name="depthwise")(x)
     raw = layers.Dense(3, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(x))
     model = randomise(keras.Model(image, {"t": raw}, name="net"))
-    quantized = quantize(model, ["t"], all_integer=True)
+    quantized = quantize_network(model, ["t"], all_integer=True)
     calibrate(quantized, model, [PIXELS], "minmax")
     return quantized, model
 
@@ -76,7 +76,7 @@ def test_a_range_that_clips_shows_in_its_layer_alone() -> None:
         layers.GlobalAveragePooling2D(name="features")(layers.Conv2D(4, 3, name="two")(one))
     )
     model = randomise(keras.Model(image, {"t": raw}, name="net"))
-    quantized = quantize(model, ["t"], all_integer=True)
+    quantized = quantize_network(model, ["t"], all_integer=True)
     calibrate(quantized, model, [PIXELS], "minmax")
     before = rows((quantized, model))
     low, high = quantized.ranges()["one_range"].limits()
