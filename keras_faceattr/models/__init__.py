@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
+
 from keras_faceattr.data.vocabulary import APPEARANCES, EXPRESSIONS, RACES, attributes_task
 from keras_faceattr.errors import ModelError, nearest
 from keras_faceattr.models.attribute_net import ATTRIBUTE_NET_VARIANTS, FACE_NET_VARIANTS, face_net
 from keras_faceattr.models.attribute_net import attribute_net as attribute_net_features
+from keras_faceattr.models.backbone import APPLICATIONS, given_backbone, is_backbone, named_backbone
 from keras_faceattr.models.crnet import CRNET_VARIANTS
 from keras_faceattr.models.crnet import crnet as crnet_features
 from keras_faceattr.models.faces_net import FACES_NET_VARIANTS
@@ -22,6 +25,7 @@ from keras_faceattr.models.faces_net import faces_net as faces_net_features
 from keras_faceattr.models.hmtnet import HMTNET_VARIANTS
 from keras_faceattr.models.hmtnet import hmtnet as hmtnet_features
 from keras_faceattr.models.named import decoded, net_function
+from keras_faceattr.models.resnet import resnet18 as resnet18_features
 from keras_faceattr.models.thin_vgg import THIN_VGG_VARIANTS, thin_vgg
 from keras_faceattr.models.tree_cnn import TREE_CNN_VARIANTS
 from keras_faceattr.models.tree_cnn import tree_cnn as tree_cnn_features
@@ -127,6 +131,7 @@ MODELS: dict[str, Architecture] = {
         name: Architecture(crnet_features, options, _learned(attractiveness_task(), attractiveness="crnet"))
         for name, options in CRNET_VARIANTS.items()
     },
+    "resnet18": Architecture(shared(resnet18_features), {"width": 1.0}, _learned(attractiveness_task())),
     **{
         f"{kind}_net{suffix}": Architecture(shared(face_net), options, tasks)
         for suffix, options in FACE_NET_VARIANTS.items()
@@ -146,14 +151,25 @@ MODELS: dict[str, Architecture] = {
 
 
 def architecture(name: str) -> Architecture:
-    """The net called `name`.
+    """The net called `name`: a registered one, `keras.applications.NAME`, or `module:function`, whose code is run.
 
     Raises:
         ModelError: there is none; the message lists the valid names.
     """
-    if name not in MODELS:
-        raise ModelError(f"unknown model {name!r}; {nearest(name, MODELS)}")
-    return MODELS[name]
+    if name in MODELS:
+        return MODELS[name]
+    if is_backbone(name):
+        return Architecture(shared(named_backbone(name)), {}, _learned(attractiveness_task()))
+    if hasattr(keras.applications, name):
+        raise ModelError(f"unknown model {name!r}; did you mean {APPLICATIONS}{name}?")
+    raise ModelError(
+        f"unknown model {name!r}; {nearest(name, MODELS)}; or {APPLICATIONS}NAME, or module:function of your own"
+    )
+
+
+def architecture_of(model: keras.Model) -> Architecture:
+    """A model of the caller's as a net: its last feature map, by a copy of its layers and weights."""
+    return Architecture(shared(given_backbone(model)), {}, _learned(attractiveness_task()))
 
 
 attribute_net = net_function("attribute_net", "The fused attribute network at the paper's size. Source: OBRL.")
@@ -172,6 +188,7 @@ faces_net_half = net_function("faces_net_half", "FacesNet with twice the channel
 hmtnet = net_function("hmtnet", "HMTNet at the paper's size: attractiveness, gender, race. Source: HMTNet (Xu et al.).")
 hmtnet_mobile = net_function("hmtnet_mobile", "HMTNet on TinyAttNet's trunk, with 1.2 M parameters.")
 all_in_one = net_function("all_in_one", "HMTNet's plan with light branches, for six tasks.")
+resnet18 = net_function("resnet18", "ResNet-18. Source: He et al., Deep residual learning, table 1.")
 tree_cnn = net_function("tree_cnn", "TreeCNN: nets for the face and its parts, which vote on the expression.")
 tree_cnn_mobile = net_function("tree_cnn_mobile", "TreeCNN with 1.0 M parameters.")
 tiny_att_net = net_function("tiny_att_net", "TinyAttNet: VGG-16 at a quarter of its channels. Source: DLDL-v2, 3.4.")
@@ -188,6 +205,7 @@ __all__ = [
     "age_net_mobile",
     "all_in_one",
     "architecture",
+    "architecture_of",
     "attribute_net",
     "attribute_net_mobile",
     "crnet",
@@ -204,6 +222,7 @@ __all__ = [
     "identity_net_mobile",
     "race_net",
     "race_net_mobile",
+    "resnet18",
     "thin_age_net",
     "thin_att_net",
     "tiny_age_net",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from keras import layers
 
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.methods import method_of
-from keras_faceattr.models import Tasks, architecture
+from keras_faceattr.models import Tasks, architecture, architecture_of
 from keras_faceattr.models.building import dtype_policy, seeded
 from keras_faceattr.models.heads import Features, decoded_outputs, raw_outputs
 from keras_faceattr.tasks import check_name
@@ -42,12 +43,14 @@ def build_network(
     precision: str = "float32",
     seed: int | None = None,
     landmarks: np.ndarray | None = None,
+    model: keras.Model | None = None,
     **options: Any,
 ) -> Network:
-    """Builds a registered net.
+    """Builds a net with a head for each task.
 
     Args:
-        name: of `MODELS`.
+        name: of `MODELS`; `keras.applications.NAME`; or `module:function`, see `models.backbone`. With `model` it is
+            only what the network is called.
         tasks: task and method by name.
         size: side of the input in pixels.
         dropout: share of features dropped before the heads, in training.
@@ -55,6 +58,9 @@ def build_network(
         precision: Keras dtype policy of the backbone.
         seed: of the initial weights.
         landmarks: (5, 2) x, y in pixels where the five points lie in every crop, for nets that cut parts of the face.
+        model: a Keras model of the caller's, whose last feature map the heads read instead of a named net's. It is
+            copied, with its weights; its input is RGB from 0 to 255, unless the option `preprocessing` names the
+            family of `keras.applications` whose preprocessing it expects.
         options: of the net, such as `pooling`.
 
     Returns:
@@ -64,7 +70,9 @@ def build_network(
         ConfigError: a task's name cannot be a layer's, or its method is not for it.
         ModelError: unknown net or option, or an input that the net cannot take.
     """
-    entry = architecture(name)
+    entry = architecture(name) if model is None else architecture_of(model)
+    # What stands before the last dot or colon is where a net is found.
+    name = re.split(r"[.:]", name)[-1]
     entry.check_options(options)
     for task_name in tasks:
         check_name(task_name)

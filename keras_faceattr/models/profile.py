@@ -14,6 +14,9 @@ from keras import layers
 from keras_faceattr.errors import ModelError
 from keras_faceattr.quantization.layers import FakeQuantize
 
+ELEMENTWISE = (layers.BatchNormalization, layers.LayerNormalization, layers.Normalization, layers.PReLU)
+"""Layers with weights of which none meets more than one number of a place."""
+
 
 @dataclass(frozen=True)
 class LayerProfile:
@@ -111,6 +114,9 @@ def _macs(layer: keras.layers.Layer) -> int:
         return int(positions * math.prod(kernel))
     if isinstance(layer, layers.Dense):
         return int(math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape))
-    if len(layer.weights) > 0 and not isinstance(layer, layers.BatchNormalization):
+    if isinstance(layer, layers.SeparableConv2D):
+        positions = math.prod(layer.output.shape[1:3])
+        return int(positions * (math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)))
+    if len(layer.weights) > 0 and not isinstance(layer, ELEMENTWISE):
         raise ModelError(f"layer {layer.name!r}: multiply-adds of {type(layer).__name__} are not counted yet")
     return 0

@@ -15,7 +15,7 @@ from keras_faceattr.data.mixing import source_weights, strata_of
 from keras_faceattr.data.pipeline import people_in_batches
 from keras_faceattr.data.prepare import PreparedData, crop_spec
 from keras_faceattr.data.targets import class_factors, labelled
-from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest
+from keras_faceattr.errors import ConfigError, DataError, ModelError, RunError, nearest, shown
 from keras_faceattr.faces.template import template_points
 from keras_faceattr.methods import METHODS, check_forms, check_settings, method_of
 from keras_faceattr.models import architecture
@@ -56,8 +56,13 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
             raise ConfigError(f"unknown method {task.method!r}; {nearest(task.method, METHODS)}")
     if experiment.model.init_from == {}:
         raise ConfigError("model.init_from: names no run; write a path, or {layer prefix: path}")
-    for start in starts_of(experiment.model.init_from):
-        if fresh and not start.exists():
+    weights = experiment.model.options.get("weights")
+    if weights is not None and not isinstance(weights, str):
+        raise ConfigError(f"model.weights: needs the path of a file, not {shown(weights)}")
+    for start in starts_of(experiment.model.init_from, weights):
+        if fresh and not start.expanduser().exists():
+            if str(start) == weights:
+                raise ModelError(f"model.weights: no file {start}; nothing is downloaded: give the path of a file")
             raise ModelError(f"no model file or run {start}{_shipped_hint(start)}")
     _check_distillation(experiment)
 

@@ -77,13 +77,14 @@ def fit(
     check_experiment(experiment, fresh=resume is None)
     # On resuming by the classes of before: the data may name them in another order now.
     manifest, tasks = read_manifest(experiment, resume.tasks() if resume else None)
-    starts = starts_of(experiment.model.init_from)
+    starts = starts_of(experiment.model.init_from, experiment.model.options.get("weights"))
     if resume is None:
         told = check_starts(starts, manifest) + check_starts(teacher_paths(experiment), manifest, "learn from")
     else:
         told = check_known(resume)
     check_methods(experiment, tasks)
-    network = network_of(experiment, tasks, experiment.training.precision)
+    fresh = resume is None or not resume.checkpoint_path.exists()
+    network = network_of(experiment, tasks, experiment.training.precision, fresh)
     teachers = open_teachers(experiment, tasks)
     if teachers:
         matches, shapes = experiment.training.distillation.features, teachers.subjects.maps
@@ -93,7 +94,6 @@ def fit(
     check_learnable(experiment, data, taught)
     if resume:
         check_same_data(resume, experiment, data)
-    fresh = resume is None or not resume.checkpoint_path.exists()
     init_from = experiment.model.init_from
     init = initialise(network.trainable, init_from, data.tasks) if init_from and fresh else None
     run = resume or new_run(runs, experiment.name)
@@ -133,8 +133,15 @@ def _finished(run: Run) -> bool:
     return run.metrics_path.exists()
 
 
-def network_of(experiment: Experiment, tasks: dict[str, Task], precision: str = "float32") -> Network:
-    """The experiment's net, freshly initialised from its seed."""
+def network_of(
+    experiment: Experiment, tasks: dict[str, Task], precision: str = "float32", fresh: bool = True
+) -> Network:
+    """The experiment's net, freshly initialised from its seed.
+
+    Args:
+        fresh: whether its initial weights matter, so that the file of `model.weights` is read.
+    """
+    options = {key: value for key, value in experiment.model.options.items() if fresh or key != "weights"}
     methods = {name: (task, experiment.tasks[name].method) for name, task in tasks.items()}
     return build_network(
         experiment.model.name,
@@ -145,7 +152,7 @@ def network_of(experiment: Experiment, tasks: dict[str, Task], precision: str = 
         seed=experiment.seed,
         vote=experiment.model.vote,
         landmarks=landmarks_of(experiment),
-        **experiment.model.options,
+        **options,
     )
 
 
@@ -153,7 +160,7 @@ def save_model(experiment: Experiment, tasks: dict[str, Task], network: Network,
     """Writes `model.keras`, in float32 whatever the precision of training."""
     inference = network.inference
     if experiment.training.precision != "float32":
-        inference = network_of(experiment, tasks).inference
+        inference = network_of(experiment, tasks, fresh=False).inference
         # Weights, not all variables: a dropout's seed has another name in every net that a process builds.
         weights = {v.path: v for v in network.inference.weights}
         for variable in inference.weights:

@@ -22,9 +22,10 @@ DIGITS = 16
 PHOTO = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 
 
-def starts_of(init_from: str | dict[str, str] | None) -> list[Path]:
-    """The runs and models that `model.init_from` names."""
-    return [Path(start) for start in (init_from.values() if isinstance(init_from, dict) else [init_from]) if start]
+def starts_of(init_from: str | dict[str, str] | None, weights: str | None = None) -> list[Path]:
+    """The runs, models and files that `model.init_from` and `model.weights` name."""
+    starts = init_from.values() if isinstance(init_from, dict) else [init_from]
+    return [Path(start) for start in (*starts, weights) if start]
 
 
 def trained_on(start: Path) -> set[str] | None:

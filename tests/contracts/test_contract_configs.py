@@ -15,7 +15,7 @@ from keras_faceattr.data.drawing import PLANS
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.data.splits import split_manifest
 from keras_faceattr.methods import METHODS
-from keras_faceattr.models import MODELS, architecture
+from keras_faceattr.models import architecture
 from keras_faceattr.tasks import ScalarTask, task_from_dict
 
 ALL = sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
@@ -50,7 +50,7 @@ def test_a_configs_readers_and_their_options_exist(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_configs_model_methods_and_crop_exist(name: str) -> None:
     experiment = load_experiment(name)
-    assert experiment.model.name in MODELS
+    assert architecture(experiment.model.name).tasks
     assert {task.method for task in experiment.tasks.values()} <= {None, *METHODS}
     architecture(experiment.model.name).check_options(experiment.model.options)
     assert crop_spec(experiment).size == experiment.data.crop.size
