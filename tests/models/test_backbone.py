@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras_faceattr.cli.progress import FitProgress
 from small import SMALL, UNTUNED, Quiet
 
 import keras_faceattr as kfa
-from keras_faceattr.cli.progress import FitProgress
 from keras_faceattr.config_files import load_experiment
 from keras_faceattr.convert.export import export_recipe
 from keras_faceattr.convert.recipe import load_recipe
