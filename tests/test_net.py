@@ -17,7 +17,15 @@ import keras_faceattr as kfa
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.data.synthetic import draw_scene, synthetic_photo
 from keras_faceattr.errors import ConfigError, PhotoError
-from keras_faceattr.evaluation.face import AttributesAnswer, BinaryAnswer, Box, ClassAnswer, ScalarAnswer, VectorAnswer
+from keras_faceattr.evaluation.face import (
+    AttributesAnswer,
+    BinaryAnswer,
+    Box,
+    ClassAnswer,
+    ScalarAnswer,
+    VectorAnswer,
+    answer_of,
+)
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.net import Net
 from keras_faceattr.tasks import (
@@ -296,3 +304,15 @@ def test_several_processes_give_what_one_gives(exported: dict[str, Artifact], fo
         next(file.predict_many(folder, workers=0))
     with pytest.raises(kfa.FaceAttrError, match="no such photo, folder or CSV"):
         file.predict_many(folder / "nowhere")
+
+
+def test_an_answer_learned_from_bands_tells_the_probability_of_each() -> None:
+    task = ScalarTask("age", 0, 4, 1, "years", bands=((0, 1), (2, 4)))
+    outputs = {"age": np.array([1.9]), "age_distribution": np.array([[0.3, 0.3, 0.0, 0.0, 0.4]])}
+    answer = answer_of(task, outputs, 0)
+    assert isinstance(answer, ScalarAnswer)
+    assert answer.bands == pytest.approx({"0–1": 0.6, "2–4": 0.4})
+    # The expectation, 1.9, lies next to the other band.
+    assert answer.band == "0–1"
+    plain = answer_of(ScalarTask("age", 0, 4, 1, "years"), outputs, 0)
+    assert isinstance(plain, ScalarAnswer) and plain.band is None

@@ -68,6 +68,7 @@ class TaskMetrics(TypedDict):
     Attributes:
         attributes: of several attributes each one; older files have its accuracy as a bare number.
         worst_groups: by metric; older files do not have them.
+        likeliest_band: metrics of bands, answered by the distribution's largest mass; of bands alone.
         readings: by name, of the task's readings; older files do not have them.
     """
 
@@ -79,6 +80,7 @@ class TaskMetrics(TypedDict):
     predicted_groups: NotRequired[dict[str, dict[str, Group]]]
     attributes: NotRequired[dict[str, float | Group | None]]
     worst_groups: NotRequired[dict[str, Worst]]
+    likeliest_band: NotRequired[dict[str, Number]]
     readings: NotRequired[dict[str, Reading]]
 
 

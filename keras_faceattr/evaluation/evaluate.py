@@ -14,6 +14,7 @@ from keras_faceattr.evaluation.groups import by_group, measured, predicted_group
 from keras_faceattr.evaluation.worst import worst_groups
 from keras_faceattr.metrics import Metric, metrics_of
 from keras_faceattr.metrics.classification import confusion
+from keras_faceattr.metrics.scalar import likeliest_bands
 from keras_faceattr.metrics.vectors import can_pair, pairs_of
 from keras_faceattr.readings import group_numbers, summed
 from keras_faceattr.tasks import CategoricalTask, IdentityTask, MultilabelTask, ScalarTask, Task
@@ -45,6 +46,7 @@ def evaluate(
 
     Returns:
         By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high); where they apply, `confusion`;
+        `likeliest_band`: metrics of bands, answered by the distribution's largest mass and not by its expectation;
         `readings`: of each one its `classes` and `metrics`; and `attributes`: of each one its `labelled` photos, and
         its `metrics` if there are any; `groups`: by column and true group, `labelled` photos and `metrics` as above;
         `predicted_groups`: the same of the photos that the model puts in a group, where it predicts the group; and
@@ -115,6 +117,10 @@ def _evaluate_task(
         n: m for n, m in metrics_of(task).items() if (has_std or not m.needs_std) and (valued or not m.needs_values)
     }
     result["metrics"] = measured(metrics, labels, predictions, samples, seed, people)
+    if isinstance(task, ScalarTask) and task.bands and (said := outputs.get(f"{task.name}_distribution")) is not None:
+        bands = likeliest_bands(np.array(task.bands), task.bins, said[known])
+        of_bands = {name: metrics[name] for name in ("band_accuracy", "one_off_accuracy")}
+        result["likeliest_band"] = measured(of_bands, labels, bands, samples, seed)
     if isinstance(task, CategoricalTask):
         result["classes"] = list(task.classes)
         result["confusion"] = confusion(labels, predictions).tolist()

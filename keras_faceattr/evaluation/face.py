@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_faceattr.evaluation.predictions import Outputs, value_names
+from keras_faceattr.metrics.scalar import band_masses
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
 
 Row = dict[str, Any]
@@ -33,6 +34,8 @@ class ScalarAnswer:
         std: standard deviation of the distribution, in `unit`; None if the net gives no distribution.
         distribution: (K,) probability of each of `bins`; None if the net gives none.
         bins: (K,) values, ascending, in `unit`.
+        bands: probability of each band in which the net's data was labelled, such as `20–29`; empty without bands or
+            distribution.
     """
 
     value: float
@@ -40,6 +43,12 @@ class ScalarAnswer:
     std: float | None = None
     distribution: np.ndarray | None = field(default=None, repr=False, compare=False)
     bins: np.ndarray | None = field(default=None, repr=False, compare=False)
+    bands: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def band(self) -> str | None:
+        """The likeliest band; None without bands."""
+        return max(self.bands, key=self.bands.__getitem__) if self.bands else None
 
     def cells(self, name: str) -> Row:
         """Columns of a table."""
@@ -211,8 +220,12 @@ def _scalar(task: ScalarTask, value: float, distributions: np.ndarray | None, in
     if distributions is None:
         return ScalarAnswer(value, task.unit)
     distribution, bins = np.asarray(distributions[index]), task.bins
-    std = None
+    std, masses = None, {}
     if np.isfinite(distribution).all():
+        if task.bands:
+            found = band_masses(np.array(task.bands), bins, distribution[None])[0]
+            names = [f"{low:g}–{high:g}" for low, high in task.bands]
+            masses = dict(zip(names, map(float, found), strict=True))
         # Rounding may leave a variance below zero.
         std = float(np.sqrt(max(0.0, distribution @ (bins - distribution @ bins) ** 2)))
-    return ScalarAnswer(value, task.unit, std, distribution, bins)
+    return ScalarAnswer(value, task.unit, std, distribution, bins, masses)

@@ -72,9 +72,13 @@ def difference_text(name: str, numbers: dict[str, Any] | None) -> str:
 
 
 def metric_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
-    """Title and value of each metric of a task, and then of those in its readings."""
+    """Title and value of each metric of a task, then of its likeliest bands, and then of those in its readings."""
     found = [
         (metric_title(name, task["unit"]), metric_text(name, numbers)) for name, numbers in task["metrics"].items()
+    ]
+    found += [
+        (f"{metric_title(n, '')}, of the likeliest band", metric_text(n, numbers))
+        for n, numbers in task.get("likeliest_band", {}).items()
     ]
     for reading, own in task.get("readings", {}).items():
         said = f"in {len(own['classes'])} groups ({reading})"

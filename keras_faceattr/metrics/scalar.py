@@ -48,6 +48,26 @@ def band_of(bands: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(distance.argmin(axis=1))
 
 
+def band_masses(bands: np.ndarray, bins: np.ndarray, distributions: np.ndarray) -> np.ndarray:
+    """(n, m) probability of each band: that of the bins in it, or nearest to it.
+
+    Args:
+        bands: (m, 2) lowest and highest value of each, ascending.
+        bins: (k,) values.
+        distributions: (n, k) probability of each.
+    """
+    membership = np.eye(len(bands))[band_of(bands, bins)]
+    return np.asarray(distributions.astype("float64") @ membership)
+
+
+def likeliest_bands(bands: np.ndarray, bins: np.ndarray, distributions: np.ndarray) -> np.ndarray:
+    """(n,) middle of the likeliest band; arguments as of `band_masses`.
+
+    The expectation of a wide distribution often lies in another band than most of its mass.
+    """
+    return np.asarray(bands.mean(axis=1)[band_masses(bands, bins, distributions).argmax(axis=1)])
+
+
 def _deviations(values: np.ndarray) -> np.ndarray:
     """(n,) distances from the mean, the largest of them 1; a correlation is the same of them."""
     values = values.astype("float64")

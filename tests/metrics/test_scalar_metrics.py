@@ -8,10 +8,12 @@ import scipy.stats
 
 from keras_faceattr.metrics.scalar import (
     band_accuracy,
+    band_masses,
     band_of,
     cumulative_score,
     epsilon_error,
     interval_distance,
+    likeliest_bands,
     mean_absolute_error,
     pearson_correlation,
     root_mean_squared_error,
@@ -159,3 +161,13 @@ def test_metrics_of_values_pass_over_photos_that_have_an_interval(metric) -> Non
     mixed = np.concatenate([labels[:20], others, labels[20:]])
     said = np.concatenate([predictions[:20], rng.normal(0, 50, 25), predictions[20:]])
     assert metric(mixed, said) == pytest.approx(metric(labels[:, :2], predictions), rel=1e-9)
+
+
+def test_the_likeliest_band_is_that_of_the_largest_mass() -> None:
+    bands, bins = np.array([[0, 2], [4, 5], [8, 9]]), np.arange(10.0)
+    said = np.zeros((3, 10))
+    said[0, [1, 4, 5]] = 0.5, 0.3, 0.2  # halves: the lower band
+    said[1, [0, 4, 9]] = 0.34, 0.33, 0.33
+    said[2, [3, 7, 6]] = 0.3, 0.35, 0.35  # 3 is as near to 2 as to 4; 7 is next to 8, and 6 to 5
+    np.testing.assert_allclose(band_masses(bands, bins, said), [[0.5, 0.5, 0], [0.34, 0.33, 0.33], [0.3, 0.35, 0.35]])
+    np.testing.assert_array_equal(likeliest_bands(bands, bins, said), [1.0, 1.0, 4.5])
