@@ -115,7 +115,7 @@ Answer = ScalarAnswer | ClassAnswer | BinaryAnswer | AttributesAnswer | VectorAn
 
 
 @dataclass(frozen=True)
-class Face(Mapping[str, Answer]):
+class Face(Mapping[str, Any]):
     """A face in a photo with the answers of a net, by task: `face["age"].value`.
 
     Attributes:
@@ -140,7 +140,8 @@ class Face(Mapping[str, Answer]):
     columns: dict[str, tuple[str, ...]] = field(repr=False, compare=False)
     looked_for: bool = field(default=True, repr=False)
 
-    def __getitem__(self, task: str) -> Answer:
+    def __getitem__(self, task: str) -> Any:
+        # Whoever asks for a task knows its kind, and so which of the answers has its fields.
         answer = self.answers[task]
         if answer is None:
             raise KeyError(f"{task}: the net gave no number")
