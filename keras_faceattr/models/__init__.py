@@ -160,7 +160,8 @@ def architecture(name: str) -> Architecture:
         return MODELS[name]
     if is_backbone(name):
         return Architecture(shared(named_backbone(name)), {}, _learned(attractiveness_task()))
-    if hasattr(keras.applications, name):
+    # Its modules, such as `resnet`, are no nets.
+    if callable(getattr(keras.applications, name, None)):
         raise ModelError(f"unknown model {name!r}; did you mean {APPLICATIONS}{name}?")
     raise ModelError(
         f"unknown model {name!r}; {nearest(name, MODELS)}; or {APPLICATIONS}NAME, or module:function of your own"

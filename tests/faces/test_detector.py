@@ -286,7 +286,7 @@ def test_large_faces_are_found_where_they_are_in_a_reduced_photo(min_face: int, 
     order = overlaps(whole.boxes, reduced.boxes).argmax(axis=1)
     sizes = (whole.boxes[:, 2:] - whole.boxes[:, :2]).max(axis=1)
     gaps = np.abs(whole.points - reduced.points[order]).max(axis=(1, 2)) / sizes
-    assert gaps.max() < 0.02
+    assert gaps.max() < 0.04
     np.testing.assert_array_equal(photo, before)
     if min_face == 20:
         assert_same(whole, reduced)

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keras_faceattr.cli.progress import FitProgress
 from small import SMALL, UNTUNED, Quiet
 
 import keras_faceattr as kfa
@@ -25,6 +24,7 @@ from keras_faceattr.models.backbone import load_weights, preprocessed
 from keras_faceattr.models.network import Network, build_network
 from keras_faceattr.models.profile import profile_model
 from keras_faceattr.tasks import ScalarTask
+from keras_faceattr.terminal.progress import FitProgress
 from keras_faceattr.training.checks import check_experiment
 from keras_faceattr.training.fit import fit
 
