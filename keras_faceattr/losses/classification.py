@@ -86,15 +86,7 @@ class DEX(BinnedLoss):
     Source: Rothe, Timofte, Van Gool, DEX; DLDL-v2 (Gao et al.), section 4.5.4, DEX.
     """
 
-    def __init__(
-        self,
-        minimum: float,
-        maximum: float,
-        step: float,
-        reduction: str = "sum_over_batch_size",
-        name: str = "dex",
-    ) -> None:
-        super().__init__(minimum, maximum, step, reduction, name)
+    default_name = "dex"
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """(batch,) cross-entropy of each photo."""

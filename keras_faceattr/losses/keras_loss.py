@@ -35,7 +35,17 @@ class BinnedLoss(ConfiguredLoss):
     extra_outputs = 0
     """Numbers that the net gives beyond one per bin: −1 for a ranking."""
 
-    def __init__(self, minimum: float, maximum: float, step: float, reduction: str, name: str) -> None:
+    default_name = "binned_loss"
+
+    def __init__(
+        self,
+        minimum: float,
+        maximum: float,
+        step: float,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        name = name or self.default_name
         super().__init__(reduction, name)
         self.minimum, self.maximum, self.step = minimum, maximum, step
         # The task checks the range.

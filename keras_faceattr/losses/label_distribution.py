@@ -226,15 +226,7 @@ class ExpectationRegression(BinnedLoss):
     Source: DLDL-v2 (Gao et al.), eq. 10 and 11; section 4.5.4, ER.
     """
 
-    def __init__(
-        self,
-        minimum: float,
-        maximum: float,
-        step: float,
-        reduction: str = "sum_over_batch_size",
-        name: str = "expectation_regression",
-    ) -> None:
-        super().__init__(minimum, maximum, step, reduction, name)
+    default_name = "expectation_regression"
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """(batch,) distance of each photo."""

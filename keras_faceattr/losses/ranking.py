@@ -63,15 +63,7 @@ class Ranking(BinnedLoss):
 
     extra_outputs = -1
 
-    def __init__(
-        self,
-        minimum: float,
-        maximum: float,
-        step: float,
-        reduction: str = "sum_over_batch_size",
-        name: str = "ranking",
-    ) -> None:
-        super().__init__(minimum, maximum, step, reduction, name)
+    default_name = "ranking"
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """(batch,) loss of each photo."""
