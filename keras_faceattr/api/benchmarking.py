@@ -18,7 +18,7 @@ from keras_faceattr.measure.benchmark import Row, benchmark_models, file_names, 
 from keras_faceattr.measure.end_to_end import measure_end_to_end
 from keras_faceattr.measure.latency import BUDGET_S
 from keras_faceattr.measure.operators import op_profile
-from keras_faceattr.terminal.console import say
+from keras_faceattr.terminal.console import say_if
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ def benchmark(
     limits = load_budget(budget) if budget else None
     check_files(paths)
     nets, wanted = list(against), list(precisions) or None
-    result = measure_here(paths, nets, list(threads), wanted, side, seconds, limits, ops, say if verbose else _silent)
+    result = measure_here(paths, nets, list(threads), wanted, side, seconds, limits, ops, say_if(verbose))
     return Benchmark(result, write_result(result, Path(out)) if out is not None else None)
 
 
@@ -206,7 +206,3 @@ def _readable(path: Path, name: str) -> MeasuredFile | None:
         return model_file(path, name)
     except ArtifactError:
         return None
-
-
-def _silent(_: str) -> None:
-    """Says nothing."""

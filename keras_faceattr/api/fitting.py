@@ -13,6 +13,7 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.config_files import CONFIG_FOLDER, data_with_paths, experiment_kind, load_section, with_paths
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.run import FEATURES, PHOTOS, TABLE, Run
+from keras_faceattr.terminal.console import say_if
 
 if TYPE_CHECKING:
     import keras
@@ -68,9 +69,9 @@ def fit(
     if kind != PHOTOS and (tensorboard or callbacks):
         raise ConfigError(f"--tensorboard is for nets that take photos, not for {kind}: leave it out")
     if kind == TABLE:
-        return _fit_table(asked, _say_if(verbose))
+        return _fit_table(asked, say_if(verbose))
     if kind == FEATURES:
-        return _fit_features(asked, _say_if(verbose))
+        return _fit_features(asked, say_if(verbose))
     return _fit_photos(asked, _all_callbacks(callbacks, tensorboard), verbose)
 
 
@@ -202,9 +203,3 @@ def _check_runs(runs: Path) -> None:
     there = next(path for path in (runs, *runs.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise RunError(f"--runs {runs}: {there} is no folder; choose another")
-
-
-def _say_if(verbose: bool) -> Say:
-    from keras_faceattr.terminal.console import say
-
-    return say if verbose else lambda _: None

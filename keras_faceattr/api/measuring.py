@@ -21,7 +21,7 @@ from keras_faceattr.evaluation.predictions import TTA, write_predictions
 from keras_faceattr.evaluation.protocol import measure
 from keras_faceattr.measured import TaskMetrics, metrics_of
 from keras_faceattr.net import Net, checked, load
-from keras_faceattr.terminal.console import line_progress, say
+from keras_faceattr.terminal.console import line_progress, say_if
 from keras_faceattr.training.start import check_unseen
 
 
@@ -170,8 +170,4 @@ def _asked(net: Openable, data: Paths | None, split: str, tta: str | None, verbo
         checked("tta", tta, TTA)
     path = path_of(net)
     found = (None if data else opened(net)) or load(path, as_paths(data))
-    return _Asked(found, path, split, say if verbose else _silent)
-
-
-def _silent(_: str) -> None:
-    """Says nothing."""
+    return _Asked(found, path, split, say_if(verbose))

@@ -27,7 +27,7 @@ from keras_faceattr.net import Asked, Net, checked, load, predicted
 from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256, stamp
 from keras_faceattr.tasks import VECTORS, Task, answered, meaning_of, not_answered, task_to_dict
-from keras_faceattr.terminal.console import say
+from keras_faceattr.terminal.console import say_if
 
 Say = Callable[[str], None]
 
@@ -111,7 +111,7 @@ def predict(
         ArtifactError: a damaged file.
     """
     work = prepare(net, photos, others, tasks, tta, face, min_face, workers)
-    return work.write_to(Path(out), say if verbose else _silent)
+    return work.write_to(Path(out), say_if(verbose))
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,3 @@ def _check_averaged(other: Net, first: Net, tasks: dict[str, Task]) -> None:
         raise ConfigError(
             f"--with {other.path}: it cuts photos in another way than {first.path}: {', '.join(differing)}"
         )
-
-
-def _silent(_: str) -> None:
-    """Says nothing."""

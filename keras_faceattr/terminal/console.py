@@ -52,6 +52,11 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def say_if(verbose: bool) -> Callable[[str], None]:
+    """`say`, or silence."""
+    return say if verbose else lambda _: None
+
+
 def line_progress(verb: str) -> Callable[[int, int], None]:
     """Receiver of photos done and photos in all: a line that is overwritten on a terminal, none elsewhere."""
 
