@@ -274,6 +274,16 @@ class ModelConfig(Section):
         """Those of the net."""
         return dict(self.model_extra or {})
 
+    @property
+    def file(self) -> str | None:
+        """The `.keras` file that `name` stands for, if it does."""
+        return self.name if self.name.endswith(".keras") else None
+
+    @property
+    def title(self) -> str:
+        """The name for people, without the folder of a file."""
+        return self.name.replace("\\", "/").rsplit("/", 1)[-1] if self.file else self.name
+
 
 class OptimizerConfig(Section):
     """Adam, or AdamW, which also decays weights; the defaults are the paper's."""

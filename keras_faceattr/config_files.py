@@ -122,7 +122,9 @@ def with_paths(experiment: Experiment, paths: dict[str, str]) -> Experiment:
     starts = (
         {p: _net(q) for p, q in init_from.items()} if isinstance(init_from, dict) else init_from and _net(init_from)
     )
-    model = experiment.model.model_copy(update={"init_from": starts})
+    file = experiment.model.file
+    name = _absolute(file) if file else experiment.model.name
+    model = experiment.model.model_copy(update={"name": name, "init_from": starts})
     tasks = {name: _with_teacher(task, teacher) for name, task in experiment.tasks.items()}
     given = experiment.training.teacher
     taught_by = [_net(path) for path in given] if isinstance(given, list) else given and _net(given)

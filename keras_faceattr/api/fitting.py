@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_faceattr.api.configs import DEFAULT_CONFIG, Paths, Settings, as_overrides, as_paths, read_experiment
-from keras_faceattr.config import Experiment
+from keras_faceattr.config import Experiment, ModelConfig
 from keras_faceattr.config_files import CONFIG_FOLDER, data_with_paths, experiment_kind, load_section, with_paths
 from keras_faceattr.errors import ConfigError, RunError
 from keras_faceattr.run import FEATURES, PHOTOS, TABLE, Run
+from keras_faceattr.storage import replacing
 from keras_faceattr.terminal.console import say_if
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def fit(
     set: Settings | None = None,
     runs: str | os.PathLike[str] = "runs",
     resume: str | os.PathLike[str] | Run | None = None,
+    model: keras.Model | None = None,
     callbacks: Callable[[Run], list[keras.callbacks.Callback]] | None = None,
     tensorboard: bool = False,
     verbose: bool = True,
@@ -44,6 +47,10 @@ def fit(
         set: changes of the config: `{"training.epochs": 5}`.
         runs: folder in which the run's folder is made.
         resume: a run that was stopped, to continue instead.
+        model: the backbone, instead of the config's net: the heads read its last feature map. It starts with the
+            weights that it has, and is itself left as it is. RGB pixels from 0 to 255 go in, unless
+            `set={"model.preprocessing": …}` names the family of `keras.applications` whose preprocessing it expects.
+            A copy is kept in `runs/backbones`, which `resume` needs. Of a net on photos alone.
         callbacks: makes Keras callbacks for the run, such as `keras.callbacks.TensorBoard`; of a net on photos alone.
         tensorboard: writes logs for TensorBoard into the run; of a net on photos alone.
         verbose: shows progress on stderr.
@@ -53,6 +60,7 @@ def fit(
 
     Raises:
         ConfigError: a wrong key or value; the message names it.
+        ModelError: a `model` that is no backbone; the message says why.
         DataError: data that cannot be used.
         RunError: a run that cannot be continued, or a folder that cannot be written.
     """
@@ -66,6 +74,10 @@ def fit(
     if asked.resume is None:
         _check_runs(asked.runs)
     kind = asked.kind()
+    if model is not None:
+        if kind != PHOTOS or asked.resume is not None:
+            raise ConfigError("model= is for a new run of a net that takes photos: leave it out")
+        asked = replace(asked, overrides=[*asked.overrides, *as_overrides({"model": _with_model(model, asked)})])
     if kind != PHOTOS and (tensorboard or callbacks):
         raise ConfigError(f"--tensorboard is for nets that take photos, not for {kind}: leave it out")
     if kind == TABLE:
@@ -122,6 +134,36 @@ class Asked:
         elif self.overrides:
             raise ConfigError("--resume goes on with the run's own config: leave out --set")
         return with_paths(experiment, self.data)
+
+
+def _with_model(model: keras.Model, asked: Asked) -> dict[str, Any]:
+    """The section `model` with a caller's model for the net, which is kept in a file named by its graph and weights.
+
+    Options of the config's net, such as `pooling`, are gone with that net.
+
+    Raises:
+        ModelError: a model that is not built, is no backbone, or does not take the config's crops.
+    """
+    import keras
+
+    from keras_faceattr.models.backbone import given_backbone
+
+    if not isinstance(model, keras.Model):
+        raise ConfigError(f"model: needs a keras.Model, not {type(model).__name__}; a net's name goes into the config")
+    experiment = asked.experiment()
+    side, section = experiment.data.crop.size, experiment.model
+    preprocessing = section.options.get("preprocessing")
+    # Before anything is written: what heads cannot read, and layers that a file cannot hold.
+    given_backbone(model)(keras.Input((side, side, 3)), preprocessing)
+    told = hashlib.sha256(model.to_json().encode())
+    for weight in model.get_weights():
+        told.update(weight.tobytes())
+    path = (asked.runs / "backbones" / f"{model.name}-{told.hexdigest()[:12]}.keras").absolute()
+    if not path.exists():
+        with replacing(path) as temporary:
+            model.save(temporary)
+    own = {"preprocessing": preprocessing} if preprocessing else {}
+    return {**section.model_dump(include=set(ModelConfig.model_fields)), "name": str(path), **own}
 
 
 def _fit_photos(asked: Asked, callbacks: Callable[[Run], list[Any]] | None, verbose: bool) -> Run:

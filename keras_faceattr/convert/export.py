@@ -138,7 +138,7 @@ def _described(source: Source, recipe: ExportRecipe, path: Path, content: bytes)
     return described(
         content,
         name=path.stem,
-        description=f"{source.experiment.model.name}, recipe {recipe.name}, for {', '.join(source.tasks)}; made by "
+        description=f"{source.experiment.model.title}, recipe {recipe.name}, for {', '.join(source.tasks)}; made by "
         "keras-faceattr. The sidecar (.json) has everything that was measured on this file.",
         licence=f"Code: Apache-2.0. Data that it was trained on: {data}.",
         version=keras_faceattr.__version__,
@@ -178,6 +178,7 @@ def _sidecar(
         {key: Path(path).name for key, path in starts.items()} if isinstance(starts, dict) else Path(starts or "").name
     )
     plain["model"]["init_from"] = names or None
+    plain["model"]["name"] = experiment.model.title
     teachers = [Path(path).name for path in experiment.training.teachers]
     plain["training"]["teacher"] = teachers or None
     for entry in plain["tasks"].values():
@@ -189,7 +190,7 @@ def _sidecar(
         status=status_of(gates),
         gates=tuple(gates),
         file=FileSpec(name=path.name, bytes=path.stat().st_size, sha256=sha256(path)),
-        model=experiment.model.name,
+        model=experiment.model.title,
         input=_input_spec(runtime),
         outputs=_output_specs(source, runtime),
         tasks={name: task_to_dict(task) for name, task in source.tasks.items()},

@@ -1,7 +1,7 @@
 """Any Keras net as a backbone: its last feature map, with its own preprocessing in the graph, for heads of our own.
 
-Three ways to name one: `keras.applications.NAME`; `module:function`, which is imported, and so runs its code; or a
-`keras.Model` that the caller has.
+Four ways to name one: `keras.applications.NAME`; `module:function`, which is imported, and so runs its code; a
+`.keras` file, from which no code is run; or a `keras.Model` that the caller has.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from keras_faceattr.models.layers import normalise
 Tensor = Any
 
 APPLICATIONS = "keras.applications."
+FILE = ".keras"
 
 FIXED = (
     "input_tensor", "input_shape", "include_top", "include_preprocessing", "weights", "pooling", "classes",
@@ -40,8 +41,8 @@ TAKEN = ("image", "normalise", "preprocess", "features", "dropout")
 
 
 def is_backbone(name: str) -> bool:
-    """Whether a name is that of an application of Keras or of a function in a module."""
-    return name.startswith(APPLICATIONS) or ":" in name
+    """Whether a name is that of an application of Keras, of a function in a module or of a `.keras` file."""
+    return name.startswith(APPLICATIONS) or ":" in name or name.endswith(FILE)
 
 
 def named_backbone(name: str) -> Callable[..., Tensor]:
@@ -50,14 +51,19 @@ def named_backbone(name: str) -> Callable[..., Tensor]:
     Args:
         name: `keras.applications.NAME`, or `module:function` of a module in the working folder or on PYTHONPATH, whose
             code is run. The function is called with `input_shape=(side, side, 3)` and the options, and returns a
-            `keras.Model` of RGB pixels from 0 to 255.
+            `keras.Model` of RGB pixels from 0 to 255. A path that ends in `.keras` stands for the model in that file,
+            with its weights.
 
     Returns:
         A function of pixels (batch, side, side, 3) from 0 to 255 and of options; its signature names them.
 
     Raises:
-        ModelError: there is no such application, module or function.
+        ModelError: there is no such application, module, function or file.
     """
+    if name.endswith(FILE):
+        from keras_faceattr.models.loading import load_model
+
+        return given_backbone(load_model(Path(name).expanduser()))
     build = _application(name) if name.startswith(APPLICATIONS) else _imported(name)
     of_keras = name.startswith(APPLICATIONS)
     family = sys.modules[build.__module__] if of_keras else None

@@ -59,7 +59,7 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
     weights = experiment.model.options.get("weights")
     if weights is not None and not isinstance(weights, str):
         raise ConfigError(f"model.weights: needs the path of a file, not {shown(weights)}")
-    for start in starts_of(experiment.model.init_from, weights):
+    for start in starts_of(experiment.model):
         if fresh and not start.expanduser().exists():
             if str(start) == weights:
                 raise ModelError(f"model.weights: no file {start}; nothing is downloaded: give the path of a file")

@@ -77,7 +77,7 @@ def fit(
     check_experiment(experiment, fresh=resume is None)
     # On resuming by the classes of before: the data may name them in another order now.
     manifest, tasks = read_manifest(experiment, resume.tasks() if resume else None)
-    starts = starts_of(experiment.model.init_from, experiment.model.options.get("weights"))
+    starts = starts_of(experiment.model)
     if resume is None:
         told = check_starts(starts, manifest) + check_starts(teacher_paths(experiment), manifest, "learn from")
     else:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_faceattr.config import ModelConfig
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.errors import DataError, RunError
 from keras_faceattr.run import Run
@@ -22,10 +23,10 @@ DIGITS = 16
 PHOTO = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 
 
-def starts_of(init_from: str | dict[str, str] | None, weights: str | None = None) -> list[Path]:
-    """The runs, models and files that `model.init_from` and `model.weights` name."""
-    starts = init_from.values() if isinstance(init_from, dict) else [init_from]
-    return [Path(start) for start in (*starts, weights) if start]
+def starts_of(model: ModelConfig) -> list[Path]:
+    """The runs, models and files that `model.init_from`, `model.weights` and `model.name` name."""
+    starts = model.init_from.values() if isinstance(model.init_from, dict) else [model.init_from]
+    return [Path(start) for start in (*starts, model.options.get("weights"), model.file) if start]
 
 
 def trained_on(start: Path) -> set[str] | None:

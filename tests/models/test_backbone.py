@@ -101,6 +101,13 @@ def test_a_given_model_is_copied_with_its_weights_and_without_its_classifier() -
     assert "head" not in [layer.name for layer in net.inference.layers]
 
 
+def test_a_keras_file_is_a_net_with_its_weights(tmp_path: Path) -> None:
+    given = own_net(classes=3)
+    given.save(tmp_path / "own.keras")
+    net = build_network(str(tmp_path / "own.keras"), TASKS, size=32, seed=1)
+    np.testing.assert_array_equal(features(net), features(network(model=given)))
+
+
 def test_names_of_layers_do_not_depend_on_what_was_built_before() -> None:
     first, second = (network(model=own_net()).inference for _ in range(2))
     assert [v.path for v in first.variables] == [v.path for v in second.variables]
@@ -197,6 +204,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "not built": (lambda: network(model=keras.Sequential([layers.ReLU()])), "is not built"),
     "no file": (lambda: load_weights(own_net(), "none.weights.h5"), "no file none.weights.h5"),
     "imagenet": (lambda: load_weights(own_net(), "imagenet"), "nothing is downloaded"),
+    "no Keras file": (lambda: architecture("none.keras"), "no model file none.keras"),
+    "no Keras model": (lambda: kfa.fit(model="ResNet50"), "model: needs a keras.Model, not str"),  # type: ignore[arg-type]
+    "a model of another side": (lambda: kfa.fit(model=own_net()), "takes 32 × 32 × 3 pixels, and crops are 64 × 64"),
+    "a model for a table": (lambda: kfa.fit("mtb_dnn", model=own_net()), "model= is for a new run of a net that takes"),
     "too small": (
         lambda: build_network("keras.applications.InceptionV3", TASKS, size=32),
         "keras.applications.InceptionV3: ValueError: Input size must be at least 75x75",
@@ -236,6 +247,25 @@ def test_a_net_of_ones_own_is_trained_stored_resumed_and_exported(module: str, t
     source = read_source(run, [], {}, Quiet())
     artifact = export_recipe(source, load_recipe("int8_full", UNTUNED), tmp_path / "file", Quiet())
     assert artifact.path.is_file()
+
+
+@pytest.mark.slow
+def test_a_model_at_hand_is_fitted_and_stays_as_it_is(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    given = own_net(classes=3)
+    before = given.get_weights()
+    # The option is of the config's net, which the model replaces.
+    small = [*SMALL[1::2], "training.epochs=1", "tasks.gender=null", "model.pooling=max"]
+    run = kfa.fit(set=small, runs=tmp_path / "runs", model=given, verbose=False)
+    for weight, now in zip(before, given.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, now)
+    kept = run.experiment().model
+    assert kept.file and Path(kept.file).is_file() and kept.title == Path(kept.file).name
+    assert kfa.fit(resume=run, verbose=False).folder == run.folder
+    assert kept.title in run.model_card_path.read_text() and str(tmp_path) not in run.model_card_path.read_text()
+    Path(kept.file).write_text("gone")
+    with pytest.raises(kfa.FaceAttrError, match="is no .keras file, or it is damaged"):
+        kfa.fit(resume=run, verbose=False)
 
 
 def test_a_start_that_is_not_there_is_refused_before_photos_are_read(module: str) -> None:

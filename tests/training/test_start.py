@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small import Quiet
 
-from keras_faceattr.config import Experiment
+from keras_faceattr.config import Experiment, ModelConfig
 from keras_faceattr.config_files import parse_experiment
 from keras_faceattr.data.prepare import read_manifest
 from keras_faceattr.errors import DataError, RunError
@@ -173,8 +173,12 @@ def test_measuring_a_net_of_which_nobody_knows_what_it_learned_from_is_told(tmp_
 
 
 def test_starts_of_every_form() -> None:
-    assert starts_of(None) == [] and starts_of("a") == [Path("a")]
-    assert starts_of({"identity": "a", "age": "b"}) == [Path("a"), Path("b")]
+    assert starts_of(ModelConfig()) == [] and starts_of(ModelConfig(init_from="a")) == [Path("a")]
+    assert starts_of(ModelConfig(init_from={"identity": "a", "age": "b"})) == [Path("a"), Path("b")]
+    assert starts_of(ModelConfig.model_validate({"name": "net.keras", "weights": "w.h5"})) == [
+        Path("w.h5"),
+        Path("net.keras"),
+    ]
 
 
 def test_fit_records_its_photos_and_refuses_to_be_measured_on_them(tmp_path: Path) -> None:
