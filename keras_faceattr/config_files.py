@@ -186,7 +186,7 @@ def experiment_kind(config: str) -> str:
 
 
 def config_names() -> list[str]:
-    """Names of the shipped configs."""
+    """List the names of the shipped configs, which `fit` takes."""
     return names_in(CONFIG_FOLDER)
 
 

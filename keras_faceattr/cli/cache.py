@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.cache import KINDS, Entry, entries, limit, remove
+from keras_faceattr.api.listing import CleanedCache, cache_entries, clean_cache
+from keras_faceattr.cache import KINDS, Entry, limit
 from keras_faceattr.cli.json_output import print_json
 from keras_faceattr.storage import cache_folder
 from keras_faceattr.terminal.console import plain_console
@@ -15,12 +16,11 @@ from keras_faceattr.terminal.console import plain_console
 
 def run_cache(clean: bool, older_than: float, kinds: list[str], json: bool) -> None:
     """Shows what the cache holds, or removes what no process uses."""
-    found = entries(kinds, older_than)
     if clean:
-        removed = [entry for entry in found if remove(entry)]
-        kept = [entry for entry in found if entry not in removed]
-        _print_cleaned(removed, kept, json)
+        cleaned = clean_cache(kinds, older_than_days=older_than)
+        _print_cleaned(cleaned, json)
         return
+    found = cache_entries(kinds, older_than_days=older_than)
     rows = [_row(entry) for entry in found]
     if json:
         print_json({"folder": str(cache_folder()), "limit_bytes": limit(), "entries": rows})
@@ -52,12 +52,12 @@ def _row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _print_cleaned(removed: list[Entry], kept: list[Entry], json: bool) -> None:
-    freed = sum(entry.size for entry in removed)
+def _print_cleaned(cleaned: CleanedCache, json: bool) -> None:
+    freed = cleaned.freed_bytes
     if json:
-        paths = {"removed": [str(entry.path) for entry in removed], "in_use": [str(entry.path) for entry in kept]}
+        paths = {name: [str(entry.path) for entry in getattr(cleaned, name)] for name in ("removed", "in_use")}
         print_json({"folder": str(cache_folder()), "freed_bytes": freed, **paths})
         return
-    print(f"removed {len(removed)} entries, {freed / 1e9:.2f} GB")
-    for entry in kept:
+    print(f"removed {len(cleaned.removed)} entries, {freed / 1e9:.2f} GB")
+    for entry in cleaned.in_use:
         print(f"in use, kept: {entry.path}")

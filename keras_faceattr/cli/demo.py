@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.demo.bundle import Site, build_site
+from keras_faceattr.demo.bundle import Site, build_demo, build_site
 from keras_faceattr.demo.qr import qr_code
 from keras_faceattr.demo.server import demo_app
 from keras_faceattr.http.address import ALL_ADDRESSES, ANY, LOOPBACK, is_local, network_address, url_of
@@ -88,7 +88,7 @@ def _serve(server: HttpServer, folder: Path, options: DemoOptions) -> None:
 
 
 def _build(folder: Path, options: DemoOptions) -> None:
-    site = build_site(folder, options.artifacts, post=False, tasks=options.tasks, say=say)
+    site = build_demo(options.artifacts, folder, tasks=options.tasks)
     size = sum(path.stat().st_size for path in (folder / url for url in site.files))
     if options.json:
         print_json({"folder": str(folder), "version": site.version, "artifacts": site.names, "bytes": size})

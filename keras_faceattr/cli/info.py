@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from keras_faceattr.api.describing import info
 from keras_faceattr.cli.options import print_json
-from keras_faceattr.errors import ModelError
 from keras_faceattr.tasks import sensitive_notices
 from keras_faceattr.terminal.console import plain_console
 
@@ -28,13 +27,10 @@ def print_net(name: str, size: int, json: bool) -> None:
         ModelError: no such net, or a model that cannot be counted.
         RunError: a folder that holds no finished run.
     """
-    from keras_faceattr.models.profile import profile_network
     from keras_faceattr.run import Run
 
-    path = Path(name)
-    of_file = path.is_dir() or (path.is_file() and path.suffix)
-    profile = _of_file(path) if of_file else profile_network(name, size)
-    notices = _notices_of(Run(path)) if path.is_dir() else []
+    profile = info(name, size=size)
+    notices = _notices_of(Run(Path(name))) if Path(name).is_dir() else []
     if json:
         print_json({**dataclasses.asdict(profile), "gmacs": round(profile.macs / 1e9, 3), "notices": notices})
     else:
@@ -45,27 +41,6 @@ def print_net(name: str, size: int, json: bool) -> None:
 def _notices_of(run: Run) -> list[str]:
     """Of the sensitive tasks of a run on photos; runs on tables have no tasks."""
     return sensitive_notices(run.tasks()) if run.tasks_path.is_file() else []
-
-
-def _of_file(path: Path) -> ModelProfile:
-    """Counts a run's model, or anybody's `.keras` file."""
-    from keras_faceattr.models.loading import load_model
-    from keras_faceattr.models.profile import profile_model
-    from keras_faceattr.run import Run, no_run
-
-    if path.is_file() and path.suffix != ".keras":
-        raise no_run(path, "")
-    if path.is_dir() and not Run(path).model_path.is_file():
-        raise no_run(path, f"it has no {Run(path).model_path.name}")
-    with warnings.catch_warnings():
-        # The backend that counts has no gradients, and warns of layers that have their own.
-        warnings.simplefilter("ignore")
-        model = load_model(Run(path).model_path if path.is_dir() else path)
-    try:
-        return profile_model(model)
-    except (AttributeError, TypeError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path}: only a model of one input picture of fixed size is counted: {reason}") from None
 
 
 def _print(profile: ModelProfile) -> None:

@@ -7,9 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.artifact.cost import op_table
-from keras_faceattr.artifact.flatbuffer import read_tflite
-from keras_faceattr.artifact.loading import load_artifact, replay_golden
+from keras_faceattr.api.describing import file_info
 from keras_faceattr.budget.limits import verdict_row
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.evaluation.formatting import metric_text, metric_title
@@ -19,11 +17,8 @@ from keras_faceattr.terminal.console import plain_console
 
 def print_file(path: Path, json: bool) -> None:
     """Prints the operations of an exported file, what was verified on it, and whether it still holds here."""
-    artifact = load_artifact(path)
-    sidecar = artifact.sidecar
-    golden = replay_golden(artifact)
-    reproduced = sum(value <= 1 for value in golden.values())
-    operations = op_table(read_tflite(path))
+    found = file_info(path)
+    sidecar, golden, reproduced, operations = found.sidecar, found.golden, found.reproduced, found.operations
     if json:
         plain = sidecar.model_dump(mode="json")
         print_json({**plain, "golden": {"crops": len(golden), "reproduced": reproduced}, "operation_table": operations})

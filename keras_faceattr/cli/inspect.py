@@ -7,11 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from keras_faceattr.api.named import read_named
-from keras_faceattr.api.outputs import check_out
+from keras_faceattr.api.describing import inspect_data
 from keras_faceattr.cli.options import data_paths, print_json
-from keras_faceattr.data.inspection import bars_of, draw_inspection, inspect_manifest
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.data.inspection import bars_of
 from keras_faceattr.terminal.console import plain_console
 
 SHOWN_BAD = 5
@@ -26,14 +24,7 @@ def run_inspect(
     json: bool,
 ) -> None:
     """Prints what is in a data set and draws it."""
-    if picture and picture.suffix.lower() != ".png":
-        raise ConfigError(f"--picture {picture}: unknown kind {picture.suffix!r}; valid: .png")
-    named = read_named(source, data_paths(data), overrides, photo_root=photo_root)
-    if picture:
-        check_out(picture, named.inputs(source), named.experiment, "--picture")
-    findings, manifest = inspect_manifest(named.manifest)
-    if picture:
-        draw_inspection(manifest, findings, picture)
+    findings = inspect_data(source, data=data_paths(data), set=overrides, photo_root=photo_root, picture=picture)
     if json:
         print_json({**findings, "picture": str(picture) if picture else None})
         return

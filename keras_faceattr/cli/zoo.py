@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
 
 from rich.table import Table
 
-from keras_faceattr.artifact.loading import load_artifact
+from keras_faceattr.api.listing import shipped_nets
 from keras_faceattr.cli.options import print_json
 from keras_faceattr.evaluation.formatting import metric_rows
-from keras_faceattr.tasks import sensitive_notices
 from keras_faceattr.terminal.console import plain_console
-from keras_faceattr.zoo import shipped_names, shipped_net
 
 
 def run_zoo(json: bool) -> None:
     """Prints the nets that come with the package, with what was measured on their files."""
-    rows = [_row(name) for name in shipped_names()]
+    rows = [asdict(net) for net in shipped_nets()]
     if json:
         print_json(rows)
         return
@@ -38,29 +36,3 @@ def run_zoo(json: bool) -> None:
         console.print(f"next  keras-faceattr predict {row['name']} PHOTO|FOLDER|CSV\n")
     if not rows:
         console.print("no net comes with this installation")
-
-
-def _row(name: str) -> dict[str, Any]:
-    net = shipped_net(name)
-    artifact = load_artifact(net.path)
-    sidecar = artifact.sidecar
-    return {
-        "name": name,
-        "title": net.title,
-        "file": str(net.path),
-        "card": str(artifact.model_card_path),
-        "recipe": sidecar.recipe,
-        "status": sidecar.status,
-        "bytes": sidecar.cost.file_bytes,
-        "parameters": sidecar.cost.parameters,
-        "macs": sidecar.cost.macs,
-        "photos": sidecar.protocol["photos"],
-        "split": sidecar.protocol["split"],
-        "licences": {source: terms["licence"] for source, terms in sidecar.licences["data"].items()},
-        "tasks": {
-            task: {"unit": measured["unit"], "metrics": measured["metrics"]}
-            for task, measured in sidecar.metrics.items()
-        },
-        "notices": sensitive_notices(sidecar.task_objects()),
-        "command": list(net.command),
-    }

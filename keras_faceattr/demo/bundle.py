@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.run import no_run
 from keras_faceattr.storage import cache_folder, replacing, replacing_folder, sha256, write_json
 from keras_faceattr.tasks import answered, not_answered
+from keras_faceattr.terminal.console import say_if
+from keras_faceattr.zoo import file_of
 
 FORMAT = 2
 """Version of the format of `data/demo.json`."""
@@ -68,6 +71,34 @@ class Site:
     names: tuple[str, ...]
     files: tuple[str, ...]
     models: tuple[Path, ...]
+
+
+def build_demo(
+    files: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    tasks: Sequence[str] = (),
+    verbose: bool = True,
+) -> Site:
+    """Write the page that runs exported files in a phone's browser, for any static host with https.
+
+    The command `keras-faceattr demo` serves the same page.
+
+    Args:
+        files: exported files, names of shipped nets, or folders of runs or exports.
+        folder: in which the page is written, or brought up to date.
+        tasks: that the page answers; default: all but the sensitive ones.
+        verbose: says on stderr what takes long.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+        DemoError: the folder holds something else, a file cannot be shown, or LiteRT.js cannot be fetched.
+        ConfigError: the crop's detector cannot search photos of this size, or a file has none of the tasks.
+        RunError: a file cannot be written.
+    """
+    given = [files] if isinstance(files, str | os.PathLike) else files
+    models = [file_of(Path(file)) for file in given]
+    return build_site(Path(folder), models, post=False, tasks=tasks, say=say_if(verbose))
 
 
 def build_site(
