@@ -82,15 +82,22 @@ class ExportedFile:
             "on one thread"
         )
 
+    @property
+    def is_control(self) -> bool:
+        """Whether it is the control of another file of the export, which no gate of its own holds up."""
+        return self.sidecar.is_control
+
     def summary(self) -> dict[str, Any]:
         """The file as the command line's JSON has it."""
         sidecar, latency = self.sidecar, self.latency
+        unrounded = sidecar.parity["metrics"].get("unrounded")
         return {
             "file": str(self.path),
             "recipe": sidecar.recipe,
             "status": sidecar.status,
             "cost": sidecar.cost.model_dump(),
             "metrics": sidecar.metrics,
+            **({"unrounded_metrics": unrounded} if unrounded else {}),
             "drop": sidecar.parity["drop"],
             "gates": [gate.model_dump() for gate in self.gates],
             "host_one_thread_ms": {"p50": latency.p50_ms, "p90": latency.p90_ms, "runs": latency.runs},
@@ -158,6 +165,7 @@ def export(
     out: str | os.PathLike[str] | None = None,
     data: Paths | None = None,
     set: Settings | None = None,
+    control: bool = False,
     verbose: bool = True,
 ) -> Export:
     """Quantize and convert a run, and prove each file on held-out photos.
@@ -174,6 +182,8 @@ def export(
         out: folder of the files; `RUN/export` by default.
         data: where the data lies now, by source or reader.
         set: changes of the one recipe: `{"integer.fine_tuning.epochs": 5}`.
+        control: adds, for every recipe that fine-tunes, a file `RECIPE_control` from the same epochs without rounding:
+            the difference is the gain of rounding-aware training.
         verbose: shows progress on stderr.
 
     Returns:
@@ -188,6 +198,8 @@ def export(
     names = list(recipes) or list(DEFAULT_RECIPES)
     every = names == [EVERY]
     chosen = _recipes(export_recipe_names() if every else names, as_overrides(set), batch)
+    if control:
+        chosen = _with_controls(chosen, engine)
     limits = load_budget(budget) if budget else None
     make = engine_of(engine)
     # A name means a net here, and not its file.
@@ -228,11 +240,27 @@ def _recipes(names: list[str], overrides: list[str], batch: int) -> list[ExportR
     recipes = [load_recipe(name, overrides if len(names) == 1 else None) for name in names]
     if overrides and len(names) != 1:
         raise ConfigError("--set changes one recipe: name it with --recipe")
-    if len({recipe.name for recipe in recipes}) < len(recipes):
-        raise ConfigError("two of the recipes have the same name, which is that of their folder")
+    _check_names(recipes)
     if batch < 1:
         raise ConfigError(f"--batch {batch} is not above 0")
     return recipes
+
+
+def _check_names(recipes: list[ExportRecipe]) -> None:
+    if len({recipe.name for recipe in recipes}) < len(recipes):
+        raise ConfigError("two of the recipes have the same name, which is that of their folder")
+
+
+def _with_controls(recipes: list[ExportRecipe], engine: str) -> list[ExportRecipe]:
+    if engine != "native":
+        raise ConfigError(f"--control compares with the native engine's fine-tuning: leave out --engine {engine}")
+    tuned = [recipe for recipe in recipes if recipe.epochs and not recipe.is_control]
+    if not tuned:
+        names = ", ".join(recipe.name for recipe in recipes)
+        raise ConfigError(f"--control: no recipe of {names} fine-tunes with rounding; add --recipe int8_qat")
+    found = [one for recipe in recipes for one in ([recipe, recipe.control()] if recipe in tuned else [recipe])]
+    _check_names(found)
+    return found
 
 
 def _proven(artifact: Artifact, latency: Latency, budget: Budget | None) -> ExportedFile:

@@ -170,6 +170,12 @@ class Sidecar(Section):
             raise ValueError(fault)
         return self
 
+    @property
+    def is_control(self) -> bool:
+        """Whether the net was fine-tuned without rounding, to tell what the epochs alone gain."""
+        tuning = (self.quantization["recipe"].get("integer") or {}).get("fine_tuning") or {}
+        return tuning.get("rounding") is False
+
     def task_objects(self) -> dict[str, Task]:
         """The tasks by name, in the order of the outputs."""
         return {name: task_from_dict(dict(data)) for name, data in self.tasks.items()}

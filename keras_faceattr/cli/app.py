@@ -345,6 +345,13 @@ def export(
         list[str],
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe or of the detector; repeatable."),
     ] = [],  # noqa: B006
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control",
+            help="Also train the same fine-tuning epochs without rounding, to show what rounding-aware training gains.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Quantize and convert a run, and verify the files on held-out photos.
@@ -359,7 +366,7 @@ def export(
     start_backend()
     from keras_faceattr.cli.export import ExportOptions, run_export
 
-    run_export(ExportOptions(run, recipe, engine, budget, heads, batch, out, data, set_, json))
+    run_export(ExportOptions(run, recipe, engine, budget, heads, batch, out, data, set_, control, json))
 
 
 @app.command(cls=Command)

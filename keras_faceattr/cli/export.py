@@ -13,6 +13,7 @@ from keras_faceattr.budget.limits import verdict_row
 from keras_faceattr.cli.arguments import listed
 from keras_faceattr.cli.exit_codes import conclude
 from keras_faceattr.cli.options import data_paths, print_json
+from keras_faceattr.convert.page import measured_models
 from keras_faceattr.errors import ConfigError
 from keras_faceattr.evaluation.formatting import metric_title, number_text
 from keras_faceattr.terminal.console import plain_console, print_table
@@ -34,6 +35,7 @@ class ExportOptions:
     out: Path | None = None
     data: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
+    control: bool = False
     json: bool = False
 
 
@@ -51,12 +53,14 @@ def run_export(options: ExportOptions) -> None:
         out=options.out,
         data=data_paths(options.data),
         set=options.overrides,
+        control=options.control,
     )
     if options.json:
         print_json(result.to_json())
     else:
         _print(result, options.budget)
-    conclude([gate for file in result for gate in file.gates], "gate")
+    # A control is a yardstick, which nobody ships.
+    conclude([gate for file in result if not file.is_control for gate in file.gates], "gate")
 
 
 def _print(result: Export, budget_name: str | None) -> None:
@@ -70,12 +74,10 @@ def _print(result: Export, budget_name: str | None) -> None:
         names = [name for name in measured["metrics"] if not name.startswith("cs@")]
         titles = [metric_title(name, measured["unit"]) for name in names]
         table = Table("recipe", "MB", "p50 ms", *titles, title=task, title_justify="left", box=None)
-        before = first.parity["metrics"]["float"][task]["metrics"]
-        table.add_row("Keras, float", "", "", *(number_text(name, before[name]["value"]) for name in names))
-        for file in result:
-            metrics = file.sidecar.metrics[task]["metrics"]
-            values = [number_text(name, metrics[name]["value"]) for name in names]
-            table.add_row(file.recipe, f"{file.file_bytes / 1e6:.3f}", f"{file.latency.p50_ms:.2f}", *values)
+        for model, number, metrics in measured_models([file.sidecar for file in result], task):
+            file = None if number is None else result[number]
+            cost = (f"{file.file_bytes / 1e6:.3f}", f"{file.latency.p50_ms:.2f}") if file else ("", "")
+            table.add_row(model, *cost, *(number_text(name, metrics[name]["value"]) for name in names))
         console.print(table)
     table = Table("recipe", "gate", "limit", "measured", "verdict", box=None)
     few = len(result) <= MOST_LISTED
@@ -92,11 +94,14 @@ def _print(result: Export, budget_name: str | None) -> None:
         console.print(budget.note)
     for notice in first.notices:
         console.print(notice)
-    last = shlex.quote(str(result[-1].path))
+    last = shlex.quote(str([file for file in result if not file.is_control][-1].path))
     print(f"\npage     {result.page}")
     for file in result:
         print(f"file     {file.path}")
     against = f" --budget {shlex.quote(budget_name)}" if budget_name else ""
+    for control, file in zip(result[1:], result, strict=False):
+        if control.is_control and file.recipe == control.recipe.removesuffix("_control"):
+            print(f"gain     keras-faceattr compare {shlex.quote(str(control.path))} {shlex.quote(str(file.path))}")
     print(f"next     keras-faceattr demo {last}")
     nets = ",".join(budget.speed_up) if budget and budget.speed_up else "resnet50,vgg16"
     print(f"         keras-faceattr benchmark {last} --against {nets}{against}")

@@ -26,6 +26,7 @@ def converter_integer(
     There is no fake-quantized model of it: only float model and file are compared.
     """
     assert recipe.integer is not None
+    _check_native(recipe, "converter")
     train, photos = source.data.parts.get("train"), recipe.integer.calibration.photos
     weights = source_weights(source.experiment.data.sources)
     shown = batches(draw(train, photos, source.experiment.seed, weights))
@@ -43,6 +44,7 @@ def converter_integer(
 def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:
     """Quantization-aware training by TFMOT in a child process: the yardstick of the native engine."""
     assert recipe.integer is not None
+    _check_native(recipe, "tfmot")
     tuning = recipe.integer.fine_tuning
     if recipe.integer.heads or tuning is None or batch != 1:
         raise ConfigError("engine tfmot makes batch 1 with heads in float and fine-tuning alone: use recipe int8_qat")
@@ -55,6 +57,12 @@ def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: 
     heads = make_plan(read_graph(source.folded)).float_nodes
     details = {"engine": "tfmot", "versions": result.versions, "epochs": result.epochs}
     return Integer(result.tflite, result.outputs, heads, details)
+
+
+def _check_native(recipe: ExportRecipe, engine: str) -> None:
+    """Refuses what an engine would pass over in silence."""
+    if recipe.is_control:
+        raise ConfigError(f"engine {engine} cannot fine-tune without rounding: use engine native")
 
 
 ENGINES: dict[str, MakeInteger] = {"native": make_integer, "converter": converter_integer, "tfmot": tfmot_integer}

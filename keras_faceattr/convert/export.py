@@ -96,6 +96,8 @@ def _export(
         exact_heads = integer.exact_heads
         if integer.outputs is not None:
             outputs["fake_quantized"] = integer.outputs
+        if integer.unrounded is not None:
+            outputs["unrounded"] = integer.unrounded
     else:
         content = convert(source.folded, batch=batch, weights=recipe.weights)
     listener.say(f"{recipe.name}: proving {len(content) / 1e6:.2f} MB on {len(source.held_out)} photos")

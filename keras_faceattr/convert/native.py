@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_faceattr.convert.conversion import convert
-from keras_faceattr.convert.recipe import ExportRecipe, FineTuningConfig
+from keras_faceattr.convert.recipe import ExportRecipe, FineTuningConfig, IntegerConfig
 from keras_faceattr.convert.source import ExportListener, Source
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, source_weights
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
 from keras_faceattr.models.loading import load_model
+from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.biases import round_biases
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment
+from keras_faceattr.quantization.graph import read_graph
 from keras_faceattr.quantization.noise import layer_noise
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 from keras_faceattr.run import Run
@@ -46,6 +49,7 @@ class Integer:
         float_layers: layers that were left in float on purpose.
         details: for the sidecar.
         exact_heads: whether these layers must not be integer either.
+        unrounded: of a control, outputs on the held-out photos after fine-tuning in float and before quantization.
     """
 
     content: bytes
@@ -53,10 +57,13 @@ class Integer:
     float_layers: frozenset[str]
     details: dict[str, Any]
     exact_heads: bool = True
+    unrounded: Outputs | None = None
 
 
 def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:
-    """Quantizes natively; the fake-quantized model is left in `folder` as a run of its own.
+    """Quantizes natively; the fine-tuned model is left in `folder` as a run of its own.
+
+    Of a control, that model computes in floats, and is quantized here after its last epoch.
 
     Args:
         folder: of that run; a call that was killed goes on there, and one that finished is used again.
@@ -64,41 +71,92 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     settings = recipe.integer
     assert settings is not None
     tuning = settings.fine_tuning
-    learned = tuning is not None and tuning.learned_ranges
-    quantized = quantize_network(source.folded, source.tasks, all_integer=settings.heads, learned_ranges=learned)
     run = Run(folder)
     finished = _open(run, source, recipe)
     details: dict[str, Any] = {"engine": "native"}
-    seed, weights = source.experiment.seed, source_weights(source.experiment.data.sources)
-    if finished is None:
-        drawn = draw(source.data.parts.get("train"), settings.calibration.photos, seed, weights)
-        listener.say(f"{recipe.name}: calibrating on {len(drawn)} photos")
-        calibrate(quantized, source.folded, batches(drawn), settings.calibration.observer)
-        details |= {"calibration_photos": len(drawn), "calibration_sources": _by_source(source, drawn)}
-        if tuning:
-            experiment = run.experiment()
-            listener.say(f"{recipe.name}: fine-tuning for {tuning.epochs} epochs")
-            losses = make_losses(experiment, source.tasks, source.data.forms)
-            # People are told apart by weights that only the losses have, as the run left them.
-            load_loss_memory(best_checkpoint(source.run), [v for loss in losses.values() for v in loss.variables])
-            details["fine_tuned"] = fine_tune(
-                quantized, experiment, source.data, run, listener,
-                frozen_epochs=tuning.frozen_epochs, range_rate=tuning.range_rate, losses=losses,
-            )  # fmt: skip
-        round_biases(quantized.network.inference)
-        with replacing(run.model_path) as temporary:
-            quantized.network.inference.save(temporary)
-        write_json(folder / FINISHED, details)
-    else:
+    if finished is not None:
         listener.say(f"{recipe.name}: using the model that an earlier export left in {folder}")
+    folded, unrounded = source.folded, None
+    if recipe.is_control:
+        folded, kept = _without_rounding(source, recipe, run, listener, finished)
+        details["fine_tuned"] = kept
+        unrounded = predict_split(keras_predictor(folded), source.held_out)
+    learned = tuning is not None and tuning.learned_ranges
+    quantized = quantize_network(folded, source.tasks, all_integer=settings.heads, learned_ranges=learned)
+    inference = quantized.network.inference
+    if finished is None or recipe.is_control:
+        details |= _calibrate(source, recipe, quantized, folded, listener)
+        if tuning and not recipe.is_control:
+            details["fine_tuned"] = _tune(
+                source, recipe, run, listener, quantized.network, ranges=quantized.ranges().values(),
+                frozen_epochs=tuning.frozen_epochs, range_rate=tuning.range_rate,
+            )  # fmt: skip
+        round_biases(inference)
+        if not recipe.is_control:
+            _finish(run, inference, details)
+    else:
         details = finished
-        quantized.network.inference.set_weights(load_model(run.model_path).get_weights())
+        inference.set_weights(load_model(run.model_path).get_weights())
     listener.say(f"{recipe.name}: converting")
     content = convert(quantized.body, batch=batch, weights="int8", integer_input=True, integer_output=settings.heads)
-    outputs = predict_split(keras_predictor(quantized.network.inference), source.held_out)
+    outputs = predict_split(keras_predictor(inference), source.held_out)
+    seed, weights = source.experiment.seed, source_weights(source.experiment.data.sources)
     looked_at = draw(source.held_out, NOISE_PHOTOS, seed, weights)
-    details |= {"layers": _noise(quantized, source, looked_at), "noise_sources": _by_source(source, looked_at)}
-    return Integer(content, outputs, quantized.plan.float_nodes, details)
+    noise = [dataclasses.asdict(row) for row in layer_noise(quantized, folded, batches(looked_at))]
+    details |= {"layers": noise, "noise_sources": _by_source(source, looked_at)}
+    return Integer(content, outputs, quantized.plan.float_nodes, details, unrounded=unrounded)
+
+
+def _calibrate(
+    source: Source, recipe: ExportRecipe, quantized: QuantizedNetwork, folded: keras.Model, listener: ExportListener
+) -> dict[str, Any]:
+    """Takes the ranges from training photos; returns how many there were, in all and by source."""
+    assert recipe.integer is not None
+    settings, weights = recipe.integer.calibration, source_weights(source.experiment.data.sources)
+    drawn = draw(source.data.parts.get("train"), settings.photos, source.experiment.seed, weights)
+    listener.say(f"{recipe.name}: calibrating on {len(drawn)} photos")
+    calibrate(quantized, folded, batches(drawn), settings.observer)
+    return {"calibration_photos": len(drawn), "calibration_sources": _by_source(source, drawn)}
+
+
+def _without_rounding(
+    source: Source, recipe: ExportRecipe, run: Run, listener: ExportListener, finished: dict[str, Any] | None
+) -> tuple[keras.Model, bool]:
+    """The folded net after the recipe's epochs in float, and whether its new weights were kept.
+
+    Batch norms are folded as in the rounded net: what remains between both trainings is the rounding.
+    """
+    folded = keras.models.clone_model(source.folded)
+    if finished is not None:
+        folded.set_weights(load_model(run.model_path).get_weights())
+        return folded, bool(finished["fine_tuned"])
+    folded.set_weights(source.folded.get_weights())
+    nodes = read_graph(folded).nodes
+    raw = {task: nodes[f"{task}_raw"].output for task in source.tasks}
+    kept = _tune(source, recipe, run, listener, Network(keras.Model(folded.input, raw, name=folded.name), folded))
+    _finish(run, folded, {"fine_tuned": kept})
+    return folded, kept
+
+
+def _tune(
+    source: Source, recipe: ExportRecipe, run: Run, listener: ExportListener, network: Network, **ranges: Any
+) -> bool:
+    """Fine-tunes with the run's own losses; returns whether the new weights were kept."""
+    experiment, how = run.experiment(), " without rounding" if recipe.is_control else ""
+    listener.say(f"{recipe.name}: fine-tuning{how} for {recipe.epochs} epochs")
+    losses = make_losses(experiment, source.tasks, source.data.forms)
+    # People are told apart by weights that only the losses have, as the run left them.
+    load_loss_memory(best_checkpoint(source.run), [v for loss in losses.values() for v in loss.variables])
+    kept = fine_tune(network, experiment, source.data, run, listener, losses=losses, **ranges)
+    if not kept:
+        listener.say(f"{recipe.name}: fine-tuning made a task worse; keeping the weights from before")
+    return kept
+
+
+def _finish(run: Run, model: keras.Model, details: dict[str, Any]) -> None:
+    with replacing(run.model_path) as temporary:
+        model.save(temporary)
+    write_json(run.folder / FINISHED, details)
 
 
 def draw(part: LabelledCrops | None, photos: int, seed: int, weights: np.ndarray | None) -> LabelledCrops:
@@ -144,11 +202,14 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
     }
     path = run.folder / IDENTITY
     try:
-        if json.loads(path.read_text(encoding="utf-8")) == identity:
+        left = json.loads(path.read_text(encoding="utf-8"))
+        # A key that recipes did not have then had what is its default now.
+        left["integer"] = IntegerConfig.model_validate(left["integer"]).model_dump(mode="json")
+        if left == identity:
             if run.model_path.exists():
                 return dict(json.loads((run.folder / FINISHED).read_text(encoding="utf-8")))
             return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, KeyError):
         pass
     start_run(run.folder, source, recipe)
     # Last, because it says that all the others belong to this recipe.
@@ -175,7 +236,3 @@ def _by_source(source: Source, part: LabelledCrops) -> dict[str, int]:
     names = list(source.data.manifest.sources)
     numbers = np.zeros(len(part), "int64") if part.sources is None else part.sources
     return dict(zip(names, np.bincount(numbers, minlength=len(names)).tolist(), strict=True))
-
-
-def _noise(quantized: QuantizedNetwork, source: Source, part: LabelledCrops) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(row) for row in layer_noise(quantized, source.folded, batches(part))]

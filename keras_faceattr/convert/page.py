@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.artifact.sidecar import Sidecar
 from keras_faceattr.budget.limits import verdict_row
 from keras_faceattr.evaluation.formatting import TOO_FEW, metric_text, metric_title, signed_text
 from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
@@ -35,6 +36,7 @@ def write_page(path: Path, artifacts: list[Artifact], latencies: dict[str, Laten
         title=f"{first.experiment['name']}: export",
         first=first,
         recipes=_recipes(artifacts, latencies),
+        controls=[artifact.sidecar.recipe for artifact in artifacts if artifact.sidecar.is_control],
         pareto=_pareto(artifacts, latencies, folder),
         files=[_file(artifact, folder) for artifact in artifacts],
     )
@@ -59,14 +61,27 @@ def _recipes(
         size = [f"{cost.file_bytes / 1e6:.3f}", f"{cost.macs / 1e6:.1f}", f"{cost.peak_activation_bytes / 1e6:.2f}"]
         costs.append([sidecar.recipe, *size, *times, sidecar.status])
     tables = [("", (["recipe", "MB", "MMAC", "peak activations MB", "p50 ms", "p90 ms", "gates"], costs))]
-    first = artifacts[0].sidecar
-    for task, measured in first.metrics.items():
+    for task, measured in artifacts[0].sidecar.metrics.items():
         names = [name for name in measured["metrics"] if not name.startswith("cs@")]
-        found = [("Keras, float", first.parity["metrics"]["float"][task]["metrics"])]
-        found += [(a.sidecar.recipe, a.sidecar.metrics[task]["metrics"]) for a in artifacts]
-        rows = [[recipe, *(metric_text(name, metrics[name]) for name in names)] for recipe, metrics in found]
+        found = measured_models([artifact.sidecar for artifact in artifacts], task)
+        rows = [[model, *(metric_text(name, metrics[name]) for name in names)] for model, _, metrics in found]
         tables.append((task, (["recipe", *(metric_title(name, measured["unit"]) for name in names)], rows)))
     return tables
+
+
+def measured_models(sidecars: list[Sidecar], task: str) -> list[tuple[str, int | None, dict[str, Any]]]:
+    """Rows of a task's table: what each model is called, the number of its file, and its metrics.
+
+    The trained model and the net that a control fine-tuned in float are Keras models, without a file.
+    """
+    rows: list[tuple[str, int | None, dict[str, Any]]] = []
+    before = sidecars[0].parity["metrics"]["float"][task]["metrics"]
+    rows.append(("Keras, float", None, before))
+    for number, sidecar in enumerate(sidecars):
+        if unrounded := sidecar.parity["metrics"].get("unrounded"):
+            rows.append((f"{sidecar.recipe}, float", None, unrounded[task]["metrics"]))
+        rows.append((sidecar.recipe, number, sidecar.metrics[task]["metrics"]))
+    return rows
 
 
 def _pareto(artifacts: list[Artifact], latencies: dict[str, Latency], folder: Path) -> list[Path]:
@@ -113,6 +128,7 @@ def _file(artifact: Artifact, folder: Path) -> dict[str, Any]:
     layers = sidecar.quantization.get("layers")
     return {
         "sidecar": sidecar,
+        "as_before": sidecar.quantization.get("fine_tuned") is False,
         "gates": [verdict_row(gate.name, gate.limit, gate.measured, gate.met) for gate in sidecar.gates],
         "differences": [
             [*pair.replace("_", " ").split(" to "), output, *(_gap(gap[k]) for k in ("largest", "p99", "mean"))]

@@ -30,7 +30,7 @@ def parity(
 
     Args:
         manifest: the photos, row by row as in the outputs.
-        outputs: by model: `float`, `file`, and `fake_quantized` where there is one.
+        outputs: by model: `float`, `file`, and `fake_quantized` and `unrounded` where there is one.
         samples: of the bootstrap.
         labels: by task; None for the manifest's.
 

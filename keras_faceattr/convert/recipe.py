@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from keras_faceattr.budget.tolerance import Tolerances
 from keras_faceattr.config import Epochs, MaybeEpochs, Rate, Section
 from keras_faceattr.config_files import load_section, names_in
+from keras_faceattr.errors import ConfigError
 from keras_faceattr.quantization.calibrate import DEFAULT_OBSERVER
 from keras_faceattr.run import safe_name
 
@@ -41,6 +42,8 @@ class FineTuningConfig(Section):
         range_rate: how far the ranges move towards those of each batch; 0 keeps them as calibrated.
         learned_ranges: by gradient instead.
         augmented: with the run's augmentation; else photos are at most mirrored. See `fine_tuning_experiment`.
+        rounding: in the loop. Without it the folded net trains in float and is quantized after the last epoch: the
+            control, which has had the same epochs.
     """
 
     epochs: Epochs = 3
@@ -49,6 +52,7 @@ class FineTuningConfig(Section):
     range_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     learned_ranges: bool = False
     augmented: bool = False
+    rounding: bool = True
 
 
 class IntegerConfig(Section):
@@ -79,6 +83,24 @@ class ExportRecipe(Section):
         """Of fine-tuning."""
         tuning = self.integer.fine_tuning if self.integer else None
         return tuning.epochs if tuning else 0
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it fine-tunes without rounding."""
+        tuning = self.integer.fine_tuning if self.integer else None
+        return tuning is not None and not tuning.rounding
+
+    def control(self) -> ExportRecipe:
+        """The same recipe with fine-tuning in float, for comparison.
+
+        Raises:
+            ConfigError: it has no fine-tuning.
+        """
+        if not self.epochs or self.integer is None or self.integer.fine_tuning is None:
+            raise ConfigError(f"recipe {self.name} does not fine-tune, so it has no control: use recipe int8_qat")
+        tuning = self.integer.fine_tuning.model_copy(update={"rounding": False})
+        integer = self.integer.model_copy(update={"fine_tuning": tuning})
+        return self.model_copy(update={"name": f"{self.name}_control", "integer": integer})
 
     @model_validator(mode="after")
     def _consistent(self) -> ExportRecipe:

@@ -1,7 +1,8 @@
-"""Fine-tuning a fake-quantized net as a run of its own, which loads, evaluates and goes on as any other."""
+"""Fine-tuning a folded net, rounded or not, as a run of its own, which loads, evaluates and goes on as any other."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from keras_faceattr.config import AugmentationConfig, DistillationConfig, Experiment, OptimizerConfig, ScheduleConfig
@@ -9,7 +10,8 @@ from keras_faceattr.data.prepare import PreparedData
 from keras_faceattr.evaluation.evaluate import primary_metric
 from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.metrics import metrics_of
-from keras_faceattr.quantization.quantize import QuantizedNetwork
+from keras_faceattr.models.network import Network
+from keras_faceattr.quantization.layers import FakeQuantize
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task
 from keras_faceattr.training.callbacks import Listener, validation_score
@@ -59,47 +61,49 @@ def fine_tuning_experiment(
 
 
 def fine_tune(
-    quantized: QuantizedNetwork,
+    network: Network,
     experiment: Experiment,
     data: PreparedData,
     run: Run,
     listener: Listener,
     *,
-    frozen_epochs: int,
-    range_rate: float,
+    ranges: Collection[FakeQuantize] = (),
+    frozen_epochs: int = 0,
+    range_rate: float = 0.0,
     losses: dict[str, TaskLoss] | None = None,
 ) -> bool:
-    """Trains a calibrated net; goes on where a killed call stopped.
+    """Trains a calibrated net, or a float one as its control; goes on where a killed call stopped.
 
     Args:
         experiment: of `fine_tuning_experiment`.
+        ranges: of the net's activations; a float net has none.
         frozen_epochs: at the end, in which ranges stay as they are.
         range_rate: how far ranges move towards each batch's before that.
         losses: with what they have learned; None for fresh ones.
 
     Returns:
-        Whether the trained weights were kept: if a task is worse with them on the validation photos, the calibrated
-        ones come back.
+        Whether the trained weights were kept: if a task is worse with them on the validation photos, those from before
+        come back.
 
     Raises:
         TrainingError: the loss is not a number.
     """
-    calibrated = quantized.network.inference.get_weights()
+    start = network.inference.get_weights()
     before: dict[str, Any] = {}
-    validation_score(experiment, data, quantized.network, before)
+    validation_score(experiment, data, network, before)
 
     def start_epoch(epoch: int) -> None:
         rate = range_rate if epoch < experiment.training.epochs - frozen_epochs else 0.0
-        for layer in quantized.ranges().values():
+        for layer in ranges:
             layer.set_rate(rate)
 
-    train(experiment, data, quantized.network, run, listener, resume=True, start_epoch=start_epoch, losses=losses)
+    train(experiment, data, network, run, listener, resume=True, start_epoch=start_epoch, losses=losses)
     # Not the best epoch: of a few short ones that is the luckiest, and the rate has come down only in the last.
-    load_checkpoint(run.checkpoint_path, quantized.network.trainable, with_optimizer=False)
+    load_checkpoint(run.checkpoint_path, network.trainable, with_optimizer=False)
     after: dict[str, Any] = {}
-    validation_score(experiment, data, quantized.network, after)
+    validation_score(experiment, data, network, after)
     if any(is_worse(task, before, after) for task in data.tasks.values()):
-        quantized.network.inference.set_weights(calibrated)
+        network.inference.set_weights(start)
         return False
     return True
 

@@ -129,6 +129,30 @@ def test_one_head_can_be_shipped_alone_also_fine_tuned(cli: Cli, small_run: Path
     assert measured["tasks"].keys() == {"gender"}
 
 
+@pytest.mark.slow
+def test_the_gain_of_rounding_aware_training_is_told_apart_from_that_of_its_epochs(
+    cli: Cli, race_run: Path, tmp_path: Path
+) -> None:
+    tuning = ["--set", "integer.fine_tuning.epochs=1", "--set", "integer.fine_tuning.frozen_epochs=0"]
+    # Nothing proves the control but the table; no gate of it may hold up the file that is shipped.
+    tuning += ["--set", "integer.calibration.observer=minmax", *LENIENT, "--out", tmp_path]
+    done = cli("export", race_run, "--recipe", "int8_qat", "--control", *tuning, "--json")
+    assert done.code == 0, done.err
+    rounded, control = done.json()["artifacts"]
+    assert [rounded["recipe"], control["recipe"]] == ["int8_qat", "int8_qat_control"]
+    assert "unrounded_metrics" not in rounded
+    sidecar = load_artifact(Path(control["file"])).sidecar
+    assert sidecar.is_control and sidecar.parity["metrics"]["unrounded"] == control["unrounded_metrics"]
+    # It is a run as any other, which computes in floats.
+    measured = cli("evaluate", tmp_path / "int8_qat_control" / "qat", "--tta", "none", "--json").json()
+    for task, numbers in control["unrounded_metrics"].items():
+        for metric, entry in numbers["metrics"].items():
+            assert measured["tasks"][task]["metrics"][metric]["value"] == pytest.approx(entry["value"], rel=1e-4)
+    shown = cli("export", race_run, "--recipe", "int8_qat", "--control", *tuning)
+    assert "int8_qat_control, float" in shown.out and f"gain     keras-faceattr compare {control['file']}" in shown.out
+    assert shown.err.count("using the model that an earlier export left") == 2
+
+
 def test_the_fine_tuned_model_is_measured_as_any_run(cli: Cli, exported: dict[str, Artifact]) -> None:
     artifact = exported["int8_qat"]
     measured = cli("evaluate", artifact.path.parent / "qat", "--tta", "none", "--json").json()
@@ -218,6 +242,8 @@ def test_a_run_that_never_finished_or_is_none_is_refused(cli: Cli, small_run: Pa
         (["--recipe", "float32,float32"], "two of the recipes have the same name"),
         (["--budget", "tiny_at_net"], "did you mean 'tiny_att_net'?"),
         (["--engine", "tf"], "unknown --engine 'tf'"),
+        (["--control", "--engine", "tfmot"], "--control compares with the native engine's fine-tuning: leave out"),
+        (["--control", "--recipe", "int8_ptq"], "--control: no recipe of int8_ptq fine-tunes with rounding; add"),
         (["--heads", "agee"], "--heads agee: the run has no such task; did you mean 'age'?"),
         (["--batch", "0"], "--batch 0"),
         (["--data", "utkface=/x"], "this config has no such source"),

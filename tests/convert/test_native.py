@@ -27,7 +27,9 @@ from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
 from keras_faceattr.models.heads import HEADS, raw_outputs
 from keras_faceattr.models.loading import load_model
+from keras_faceattr.quantization import fine_tune
 from keras_faceattr.quantization.folding import fold_batch_norm
+from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize
 from keras_faceattr.run import Run
 
 CONFIG = {
@@ -77,7 +79,7 @@ def cheap() -> Iterator[None]:
     """What comes behind the fine-tuning is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(native, "convert", lambda body, **options: repr(options).encode())
-        patch.setattr(native, "_noise", lambda *_: [])
+        patch.setattr(native, "layer_noise", lambda *_: [])
         yield
 
 
@@ -158,6 +160,65 @@ def test_a_finished_fine_tuning_is_used_again(tiny: Source, finished: Made, copi
     again, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS), copied)
     assert listener.epochs == [] and any("an earlier export left" in line for line in listener.lines)
     assert same(finished.integer, again) and finished.integer.details == again.details
+
+
+@pytest.fixture(scope="module")
+def control(tiny: Source, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The control of `finished`, killed after its first epoch and gone on with; no epoch is thrown away."""
+    folder, recipe = tmp_path_factory.mktemp("control") / "qat", load_recipe("int8_qat", TWO_EPOCHS).control()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fine_tune, "is_worse", lambda *_: False)
+        with pytest.raises(KilledError):
+            made(tiny, recipe, folder, Killing())
+        return Made(folder, *made(tiny, recipe, folder))
+
+
+def test_a_control_trains_the_folded_net_without_rounding(tiny: Source, control: Made) -> None:
+    trained = load_model(Run(control.folder).model_path)
+    assert not [x for x in trained.layers if isinstance(x, FakeQuantize) or type(x) in QUANTIZED.values()]
+    assert not any(isinstance(layer, layers.BatchNormalization) for layer in trained.layers)
+    start = {weight.path: np.asarray(weight) for weight in tiny.folded.weights}
+    assert start.keys() == {weight.path for weight in trained.weights}
+    moved = {
+        weight.path.split("/")[0] for weight in trained.weights if (start[weight.path] != np.asarray(weight)).any()
+    }
+    assert moved == {"conv", "attractiveness_raw", "gender_raw"}
+    # The run's own net is that of all recipes.
+    np.testing.assert_array_equal(tiny.folded.get_layer("conv").kernel, start["conv/kernel"])
+    said = predict_split(keras_predictor(trained), tiny.held_out)
+    integer = control.integer
+    assert integer.unrounded is not None and integer.outputs is not None and integer.details["fine_tuned"] is True
+    for name, values in said.items():
+        np.testing.assert_allclose(integer.unrounded[name], values, atol=1e-6)
+    # Only then it is rounded, to the 255 steps of its kernels.
+    gaps = [np.abs(integer.outputs[name] - said[name]).max() for name in said]
+    assert max(gaps) > 0
+
+
+def test_a_control_differs_from_its_recipe_by_the_rounding_alone(finished: Made, control: Made) -> None:
+    rounded, floats = Run(finished.folder).experiment(), Run(control.folder).experiment()
+    assert floats.name == "tiny_int8_qat_control"
+    assert floats.model_copy(update={"name": rounded.name}) == rounded
+    keys = ("calibration_photos", "calibration_sources")
+    assert [control.integer.details[key] for key in keys] == [finished.integer.details[key] for key in keys]
+    assert control.integer.content == finished.integer.content
+    assert finished.integer.unrounded is None
+
+
+def test_a_control_goes_on_after_a_kill_and_a_finished_one_is_used_again(tiny: Source, control: Made) -> None:
+    assert control.listener.epochs == [2]
+    again, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS).control(), control.folder)
+    assert listener.epochs == [] and any("an earlier export left" in line for line in listener.lines)
+    assert same(control.integer, again) and control.integer.details == again.details
+
+
+def test_what_an_export_left_before_a_key_was_added_is_used_again(tiny: Source, finished: Made, copied: Path) -> None:
+    path = copied / "quantization.json"
+    left = json.loads(path.read_text())
+    del left["integer"]["fine_tuning"]["rounding"]
+    path.write_text(json.dumps(left))
+    again, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS), copied)
+    assert listener.epochs == [] and same(finished.integer, again)
 
 
 def check_discarded(source: Source, recipe: ExportRecipe, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import html
 import re
@@ -15,7 +16,8 @@ import pytest
 
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.artifact.sidecar import GateSpec
-from keras_faceattr.convert.page import write_page
+from keras_faceattr.convert.page import measured_models, write_page
+from keras_faceattr.convert.recipe import load_recipe
 from keras_faceattr.evaluation.formatting import signed_text
 from keras_faceattr.measure.latency import Latency
 
@@ -66,6 +68,37 @@ def artifacts(exported: dict[str, Artifact]) -> list[Artifact]:
 def page(artifacts: list[Artifact], tmp_path_factory: pytest.TempPathFactory) -> Page:
     times = {a.sidecar.name: Latency.of([0.001234 * (i + 1)] * 5, 1) for i, a in enumerate(artifacts)}
     return written(tmp_path_factory.mktemp("page") / "index.html", artifacts, times)
+
+
+@pytest.fixture
+def with_control(exported: dict[str, Artifact]) -> list[Artifact]:
+    """`int8_qat`, and a control of it whose float net has an MAE of 7.25 years and whose epochs were thrown away."""
+    rounded = exported["int8_qat"]
+    sidecar = rounded.sidecar
+    recipe = load_recipe("int8_qat").control()
+    unrounded = copy.deepcopy(sidecar.metrics)
+    unrounded["age"]["metrics"]["mae"]["value"] = 7.25
+    changed = sidecar.model_copy(
+        update={
+            "recipe": recipe.name,
+            "quantization": {"recipe": recipe.model_dump(mode="json"), "fine_tuned": False},
+            "parity": {**sidecar.parity, "metrics": {**sidecar.parity["metrics"], "unrounded": unrounded}},
+        }
+    )
+    return [rounded, dataclasses.replace(rounded, sidecar=changed)]
+
+
+def test_a_control_is_two_rows_and_says_what_they_tell(with_control: list[Artifact], tmp_path: Path) -> None:
+    sidecars = [artifact.sidecar for artifact in with_control]
+    rows = measured_models(sidecars, "age")
+    assert [(name, number) for name, number, _ in rows] == [
+        ("Keras, float", None), ("int8_qat", 0), ("int8_qat_control, float", None), ("int8_qat_control", 1)
+    ]  # fmt: skip
+    assert rows[2][2]["mae"]["value"] == 7.25
+    text = " ".join(written(tmp_path / "index.html", with_control, {}).text.split())
+    assert "int8_qat_control, float 7.25" in text
+    assert text.count("Is rounding-aware training worth it?") == 1
+    assert text.count("Fine-tuning made a task worse on the validation photos") == 1
 
 
 def test_it_is_well_formed_and_loads_nothing(page: Page) -> None:

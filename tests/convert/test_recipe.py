@@ -155,3 +155,19 @@ def test_an_unknown_recipe_or_engine_names_the_nearest() -> None:
     assert "no recipe 'int8_qta'" in refused("int8_qta") and "did you mean 'int8_qat'?" in refused("int8_qta")
     with pytest.raises(ConfigError, match="unknown --engine 'natve'; did you mean 'native'\\? valid: .*tfmot"):
         engine("natve")
+
+
+def test_a_control_is_its_recipe_without_rounding_under_a_name_of_its_own() -> None:
+    recipe = load_recipe("int8_qat")
+    control = recipe.control()
+    assert (recipe.is_control, control.is_control, control.name) == (False, True, "int8_qat_control")
+    before, after = recipe.model_dump(), control.model_dump()
+    assert before["integer"]["fine_tuning"].pop("rounding") is True
+    assert after["integer"]["fine_tuning"].pop("rounding") is False
+    assert {**before, "name": control.name} == after
+
+
+@pytest.mark.parametrize("name", ["int8_ptq", "float32"])
+def test_a_recipe_without_fine_tuning_has_no_control(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"recipe {name} does not fine-tune, so it has no control: use recipe int8_"):
+        load_recipe(name).control()

@@ -99,7 +99,8 @@ def tuned(
 ) -> tuple[bool, Recorder]:
     recorder = Recorder(quantized, die_after)
     helped = fine_tune(
-        quantized, experiment, data, Run(folder), recorder, frozen_epochs=1, range_rate=0.2
+        quantized.network, experiment, data, Run(folder), recorder,
+        ranges=quantized.ranges().values(), frozen_epochs=1, range_rate=0.2,
     )  # fmt: skip
     return helped, recorder
 
