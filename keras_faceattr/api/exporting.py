@@ -24,6 +24,8 @@ from keras_faceattr.convert.source import read_source
 from keras_faceattr.errors import ConfigError, ModelError
 from keras_faceattr.measure.latency import Latency, measure_latencies
 from keras_faceattr.measured import TaskMetrics, metrics_of
+from keras_faceattr.quantization.graph import read_graph
+from keras_faceattr.quantization.quantize import kept_in_float
 from keras_faceattr.run import Run
 from keras_faceattr.storage import write_json
 from keras_faceattr.terminal.progress import FitProgress
@@ -211,6 +213,9 @@ def export(
     suffix = "" if engine == "native" else f"_{engine}"
     with FitProgress(quiet=not verbose) as progress:
         source = read_source(Run(folder), list(heads), as_paths(data), progress)
+        graph = read_graph(source.folded)
+        for recipe in chosen:
+            kept_in_float(graph, recipe.integer.keep_float if recipe.integer else ())
         artifacts: list[Artifact] = []
         left_out: dict[str, str] = {}
         for recipe in chosen:

@@ -155,11 +155,18 @@ class LayerNoise(TypedDict):
 
 @with_config(PLAIN)
 class Quantization(TypedDict):
-    """Method and settings that made the file."""
+    """Method and settings that made the file.
+
+    Attributes:
+        float_layers: why a layer of an integer file computes in floats, by its name; older files do not have it.
+        integer_share: share of the multiply-adds that are integer, 0 to 1, counted in the file.
+    """
 
     recipe: Recipe
     engine: NotRequired[str]
     layers: NotRequired[list[LayerNoise]]
+    float_layers: NotRequired[dict[str, str]]
+    integer_share: NotRequired[float]
 
 
 @with_config(PLAIN)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_faceattr.convert.conversion import convert
-from keras_faceattr.convert.native import Integer, batches, draw, make_integer, start_run
+from keras_faceattr.convert.native import Integer, batches, draw, float_layers, make_integer, start_run
 from keras_faceattr.convert.recipe import ExportRecipe
 from keras_faceattr.convert.source import ExportListener, Source
 from keras_faceattr.data.mixing import source_weights
@@ -38,7 +38,7 @@ def converter_integer(
     )  # fmt: skip
     heads = make_plan(read_graph(source.folded)).float_nodes
     details = {"engine": "converter", "calibration_photos": len(images)}
-    return Integer(content, None, heads, details, exact_heads=False)
+    return Integer(content, None, heads, details)
 
 
 def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:
@@ -54,15 +54,18 @@ def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: 
     result = fine_tune_with_tfmot(
         source.folded, run.experiment(), run, calibration.photos, listener.say, observer=calibration.observer
     )
-    heads = make_plan(read_graph(source.folded)).float_nodes
+    plan = make_plan(read_graph(source.folded))
     details = {"engine": "tfmot", "versions": result.versions, "epochs": result.epochs}
-    return Integer(result.tflite, result.outputs, heads, details)
+    details["float_layers"] = float_layers(plan)
+    return Integer(result.tflite, result.outputs, plan.float_nodes, details, plan.float_nodes)
 
 
 def _check_native(recipe: ExportRecipe, engine: str) -> None:
     """Refuses what an engine would pass over in silence."""
     if recipe.is_control:
         raise ConfigError(f"engine {engine} cannot fine-tune without rounding: use engine native")
+    if recipe.integer and recipe.integer.keep_float:
+        raise ConfigError(f"engine {engine} knows no integer.keep_float: use engine native")
 
 
 ENGINES: dict[str, MakeInteger] = {"native": make_integer, "converter": converter_integer, "tfmot": tfmot_integer}

@@ -11,7 +11,7 @@ import numpy as np
 
 import keras_faceattr
 from keras_faceattr.artifact.consistency import output_meaning
-from keras_faceattr.artifact.cost import cost_of, op_counts
+from keras_faceattr.artifact.cost import cost_of, integer_share, op_counts
 from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
 from keras_faceattr.artifact.loading import Artifact, write_golden
 from keras_faceattr.artifact.measured_file import precision_of
@@ -89,11 +89,11 @@ def _export(
     make: Callable[..., Integer],
 ) -> Artifact:
     folder = path.parent
-    outputs, float_layers, details, exact_heads = {"float": source.outputs}, None, {}, False
+    outputs, float_layers, details, exact_layers = {"float": source.outputs}, None, {}, frozenset[str]()
     if recipe.integer:
         integer = make(source, recipe, folder / "qat", listener, batch)
         content, float_layers, details = integer.content, integer.float_layers, integer.details
-        exact_heads = integer.exact_heads
+        exact_layers = integer.exact_layers
         if integer.outputs is not None:
             outputs["fake_quantized"] = integer.outputs
         if integer.unrounded is not None:
@@ -104,7 +104,10 @@ def _export(
     _write(path, content)
     _write(path, _described(source, recipe, path, content))
     file = read_tflite(path)
-    check_operations(file, [layer.name for layer in source.folded.layers], float_layers, exact_heads)
+    names = {layer.name for layer in source.folded.layers} | (float_layers or frozenset())
+    check_operations(file, names, float_layers, exact_layers)
+    if recipe.integer:
+        details["integer_share"] = integer_share(file)
     runtime = LiteRTModel(path)
     outputs["file"] = predict_split(runtime.predict, source.held_out)
     manifest = source.data.manifest.split(SPLIT)

@@ -16,14 +16,14 @@ def check_operations(
     file: TFLiteFile,
     layers: Collection[str],
     float_layers: Collection[str] | None,
-    exact_heads: bool = False,
+    exact_layers: Collection[str] = (),
 ) -> None:
     """Looks at every operation of a converted file.
 
     Args:
         layers: names of the model's layers.
         float_layers: those that an integer file may compute in floats; None where floats are meant.
-        exact_heads: whether it must compute these in floats.
+        exact_layers: those that it must compute in floats.
 
     Raises:
         ArtifactError: custom or Flex operations, a dynamic batch, unintended floats or integers; with the layers they
@@ -36,14 +36,14 @@ def check_operations(
     if float_layers is not None:
         found = [op for op in float_ops(file) if not _allowed(layers_of(file, op, layers), float_layers)]
         _refuse(file, found, layers, "floats inside the integer graph")
-    if float_layers and exact_heads:
+    if exact_layers:
         floats = {op.index for op in float_ops(file)}
         found = [
             op
             for op in file.ops
-            if op.index not in floats and op.kind not in MOVING and _allowed(layers_of(file, op, layers), float_layers)
+            if op.index not in floats and op.kind not in MOVING and _allowed(layers_of(file, op, layers), exact_layers)
         ]
-        _refuse(file, found, layers, "integers inside the heads, which are to stay in float")
+        _refuse(file, found, layers, "integers inside layers that are to stay in float")
 
 
 def _allowed(names: list[str], float_layers: Collection[str]) -> bool:

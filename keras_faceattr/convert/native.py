@@ -25,6 +25,7 @@ from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import fine_tune, fine_tuning_experiment
 from keras_faceattr.quantization.graph import read_graph
 from keras_faceattr.quantization.noise import layer_noise
+from keras_faceattr.quantization.plan import HEAD, Plan
 from keras_faceattr.quantization.quantize import QuantizedNetwork, quantize_network
 from keras_faceattr.run import Run
 from keras_faceattr.storage import replacing, sha256, write_json
@@ -37,6 +38,8 @@ NOISE_PHOTOS = 40
 IDENTITY = "quantization.json"
 """File that says what recipe and model a fine-tuning belongs to."""
 FINISHED = "finished.json"
+IN_HEAD = "head: its 256 steps would be coarse; recipe int8_full makes it integer"
+"""Why the layers of a head stay in float."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Integer:
         outputs: of the fake-quantized model on the held-out photos; None where there is no such model.
         float_layers: layers that were left in float on purpose.
         details: for the sidecar.
-        exact_heads: whether these layers must not be integer either.
+        exact_layers: layers that must not be integer.
         unrounded: of a control, outputs on the held-out photos after fine-tuning in float and before quantization.
     """
 
@@ -56,7 +59,7 @@ class Integer:
     outputs: Outputs | None
     float_layers: frozenset[str]
     details: dict[str, Any]
-    exact_heads: bool = True
+    exact_layers: frozenset[str] = frozenset()
     unrounded: Outputs | None = None
 
 
@@ -82,7 +85,9 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
         details["fine_tuned"] = kept
         unrounded = predict_split(keras_predictor(folded), source.held_out)
     learned = tuning is not None and tuning.learned_ranges
-    quantized = quantize_network(folded, source.tasks, all_integer=settings.heads, learned_ranges=learned)
+    quantized = quantize_network(
+        folded, source.tasks, all_integer=settings.heads, learned_ranges=learned, keep_float=settings.keep_float
+    )
     inference = quantized.network.inference
     if finished is None or recipe.is_control:
         details |= _calibrate(source, recipe, quantized, folded, listener)
@@ -104,7 +109,14 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     looked_at = draw(source.held_out, NOISE_PHOTOS, seed, weights)
     noise = [dataclasses.asdict(row) for row in layer_noise(quantized, folded, batches(looked_at))]
     details |= {"layers": noise, "noise_sources": _by_source(source, looked_at)}
-    return Integer(content, outputs, quantized.plan.float_nodes, details, unrounded=unrounded)
+    exact = quantized.plan.float_nodes
+    details["float_layers"] = float_layers(quantized.plan)
+    return Integer(content, outputs, exact | quantized.borders, details, exact, unrounded)
+
+
+def float_layers(plan: Plan) -> dict[str, str]:
+    """Why a layer stays in float, by its name, in the words of an export."""
+    return {name: IN_HEAD if reason == HEAD else reason for name, reason in plan.reasons.items()}
 
 
 def _calibrate(

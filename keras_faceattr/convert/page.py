@@ -136,6 +136,8 @@ def _file(artifact: Artifact, folder: Path) -> dict[str, Any]:
             for output, gap in outputs.items()
         ],
         "groups": [_groups(task, found) for task, found in sidecar.parity["groups"].items()],
+        "floats": [list(row) for row in sidecar.quantization.get("float_layers", {}).items()],
+        "integer_share": sidecar.quantization.get("integer_share"),
         "noise": _noise(layers, folder / f"{sidecar.recipe}_layer_noise.png") if layers else None,
         "histogram": artifact.differences_path,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,10 +56,23 @@ class FineTuningConfig(Section):
     rounding: bool = True
 
 
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return text
+
+
 class IntegerConfig(Section):
-    """Integer arithmetic: of the body, and with `heads` of everything."""
+    """Integer arithmetic: of the body, and with `heads` of everything.
+
+    Attributes:
+        keep_float: regular expressions; a layer whose name contains a match stays in float.
+    """
 
     heads: bool = False
+    keep_float: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
     calibration: CalibrationConfig = CalibrationConfig()
     fine_tuning: FineTuningConfig | None = None
 

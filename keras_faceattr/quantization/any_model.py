@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +15,7 @@ from keras_faceattr.quantization.folding import fold_batch_norm
 from keras_faceattr.quantization.graph import Graph, read_graph
 from keras_faceattr.quantization.layers import FakeQuantize, QuantizationPlan
 from keras_faceattr.quantization.plan import make_plan
-from keras_faceattr.quantization.quantize import PIXELS, insert
+from keras_faceattr.quantization.quantize import PIXELS, insert, kept_in_float
 
 BATCH = 8
 """Photos of which all activations are held at once."""
@@ -61,7 +60,7 @@ def quantize(
     arrays = calibration_arrays(model, calibration)
     graph = read_graph(folded)
     _check_types(graph)
-    plan = make_plan(graph, all_integer=strict, strict=strict, keep_float=_kept(graph, keep_float))
+    plan = make_plan(graph, all_integer=strict, strict=strict, keep_float=kept_in_float(graph, keep_float))
     limits = {name: _limits(values) for name, values in zip(graph.inputs, arrays, strict=True)}
     inserted = insert(graph, plan, limits, record=True)
     flat = [inserted.tensors[node] for node in _flat_outputs(model, graph)]
@@ -143,20 +142,6 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     pixels = values.ndim == 4 and values.shape[-1] in (1, 3) and low >= 0 and 1 < high <= PIXELS[1]
     return PIXELS if pixels else (low, high)
-
-
-def _kept(graph: Graph, patterns: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        try:
-            search = re.compile(pattern).search
-        except re.error as error:
-            raise ConfigError(f"keep_float: {pattern!r} is no regular expression: {error}") from None
-        names = [node.name for node in graph.nodes.values() if node.inputs and search(node.name)]
-        if not names:
-            raise ConfigError(f"keep_float: no layer's name matches {pattern!r}; see quantization_report for the names")
-        found |= dict.fromkeys(names, f"skipped by the pattern {pattern!r}")
-    return found
 
 
 def _flat_outputs(model: keras.Model, graph: Graph) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_faceattr.errors import ModelError, nearest
+from keras_faceattr.errors import ConfigError, ModelError, nearest
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.graph import Copies, Graph, Node, Tensor, normalises, read_graph, rebuild
 from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize, QuantizationPlan
@@ -44,6 +45,11 @@ class QuantizedNetwork:
     plan: Plan
     tensors: dict[str, Tensor]
 
+    @property
+    def borders(self) -> frozenset[str]:
+        """Names of the layers around float ones that only keep the converter from making these integer."""
+        return frozenset(str(layer.name) for layer in self.network.inference.layers if is_border(layer))
+
     def ranges(self) -> dict[str, FakeQuantize]:
         """The layers that round activations, by name."""
         found = self.network.inference.layers
@@ -66,7 +72,12 @@ class Inserted:
 
 
 def quantize_network(
-    folded: keras.Model, tasks: Iterable[str], *, all_integer: bool = False, learned_ranges: bool = False
+    folded: keras.Model,
+    tasks: Iterable[str],
+    *,
+    all_integer: bool = False,
+    learned_ranges: bool = False,
+    keep_float: Iterable[str] = (),
 ) -> QuantizedNetwork:
     """Puts fake quantization into a net with heads for tasks; its ranges are yet to be calibrated.
 
@@ -75,9 +86,11 @@ def quantize_network(
         tasks: names; each has a layer `<task>_raw`.
         all_integer: also the heads; distributions then have a resolution of 1/256.
         learned_ranges: by gradient instead of moving averages.
+        keep_float: regular expressions of layers that stay in float, as in `kept_in_float`.
 
     Raises:
         ModelError: a layer has no int8 kernel, or the model has no such task; it is named.
+        ConfigError: a pattern of `keep_float` is none, or matches no layer.
     """
     graph = read_graph(folded)
     tasks = list(tasks)
@@ -87,7 +100,7 @@ def quantize_network(
     for task in tasks:
         if task not in known:
             raise ModelError(f"the model has no task {task!r} with a layer {task}_raw; {nearest(task, known)}")
-    plan = make_plan(graph, all_integer)
+    plan = make_plan(graph, all_integer, keep_float=kept_in_float(graph, keep_float))
     inserted = insert(graph, plan, {graph.input.name: PIXELS}, learned_ranges=learned_ranges)
     outputs = {name: inserted.tensors[node] for name, node in graph.outputs.items()}
     raw = {task: inserted.tensors[f"{task}_raw"] for task in tasks}
@@ -95,6 +108,29 @@ def quantize_network(
     network = Network(keras.Model(pixels, raw, name=graph.name), keras.Model(pixels, outputs, name=graph.name))
     body = keras.Model(inserted.normalised, outputs, name=graph.name)
     return QuantizedNetwork(network, body, plan, inserted.tensors)
+
+
+def kept_in_float(graph: Graph, patterns: Iterable[str]) -> dict[str, str]:
+    """Why a layer is left in float although it has a kernel, by the name of its node.
+
+    Args:
+        patterns: regular expressions; a layer whose name contains a match stays in float.
+
+    Raises:
+        ConfigError: no regular expression, or one that no layer's name matches.
+    """
+    found: dict[str, str] = {}
+    names = [node.name for node in graph.nodes.values() if node.inputs]
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        try:
+            search = re.compile(pattern).search
+        except re.error as error:
+            raise ConfigError(f"keep_float: {pattern!r} is no regular expression: {error}") from None
+        matched = [name for name in names if search(name)]
+        if not matched:
+            raise ConfigError(f"keep_float: no layer's name matches {pattern!r}; {nearest(pattern, names)}")
+        found |= dict.fromkeys(matched, f"skipped by the pattern {pattern!r}")
+    return found
 
 
 def insert(

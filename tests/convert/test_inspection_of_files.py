@@ -6,18 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 
+from keras_faceattr.artifact.cost import integer_share
 from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
 from keras_faceattr.artifact.loading import Artifact
+from keras_faceattr.artifact.runtime import LiteRTModel
 from keras_faceattr.convert.conversion import convert
 from keras_faceattr.convert.inspection import check_operations
 from keras_faceattr.convert.source import Source
 from keras_faceattr.errors import ArtifactError
+from keras_faceattr.models.layers import normalise
+from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.graph import read_graph
 from keras_faceattr.quantization.plan import make_plan
+from keras_faceattr.quantization.quantize import quantize_network
 
 
 class MatrixDeterminant(layers.Layer):
@@ -82,6 +88,31 @@ def test_heads_that_were_to_stay_in_float_and_are_integer_are_refused(
     exported: dict[str, Artifact], source: Source, names: list[str]
 ) -> None:
     head = make_plan(read_graph(source.folded)).float_nodes
-    check_operations(read_tflite(exported["int8_qat"].path), names, head, exact_heads=True)
-    with pytest.raises(ArtifactError, match=r"^integers inside the heads.*SOFTMAX \(age_distribution\)"):
-        check_operations(read_tflite(exported["int8_full"].path), names, head, exact_heads=True)
+    check_operations(read_tflite(exported["int8_qat"].path), names, head, exact_layers=head)
+    with pytest.raises(
+        ArtifactError, match=r"^integers inside layers that are to stay in float: .*SOFTMAX \(age_distribution\)"
+    ):
+        check_operations(read_tflite(exported["int8_full"].path), names, head, exact_layers=head)
+
+
+def test_a_layer_kept_in_float_inside_the_body_is_the_only_one_that_computes_in_floats(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.ReLU(name="first_relu")(layers.Conv2D(4, 3, padding="same", name="first")(normalise(image)))
+    y = layers.ReLU(name="kept_relu")(layers.Conv2D(4, 3, padding="same", name="kept")(x))
+    x = layers.Add(name="sum")([x, layers.Conv2D(4, 1, name="last")(y)])
+    raw = layers.Dense(2, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(x))
+    model = keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net")
+    quantized = quantize_network(model, ["t"], keep_float=["^kept$"])
+    photos = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("float32")
+    calibrate(quantized, model, [photos])
+    path = tmp_path / "kept.tflite"
+    path.write_bytes(convert(quantized.body, weights="int8", integer_input=True))
+    file, exact = read_tflite(path), quantized.plan.float_nodes
+    named = {layer.name for layer in model.layers} | quantized.borders
+    check_operations(file, named, exact | quantized.borders, exact)
+    with pytest.raises(ArtifactError, match=r"^floats inside the integer graph: .*CONV_2D \(kept_relu, kept\)"):
+        check_operations(file, named, exact - {"kept", "kept_relu"})
+    # Of each pixel's 3 × 3 × 3 × 4 + 3 × 3 × 4 × 4 + 4 × 4 multiply-adds, the second are in float, and the head's 8.
+    assert integer_share(file) == pytest.approx(64 * (108 + 16) / (64 * (108 + 144 + 16) + 8))
+    rounded = np.asarray(quantized.network.inference(photos)["t"])
+    np.testing.assert_allclose(LiteRTModel(path).predict(photos)["t"], rounded, atol=2e-3)

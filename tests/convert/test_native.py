@@ -23,7 +23,7 @@ from keras_faceattr.convert.native import Integer, batches, draw, make_integer
 from keras_faceattr.convert.recipe import ExportRecipe, load_recipe
 from keras_faceattr.convert.source import Source
 from keras_faceattr.data.prepare import prepare
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import ConfigError, DataError
 from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
 from keras_faceattr.models.heads import HEADS, raw_outputs
 from keras_faceattr.models.loading import load_model
@@ -219,6 +219,28 @@ def test_what_an_export_left_before_a_key_was_added_is_used_again(tiny: Source, 
     path.write_text(json.dumps(left))
     again, listener = made(tiny, load_recipe("int8_qat", TWO_EPOCHS), copied)
     assert listener.epochs == [] and same(finished.integer, again)
+
+
+def test_layers_stay_in_float_by_pattern_and_the_details_say_why(tiny: Source, tmp_path: Path) -> None:
+    untuned = [*TWO_EPOCHS, "integer.fine_tuning=null", "integer.calibration.observer=minmax"]
+    kept, _ = made(tiny, load_recipe("int8_qat", [*untuned, "integer.keep_float=[^conv$]"]), tmp_path / "kept")
+    plain, _ = made(tiny, load_recipe("int8_qat", untuned), tmp_path / "plain")
+    kinds = [type(load_model(Run(tmp_path / name).model_path).get_layer("conv")) for name in ("kept", "plain")]
+    assert kinds == [layers.Conv2D, QUANTIZED[layers.Conv2D]]
+    why = kept.details["float_layers"]
+    assert why["conv"] == "skipped by the pattern '^conv$'"
+    # Its ReLU only passes on what a float layer gives.
+    assert why.keys() - plain.details["float_layers"].keys() == {"conv", "relu"}
+    assert plain.details["float_layers"]["gender_raw"].startswith("head: ")
+    assert why.keys() == kept.exact_layers and kept.exact_layers <= kept.float_layers
+
+
+def test_a_pattern_that_matches_no_layer_is_one_line_with_the_nearest(tiny: Source, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"keep_float: no layer's name matches 'convv'; did you mean 'conv'\?"
+    ) as error:
+        made(tiny, load_recipe("int8_ptq", ["integer.keep_float=[convv]"]), tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def check_discarded(source: Source, recipe: ExportRecipe, folder: Path) -> None:
