@@ -163,7 +163,7 @@ def export(
     budget: str | None = None,
     heads: Sequence[str] = (),
     batch: int = 1,
-    engine: str = "native",
+    engine: str | None = None,
     out: str | os.PathLike[str] | None = None,
     data: Paths | None = None,
     set: Settings | None = None,
@@ -180,7 +180,8 @@ def export(
         budget: name of a shipped budget or path of a YAML file, by which the files are judged too.
         heads: tasks to export; all by default.
         batch: fixed batch size of the files.
-        engine: what quantizes to integers: `native`, `converter` or `tfmot`.
+        engine: what quantizes to integers: `native`, `converter` or `tfmot`; None for the recipe's own, mostly
+            `native`.
         out: folder of the files; `RUN/export` by default.
         data: where the data lies now, by source or reader.
         set: changes of the one recipe: `{"integer.fine_tuning.epochs": 5}`.
@@ -203,14 +204,13 @@ def export(
     if control:
         chosen = _with_controls(chosen, engine)
     limits = load_budget(budget) if budget else None
-    make = engine_of(engine)
+    make = engine_of(engine) if engine else None
     # A name means a net here, and not its file.
     path = Path(run) if isinstance(run, str | os.PathLike) else path_of(run)
     net = found_net(path)
     # Nothing is written into the package itself.
     folder, into = (net.folder, Path("runs") / net.name / "export") if net else (path, path / "export")
     into = Path(out) if out is not None else into
-    suffix = "" if engine == "native" else f"_{engine}"
     with FitProgress(quiet=not verbose) as progress:
         source = read_source(Run(folder), list(heads), as_paths(data), progress)
         graph = read_graph(source.folded)
@@ -219,7 +219,8 @@ def export(
         artifacts: list[Artifact] = []
         left_out: dict[str, str] = {}
         for recipe in chosen:
-            place = into / f"{recipe.name}{suffix if recipe.integer else ''}"
+            other = recipe.integer and engine not in (None, recipe.engine)
+            place = into / (f"{recipe.name}_{engine}" if other else recipe.name)
             progress.total_epochs = recipe.epochs
             try:
                 artifacts.append(export_recipe(source, recipe, place, progress, limits, batch, make))
@@ -256,10 +257,10 @@ def _check_names(recipes: list[ExportRecipe]) -> None:
         raise ConfigError("two of the recipes have the same name, which is that of their folder")
 
 
-def _with_controls(recipes: list[ExportRecipe], engine: str) -> list[ExportRecipe]:
-    if engine != "native":
+def _with_controls(recipes: list[ExportRecipe], engine: str | None) -> list[ExportRecipe]:
+    if engine not in (None, "native"):
         raise ConfigError(f"--control compares with the native engine's fine-tuning: leave out --engine {engine}")
-    tuned = [recipe for recipe in recipes if recipe.epochs and not recipe.is_control]
+    tuned = [one for one in recipes if one.epochs and not one.is_control and one.engine == "native"]
     if not tuned:
         names = ", ".join(recipe.name for recipe in recipes)
         raise ConfigError(f"--control: no recipe of {names} fine-tunes with rounding; add --recipe int8_qat")

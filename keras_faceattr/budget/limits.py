@@ -26,7 +26,7 @@ REFERENCE_NETS = {
     "mobilenet_v3_small": "MobileNetV3Small",
 }
 """Nets that a model's speed may be compared with, and their names in `keras.applications`."""
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
+PRECISIONS = ("float32", "float16", "dynamic", "int16", "int8")
 
 Positive = Annotated[float, Field(gt=0, le=1e18)]
 
@@ -72,7 +72,7 @@ class FileLimits(Section):
     """Limits that hold anywhere.
 
     Attributes:
-        max_bytes: of the file, by precision (`float32`, `float16`, `dynamic`, `int8`), or one number for all.
+        max_bytes: of the file, by precision (`float32`, `float16`, `dynamic`, `int16`, `int8`), or one number for all.
     """
 
     max_parameters: Positive | None = None
@@ -148,7 +148,7 @@ def file_gates(budget: Budget, cost: CostSpec | None, precision: str | None, bat
 
     Args:
         cost: of one call; None where the file cannot be read: nothing is measured then.
-        precision: `float32`, `float16`, `dynamic` or `int8`.
+        precision: `float32`, `float16`, `dynamic`, `int16` or `int8`.
         batch: photos of one call.
     """
     limits = budget.file

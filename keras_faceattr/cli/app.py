@@ -321,8 +321,12 @@ def export(
     heads: Annotated[list[str], typer.Option(metavar="TASK", help="Task to export; repeatable.  [default: all]")] = [],  # noqa: B006
     batch: Annotated[int, typer.Option(metavar="N", help="Fixed batch size of the files.")] = 1,
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="Engine that quantizes to integers: native, converter or tfmot.")
-    ] = "native",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Engine that quantizes to integers: native, converter or tfmot.  [default: of the recipe]",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(

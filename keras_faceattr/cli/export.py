@@ -28,7 +28,7 @@ class ExportOptions:
 
     run: Path | None
     recipes: list[str]
-    engine: str = "native"
+    engine: str | None = None
     budget: str | None = None
     heads: list[str] = field(default_factory=list)
     batch: int = 1

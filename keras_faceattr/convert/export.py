@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from keras_faceattr.budget.gates import budget_gates, proof_gates
 from keras_faceattr.budget.limits import Budget, Times
 from keras_faceattr.convert.card import artifact_card
 from keras_faceattr.convert.conversion import INPUT, convert
+from keras_faceattr.convert.engines import MakeInteger, engine
 from keras_faceattr.convert.inspection import check_operations
 from keras_faceattr.convert.metadata import described
-from keras_faceattr.convert.native import Integer, make_integer
 from keras_faceattr.convert.page import plot_differences
 from keras_faceattr.convert.parity import parity
 from keras_faceattr.convert.recipe import ExportRecipe
@@ -45,7 +44,7 @@ def export_recipe(
     listener: ExportListener,
     budget: Budget | None = None,
     batch: int = 1,
-    make: Callable[..., Integer] = make_integer,
+    make: MakeInteger | None = None,
 ) -> Artifact:
     """Quantizes, converts, proves and writes one artifact.
 
@@ -53,7 +52,7 @@ def export_recipe(
         folder: of this artifact.
         budget: judged beside the recipe's own tolerance.
         batch: fixed size of the batch.
-        make: how an integer model is made: natively, or by another engine.
+        make: how an integer model is made, of `engines.engine`; None for the recipe's own engine.
 
     Returns:
         The artifact, whose sidecar says whether all gates were met and every task was judged.
@@ -76,7 +75,7 @@ def export_recipe(
                     f"{folder} holds {other.name} of another run, whose golden crops this export would replace: "
                     "choose another --out"
                 )
-        return _export(source, recipe, path, listener, budget, batch, make)
+        return _export(source, recipe, path, listener, budget, batch, make or engine(recipe.engine))
 
 
 def _export(
@@ -86,7 +85,7 @@ def _export(
     listener: ExportListener,
     budget: Budget | None,
     batch: int,
-    make: Callable[..., Integer],
+    make: MakeInteger,
 ) -> Artifact:
     folder = path.parent
     outputs, float_layers, details, exact_layers = {"float": source.outputs}, None, {}, frozenset[str]()

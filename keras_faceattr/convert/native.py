@@ -86,8 +86,9 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
         unrounded = predict_split(keras_predictor(folded), source.held_out)
     learned = tuning is not None and tuning.learned_ranges
     quantized = quantize_network(
-        folded, source.tasks, all_integer=settings.heads, learned_ranges=learned, keep_float=settings.keep_float
-    )
+        folded, source.tasks, all_integer=settings.heads, learned_ranges=learned, keep_float=settings.keep_float,
+        kernel_bits=4 if recipe.weights == "int4" else 8,
+    )  # fmt: skip
     inference = quantized.network.inference
     if finished is None or recipe.is_control:
         details |= _calibrate(source, recipe, quantized, folded, listener)
@@ -103,7 +104,9 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
         details = finished
         inference.set_weights(load_model(run.model_path).get_weights())
     listener.say(f"{recipe.name}: converting")
-    content = convert(quantized.body, batch=batch, weights="int8", integer_input=True, integer_output=settings.heads)
+    content = convert(
+        quantized.body, batch=batch, weights=recipe.weights, integer_input=True, integer_output=settings.heads
+    )
     outputs = predict_split(keras_predictor(inference), source.held_out)
     seed, weights = source.experiment.seed, source_weights(source.experiment.data.sources)
     looked_at = draw(source.held_out, NOISE_PHOTOS, seed, weights)
@@ -207,6 +210,7 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
     identity = {
         "model": sha256(source.run.model_path),
         "heads": list(source.tasks),
+        "weights": recipe.weights,
         "integer": recipe.integer.model_dump(mode="json"),
         "labels": source.data.manifest.label_hash(),
         "photos": source.data.manifest.photo_hash(),
@@ -216,12 +220,13 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
     try:
         left = json.loads(path.read_text(encoding="utf-8"))
         # A key that recipes did not have then had what is its default now.
+        left.setdefault("weights", "int8")
         left["integer"] = IntegerConfig.model_validate(left["integer"]).model_dump(mode="json")
         if left == identity:
             if run.model_path.exists():
                 return dict(json.loads((run.folder / FINISHED).read_text(encoding="utf-8")))
             return None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         pass
     start_run(run.folder, source, recipe)
     # Last, because it says that all the others belong to this recipe.

@@ -18,7 +18,9 @@ from keras_faceattr.run import safe_name
 
 RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.shipped"))) / "recipes"
 
-ORDER = ("float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full")
+ORDER = (
+    "float32", "float16", "dynamic", "int8w_int16a", "int8_ptq", "int8_qat", "int8_full", "int4_weights",
+)  # fmt: skip
 
 
 def _folder_name(name: str) -> str:
@@ -68,10 +70,12 @@ class IntegerConfig(Section):
     """Integer arithmetic: of the body, and with `heads` of everything.
 
     Attributes:
+        activations: type of what flows between layers.
         keep_float: regular expressions; a layer whose name contains a match stays in float.
     """
 
     heads: bool = False
+    activations: Literal["int8", "int16"] = "int8"
     keep_float: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
     calibration: CalibrationConfig = CalibrationConfig()
     fine_tuning: FineTuningConfig | None = None
@@ -82,13 +86,15 @@ class ExportRecipe(Section):
 
     Attributes:
         name: also of the folder and the files that it leads to.
-        weights: as they are stored.
+        weights: as they are stored; `int4` stands for the kernels of convolutions, all others are int8.
+        engine: what makes it integer, of `convert.engines`.
         integer: integer arithmetic; None for floats.
         tolerance: by metric.
     """
 
     name: Annotated[str, AfterValidator(_folder_name)]
-    weights: Literal["float32", "float16", "int8"]
+    weights: Literal["float32", "float16", "int8", "int4"]
+    engine: Literal["native", "converter", "tfmot"] = "native"
     integer: IntegerConfig | None = None
     tolerance: Tolerances = Field(default={})
 
@@ -118,8 +124,10 @@ class ExportRecipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> ExportRecipe:
-        if self.integer and self.weights != "int8":
-            raise ValueError("integer arithmetic needs weights: int8")
+        if self.integer and self.weights not in ("int8", "int4"):
+            raise ValueError("integer arithmetic needs weights: int8 or int4")
+        if self.weights == "int4" and not self.integer:
+            raise ValueError("weights: int4 needs integer arithmetic: add the key integer")
         return self
 
 

@@ -11,8 +11,6 @@ from keras import layers, ops
 Tensor = Any
 
 BITS = 8
-LARGEST = 127
-"""Of a rounded kernel, in the narrow range."""
 
 SMALLEST_KERNEL_SHARE = 1e-3
 """A channel's largest weight counts as at least this share of the layer's largest: the scale of a dead channel would
@@ -26,7 +24,7 @@ SMALLEST_WIDTH = 1e-6
 
 
 def kernel_limit(kernel: Tensor, per_channel: bool) -> Tensor:
-    """The magnitude that 127 stands for in a rounded kernel.
+    """The magnitude that the largest step of a rounded kernel stands for, 127 of 8 bits.
 
     Args:
         kernel: of any rank, output channels last.
@@ -39,12 +37,13 @@ def kernel_limit(kernel: Tensor, per_channel: bool) -> Tensor:
     return ops.stop_gradient(ops.maximum(largest, smallest))
 
 
-def fake_quantize_kernel(kernel: Tensor, per_channel: bool = True) -> Tensor:
-    """A kernel rounded to 8 bits: symmetric, narrow range (−127 to 127).
+def fake_quantize_kernel(kernel: Tensor, per_channel: bool = True, bits: int = BITS) -> Tensor:
+    """A kernel rounded symmetrically, in the narrow range: −127 to 127 of 8 bits, −7 to 7 of 4.
 
     Args:
         kernel: of any rank, output channels last.
         per_channel: whether each output channel has a scale of its own.
+        bits: of an integer.
 
     Returns:
         As `kernel`; gradients pass straight through.
@@ -54,7 +53,7 @@ def fake_quantize_kernel(kernel: Tensor, per_channel: bool = True) -> Tensor:
     limit = kernel_limit(kernel, per_channel)
     axis = len(kernel.shape) - 1 if per_channel else None
     return keras.quantizers.fake_quant_with_min_max_vars(
-        kernel, -limit, limit, num_bits=BITS, narrow_range=True, axis=axis
+        kernel, -limit, limit, num_bits=bits, narrow_range=True, axis=axis
     )
 
 
@@ -142,6 +141,7 @@ class _RoundedKernel:
     """What layers with a rounded kernel share: the kernel as it is rounded, output channels last."""
 
     per_channel = True
+    bits = BITS
 
     def flat_kernel(self) -> Tensor:
         """The kernel with output channels last."""
@@ -149,20 +149,31 @@ class _RoundedKernel:
 
     def rounded_kernel(self) -> Tensor:
         """As `flat_kernel`, rounded."""
-        return fake_quantize_kernel(self.flat_kernel(), self.per_channel)
+        return fake_quantize_kernel(self.flat_kernel(), self.per_channel, self.bits)
 
     def kernel_scale(self) -> np.ndarray:
         """(channels,) float64 step of each output channel, or () for one step of the whole kernel."""
-        return np.asarray(kernel_limit(self.flat_kernel(), self.per_channel), "float64") / LARGEST
+        return np.asarray(kernel_limit(self.flat_kernel(), self.per_channel), "float64") / (2 ** (self.bits - 1) - 1)
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
 class QuantizedConv2D(_RoundedKernel, layers.Conv2D):  # type: ignore[misc]
-    """Convolution with a fake-quantized kernel."""
+    """Convolution with a fake-quantized kernel.
+
+    Args:
+        bits: of an integer of the kernel, 4 or 8.
+    """
+
+    def __init__(self, *args: Any, bits: int = BITS, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bits = bits
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """As in `Conv2D`, with the rounded kernel."""
-        return super().convolution_op(inputs, fake_quantize_kernel(kernel))
+        return super().convolution_op(inputs, fake_quantize_kernel(kernel, bits=self.bits))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bits": self.bits}
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")

@@ -14,7 +14,7 @@ from keras import layers
 from keras_faceattr.errors import ConfigError, ModelError, nearest
 from keras_faceattr.models.network import Network
 from keras_faceattr.quantization.graph import Copies, Graph, Node, Tensor, normalises, read_graph, rebuild
-from keras_faceattr.quantization.layers import QUANTIZED, FakeQuantize, QuantizationPlan
+from keras_faceattr.quantization.layers import BITS, QUANTIZED, FakeQuantize, QuantizationPlan, QuantizedConv2D
 from keras_faceattr.quantization.plan import Plan, clips, make_plan
 
 IMAGE_RANGE = "image_range"
@@ -78,6 +78,7 @@ def quantize_network(
     all_integer: bool = False,
     learned_ranges: bool = False,
     keep_float: Iterable[str] = (),
+    kernel_bits: int = BITS,
 ) -> QuantizedNetwork:
     """Puts fake quantization into a net with heads for tasks; its ranges are yet to be calibrated.
 
@@ -87,6 +88,7 @@ def quantize_network(
         all_integer: also the heads; distributions then have a resolution of 1/256.
         learned_ranges: by gradient instead of moving averages.
         keep_float: regular expressions of layers that stay in float, as in `kept_in_float`.
+        kernel_bits: of convolutions; kernels of depthwise and dense layers have 8.
 
     Raises:
         ModelError: a layer has no int8 kernel, or the model has no such task; it is named.
@@ -101,7 +103,7 @@ def quantize_network(
         if task not in known:
             raise ModelError(f"the model has no task {task!r} with a layer {task}_raw; {nearest(task, known)}")
     plan = make_plan(graph, all_integer, keep_float=kept_in_float(graph, keep_float))
-    inserted = insert(graph, plan, {graph.input.name: PIXELS}, learned_ranges=learned_ranges)
+    inserted = insert(graph, plan, {graph.input.name: PIXELS}, learned_ranges=learned_ranges, kernel_bits=kernel_bits)
     outputs = {name: inserted.tensors[node] for name, node in graph.outputs.items()}
     raw = {task: inserted.tensors[f"{task}_raw"] for task in tasks}
     pixels = inserted.inputs
@@ -140,14 +142,16 @@ def insert(
     *,
     learned_ranges: bool = False,
     record: bool = False,
+    kernel_bits: int = BITS,
 ) -> Inserted:
     """Builds a folded graph again, with rounding where the plan says so.
 
     Args:
         limits: smallest and largest value of each input, by its name; 0 to 255 are pixels.
         record: whether the model keeps the reasons of its float layers.
+        kernel_bits: of convolutions; kernels of depthwise and dense layers have 8.
     """
-    builder = _Builder(graph, plan, dict(limits), learned_ranges, record)
+    builder = _Builder(graph, plan, dict(limits), learned_ranges, record, kernel_bits)
     inputs, tensors = rebuild(graph, builder.make)
     return Inserted(inputs, tensors, builder.normalised[graph.inputs[0]])
 
@@ -161,8 +165,15 @@ class _Builder:
     """Makes the quantized counterpart of each node."""
 
     def __init__(
-        self, graph: Graph, plan: Plan, limits: dict[str, tuple[float, float]], learned_ranges: bool, record: bool
+        self,
+        graph: Graph,
+        plan: Plan,
+        limits: dict[str, tuple[float, float]],
+        learned_ranges: bool,
+        record: bool,
+        kernel_bits: int,
     ) -> None:
+        self.kernel_bits = kernel_bits
         self.graph, self.plan, self.limits, self.learned_ranges = graph, plan, limits, learned_ranges
         self.record, self.consumers, self.copies = record, graph.consumers(), Copies()
         self.ranges: dict[str, FakeQuantize] = {}
@@ -209,6 +220,8 @@ class _Builder:
             config = node.layer.get_config()
             if clips(node) and node.name not in self.plan.reasons:
                 config["max_value"] = None
+            if kind is QuantizedConv2D:
+                config["bits"] = self.kernel_bits
             layer = kind.from_config(config)  # type: ignore[attr-defined]
             layer.name = node.name
             return layer

@@ -20,6 +20,7 @@ from keras_faceattr.convert.inspection import check_operations
 from keras_faceattr.convert.source import Source
 from keras_faceattr.errors import ArtifactError
 from keras_faceattr.models.layers import normalise
+from keras_faceattr.quantization.biases import round_biases
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.graph import read_graph
 from keras_faceattr.quantization.plan import make_plan
@@ -93,6 +94,61 @@ def test_heads_that_were_to_stay_in_float_and_are_integer_are_refused(
         ArtifactError, match=r"^integers inside layers that are to stay in float: .*SOFTMAX \(age_distribution\)"
     ):
         check_operations(read_tflite(exported["int8_full"].path), names, head, exact_layers=head)
+
+
+def small_net() -> keras.Model:
+    """Two convolutions, a depthwise one between them, and a head."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3), name="image")
+    x = layers.ReLU(name="first_relu")(layers.Conv2D(8, 3, padding="same", name="first")(normalise(image)))
+    x = layers.ReLU(name="second_relu")(layers.DepthwiseConv2D(3, padding="same", name="second")(x))
+    x = layers.Add(name="sum")([x, layers.Conv2D(8, 3, padding="same", name="third")(x)])
+    raw = layers.Dense(5, name="t_raw")(layers.GlobalAveragePooling2D(name="features")(x))
+    return keras.Model(image, {"t": layers.Softmax(name="t")(raw)}, name="net")
+
+
+PHOTOS = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype("float32")
+
+
+def types(file: TFLiteFile, kind: str) -> list[list[str]]:
+    """Types of the inputs and of the output of each operation of a kind."""
+    ops = [op for op in file.ops if op.kind == kind]
+    return [[file.tensors[index].dtype for index in (*op.inputs, *op.outputs)] for op in ops]
+
+
+def test_kernels_of_four_bits_are_those_of_convolutions_and_compute_what_the_model_computes(tmp_path: Path) -> None:
+    model, path = small_net(), tmp_path / "four.tflite"
+    quantized = quantize_network(model, ["t"], kernel_bits=4)
+    calibrate(quantized, model, [PHOTOS])
+    round_biases(quantized.network.inference)
+    path.write_bytes(convert(quantized.body, weights="int4", integer_input=True))
+    file, exact = read_tflite(path), quantized.plan.float_nodes
+    check_operations(file, [layer.name for layer in model.layers], exact, exact)
+    assert types(file, "CONV_2D") == [["int8", "int4", "int32", "int8"]] * 2
+    assert types(file, "DEPTHWISE_CONV_2D") == [["int8", "int8", "int32", "int8"]]
+    # Two weights share a byte.
+    stored = [file.tensors[op.inputs[1]].constant_bytes for op in file.ops if op.kind == "CONV_2D"]
+    assert stored == [3 * 3 * 3 * 8 // 2, 3 * 3 * 8 * 8 // 2]
+    said = {
+        name: np.asarray(net(PHOTOS)["t"]) for name, net in (("float", model), ("four", quantized.network.inference))
+    }
+    # LiteRT's own kernel rounds sums twice: one in 2ⁿ lies between two steps after the first, n small for large steps.
+    gap = np.abs(LiteRTModel(path).predict(PHOTOS)["t"] - said["four"]).max()
+    assert gap < 0.25 * np.abs(said["float"] - said["four"]).max()
+
+
+def test_activations_of_sixteen_bits_are_symmetric_and_compute_what_the_model_computes(tmp_path: Path) -> None:
+    model, path = small_net(), tmp_path / "wide.tflite"
+    shown = [photo[None] for photo in PHOTOS]
+    path.write_bytes(convert(model, weights="int8", activations="int16", representative=shown))
+    file = read_tflite(path)
+    check_operations(file, [layer.name for layer in model.layers], frozenset())
+    assert types(file, "CONV_2D") == [["int16", "int8", "int64", "int16"]] * 2
+    assert types(file, "SOFTMAX") == [["int16", "int16"]]
+    assert {tensor.zero_point for tensor in file.tensors if tensor.dtype == "int16"} == {(0,)}
+    # A distance that is small next to what tells the photos apart; it comes from the kernels, which have 8 bits.
+    said = np.asarray(model(PHOTOS)["t"])
+    assert np.abs(LiteRTModel(path).predict(PHOTOS)["t"] - said).mean() < 0.2 * said.std(axis=0).mean()
 
 
 def test_a_layer_kept_in_float_inside_the_body_is_the_only_one_that_computes_in_floats(tmp_path: Path) -> None:

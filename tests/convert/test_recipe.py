@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keras_faceattr.budget.tolerance import Tolerance
 from keras_faceattr.convert.engines import engine
 from keras_faceattr.convert.recipe import ExportRecipe, export_recipe_names, load_recipe
-from keras_faceattr.errors import ConfigError
+from keras_faceattr.errors import ConfigError, ModelError
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, age_task
 
 # Issue 3, "Convert": recipes as data.
-NAMES = {"float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full"}
+NAMES = {"float32", "float16", "dynamic", "int8_ptq", "int8_qat", "int8_full", "int8w_int16a", "int4_weights"}
 
 
 def refused(name: str, *overrides: str) -> str:
@@ -96,8 +98,11 @@ def test_a_tolerance_of_both_kinds_or_of_none_is_refused(tmp_path: Path, toleran
         ),
         ("integer.fine_tuning.epoch=3", ("did you mean 'epochs'?",)),
         ("tolerance.mae.relativ=0.1", ("did you mean 'relative'?",)),
-        ("weights=int4", ("weights = 'int4'", "'int8'")),
-        ("weights=float32", ("integer arithmetic needs weights: int8",)),
+        ("weights=int3", ("weights = 'int3'", "'int4'")),
+        ("weights=float32", ("integer arithmetic needs weights: int8 or int4",)),
+        ("engine=convertr", ("engine = 'convertr'", "'converter'")),
+        ("integer.activations=int4", ("integer.activations = 'int4'", "'int16'")),
+        ("integer.keep_float=[a, '(']", ("integer.keep_float.1", "no regular expression")),
         ("integer.calibration.photos=0", ("integer.calibration.photos = 0", "greater than or equal to 1")),
         ("integer.calibration.observer=median", ("'median'", "'percentile'")),
         ("integer.fine_tuning.epochs=0", ("integer.fine_tuning.epochs = 0",)),
@@ -171,3 +176,29 @@ def test_a_control_is_its_recipe_without_rounding_under_a_name_of_its_own() -> N
 def test_a_recipe_without_fine_tuning_has_no_control(name: str) -> None:
     with pytest.raises(ConfigError, match=f"recipe {name} does not fine-tune, so it has no control: use recipe int8_"):
         load_recipe(name).control()
+
+
+def test_weights_of_four_bits_need_integer_arithmetic() -> None:
+    assert "weights: int4 needs integer arithmetic" in refused("float32", "weights=int4")
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "changes", "words"),
+    [
+        ("native", "int8w_int16a", [], "engine native has no integer.activations: int16; use --engine converter"),
+        ("converter", "int8_qat", [], "engine converter has no integer.fine_tuning; use --engine native, tfmot"),
+        ("converter", "int8_ptq", ["integer.keep_float=[x]"], "engine converter has no integer.keep_float; use"),
+        ("converter", "int4_weights", ["integer.fine_tuning=null"], "engine converter has no weights: int4; use"),
+        ("tfmot", "int4_weights", [], "engine tfmot has no weights: int4; use --engine native"),
+        (
+            "tfmot", "int8_qat", ["integer.fine_tuning.rounding=false"],
+            "engine tfmot has no integer.fine_tuning.rounding: false; use --engine native",
+        ),
+    ],
+)  # fmt: skip
+def test_an_engine_refuses_what_it_would_pass_over_in_silence(
+    tmp_path: Path, name: str, recipe: str, changes: list[str], words: str
+) -> None:
+    nothing: Any = None
+    with pytest.raises(ModelError, match=f"^recipe {recipe}: {re.escape(words)}"):
+        engine(name)(nothing, load_recipe(recipe, changes), tmp_path, nothing, 1)

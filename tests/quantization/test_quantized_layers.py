@@ -15,6 +15,7 @@ from keras_faceattr.models.loading import load_model
 from keras_faceattr.quantization.layers import (
     QUANTIZED,
     FakeQuantize,
+    QuantizedConv2D,
     QuantizedDepthwiseConv2D,
     fake_quantize_kernel,
     kernel_limit,
@@ -52,6 +53,21 @@ def test_a_kernel_by_hand() -> None:
     kernel = np.array([[1.27, 2.54], [0.014, 0.014], [-0.016, -0.031]], "float32")
     got = np.asarray(fake_quantize_kernel(keras.ops.convert_to_tensor(kernel)))
     np.testing.assert_allclose(got, [[1.27, 2.54], [0.01, 0.02], [-0.02, -0.04]], atol=1e-6)
+
+
+def test_a_kernel_of_four_bits_by_hand() -> None:
+    # Channel 0 has scale 0.7 / 7 = 0.1, channel 1 has 1.4 / 7 = 0.2: 15 steps each, the smallest of which is −7.
+    kernel = np.array([[0.7, -1.4], [0.14, 0.14], [-0.16, 0.31]], "float32")
+    got = np.asarray(fake_quantize_kernel(keras.ops.convert_to_tensor(kernel), bits=4))
+    np.testing.assert_allclose(got, [[0.7, -1.4], [0.1, 0.2], [-0.2, 0.4]], atol=1e-6)
+    layer = QuantizedConv2D(2, 1, bits=4)
+    layer.build((None, 1, 1, 3))
+    layer.kernel.assign(kernel[None, None])
+    np.testing.assert_allclose(np.squeeze(layer.rounded_kernel()), got, atol=1e-6)
+    np.testing.assert_allclose(layer.kernel_scale(), [0.1, 0.2], rtol=1e-6)
+    assert QuantizedConv2D.from_config(layer.get_config()).bits == 4
+    # As nets were saved before there was a choice.
+    assert QuantizedConv2D.from_config(layers.Conv2D(2, 1).get_config()).bits == 8
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
