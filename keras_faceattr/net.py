@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import islice
@@ -17,6 +17,7 @@ from keras_faceattr.data.elsewhere import on_other_data
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.errors import ConfigError, nearest
 from keras_faceattr.evaluation.face import Face
+from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.evaluation.predict import Predicted, faces_of, predict_photos
 from keras_faceattr.evaluation.predictions import (
     EVALUATION_BATCH,
@@ -45,6 +46,7 @@ class Net:
         experiment: the configuration that it was trained by.
         predictor: crops (n, side, side, 3) from 0 to 255 to its outputs by name.
         elsewhere: whether the experiment's sources are other data sets than those that it was trained on.
+        intervals: of the scalar tasks of a file that has them, by name.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Net:
     experiment: Experiment = field(repr=False)
     predictor: Predictor = field(repr=False)
     elsewhere: bool = field(default=False, repr=False)
+    intervals: Mapping[str, Intervals] = field(default_factory=dict, repr=False)
 
     def predict(
         self,
@@ -92,7 +95,7 @@ class Net:
             return []
         outputs = predictor(np.stack([cut.pixels for cut in cuts]).astype("float32"))
         places = [(name, number, cut) for number, cut in enumerate(cuts, start=1)]
-        return faces_of(places, chosen, outputs, self.crop.needs_face)
+        return faces_of(places, chosen, outputs, self.crop.needs_face, self.intervals if tta == "none" else {})
 
     def predict_many(
         self,
@@ -181,7 +184,9 @@ def _predict_batch(nets: Sequence[Net], asked: Asked, photos: list[Path]) -> Pre
     members = [(with_augmentation(net.predictor, asked.tta), net.crop) for net in nets]
     tasks = {name: nets[0].tasks[name] for name in asked.tasks}
     croppers = {net.crop: net.cropper(asked.face, asked.min_face) for net in nets}
-    (batch,) = predict_photos(members, tasks, photos, ready=asked.ready, croppers=croppers)
+    # Measured of one file and of crops as they are.
+    intervals = nets[0].intervals if len(nets) == 1 and asked.tta == "none" else {}
+    (batch,) = predict_photos(members, tasks, photos, ready=asked.ready, croppers=croppers, intervals=intervals)
     return batch
 
 
@@ -216,7 +221,7 @@ def load(name: str | Path, data: dict[str, str] | None = None, threads: int | No
         sidecar = artifact.sidecar
         experiment, elsewhere = _with_data(sidecar.experiment_object(), data or {})
         tasks, crop = sidecar.task_objects(), sidecar.crop_spec()
-        return Net(path, tasks, crop, experiment, artifact.model(threads).predict, elsewhere)
+        return Net(path, tasks, crop, experiment, artifact.model(threads).predict, elsewhere, sidecar.intervals())
     from keras_faceattr.models.loading import load_model
 
     run = Run(path)

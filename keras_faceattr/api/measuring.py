@@ -102,7 +102,14 @@ def evaluate(
     elsewhere = asked.elsewhere()
     found = asked.net
     measured = measure(
-        found.predictor, found.experiment, found.tasks, split, tta, check=asked.check, elsewhere=elsewhere
+        found.predictor,
+        found.experiment,
+        found.tasks,
+        split,
+        tta,
+        check=asked.check,
+        elsewhere=elsewhere,
+        intervals=found.intervals,
     )
     if path:
         write_predictions(path, measured.data.manifest, measured.data.tasks, measured.outputs)

@@ -44,7 +44,8 @@ def fault_of(sidecar: Sidecar) -> str | None:
     """The first place where a sidecar contradicts itself; None where it does not."""
     tasks = sidecar.task_objects()
     # One after the other: later ones rely on what the first have seen.
-    return next(chain(_input_faults(sidecar), _task_faults(sidecar, tasks), _metric_faults(sidecar, tasks)), None)
+    faults = (_input_faults(sidecar), _task_faults(sidecar, tasks), _calibration_faults(sidecar, tasks))
+    return next(chain(*faults, _metric_faults(sidecar, tasks)), None)
 
 
 def disagreement(sidecar: Sidecar, file: TFLiteFile) -> str | None:
@@ -100,6 +101,22 @@ def _output_faults(name: str, output: OutputSpec, tasks: dict[str, Task], batch:
         yield f"{where}.unit: {output.unit!r} instead of {unit!r}"
     if output.shape[:1] != (batch,) or (labels and output.shape[1:] != (len(labels),)):
         yield f"{where}.shape: {_text(output.shape)} is not a batch of {batch} × {len(labels) or 1} numbers"
+
+
+def _calibration_faults(sidecar: Sidecar, tasks: dict[str, Task]) -> Iterator[str]:
+    for name, spec in sidecar.calibration.items():
+        where = f"calibration.{name}"
+        if name not in tasks:
+            yield f"{where}: there is no such task"
+        if spec.intervals and f"{name}_distribution" not in sidecar.outputs:
+            yield f"{where}.intervals: the task has no distribution"
+        if spec.temperature is not None and not (math.isfinite(spec.temperature) and spec.temperature > 0):
+            yield f"{where}.temperature: {spec.temperature} is no number above 0"
+        levels, factors = ([getattr(entry, key) for entry in spec.intervals] for key in ("level", "factor"))
+        if levels != sorted(set(levels)) or not all(0 < level < 1 for level in levels):
+            yield f"{where}.intervals: levels are shares between 0 and 1 in ascending order"
+        if factors != sorted(factors) or not all(math.isfinite(factor) and factor >= 0 for factor in factors):
+            yield f"{where}.intervals: factors are numbers from 0 that do not fall as the level rises"
 
 
 def _metric_faults(sidecar: Sidecar, tasks: dict[str, Task]) -> Iterator[str]:

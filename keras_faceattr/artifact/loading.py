@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from keras_faceattr.artifact.consistency import disagreement
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.artifact.runtime import LiteRTModel
-from keras_faceattr.artifact.sidecar import Sidecar, read_sidecar
+from keras_faceattr.artifact.sidecar import CALIBRATION_FILE, Sidecar, calibration_text, read_sidecar
 from keras_faceattr.data.synthetic import draw_scene
 from keras_faceattr.errors import ArtifactError, RunError
 from keras_faceattr.evaluation.predictions import Outputs
@@ -79,9 +80,20 @@ def load_artifact(path: Path) -> Artifact:
         raise ArtifactError(
             f"{told} describes {sidecar.file.name}, not {path.name}: give both files their names back or export again"
         )
+    if calibration_text(sidecar.calibration) != (_own_calibration(path) or calibration_text({})):
+        raise ArtifactError(f"{told}: calibration: not the table that {path.name} holds; export it again")
     if fault := disagreement(sidecar, read_tflite(path)):
         raise ArtifactError(f"{told} is not true of {path.name}: {fault}; export it again")
     return Artifact(path, sidecar)
+
+
+def _own_calibration(path: Path) -> str | None:
+    """The table of intervals in the zip behind a model; None where it holds none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(CALIBRATION_FILE).decode()
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        return None
 
 
 def write_golden(folder: Path, model: LiteRTModel, crop: CropSpec) -> None:

@@ -62,6 +62,14 @@ class Reading(TypedDict):
 
 
 @with_config(PLAIN)
+class Reliability(TypedDict):
+    """Whether the certainty of a task's answers holds: overall, and by column and true group."""
+
+    metrics: dict[str, Number]
+    groups: dict[str, dict[str, Group]]
+
+
+@with_config(PLAIN)
 class TaskMetrics(TypedDict):
     """Metrics of a task: overall, and by column and group, of the true groups and of those that the model says.
 
@@ -70,6 +78,7 @@ class TaskMetrics(TypedDict):
         worst_groups: by metric; older files do not have them.
         likeliest_band: metrics of bands, answered by the distribution's largest mass; of bands alone.
         readings: by name, of the task's readings; older files do not have them.
+        reliability: calibration error, or coverage of intervals; older files do not have it.
     """
 
     kind: str
@@ -82,6 +91,7 @@ class TaskMetrics(TypedDict):
     worst_groups: NotRequired[dict[str, Worst]]
     likeliest_band: NotRequired[dict[str, Number]]
     readings: NotRequired[dict[str, Reading]]
+    reliability: NotRequired[Reliability]
 
 
 @with_config(PLAIN)

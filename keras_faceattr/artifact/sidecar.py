@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from keras_faceattr.artifact.consistency import fault_of
 from keras_faceattr.artifact.measurements import (
@@ -23,6 +23,7 @@ from keras_faceattr.artifact.measurements import (
 from keras_faceattr.config import Experiment, Section
 from keras_faceattr.config_files import with_first_plan
 from keras_faceattr.errors import ArtifactError, FaceAttrError
+from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.tasks import Task, task_from_dict
 
@@ -68,6 +69,42 @@ class OutputSpec(Section):
     labels: tuple[str | float, ...] = ()
     scale: float | None = None
     zero_point: int | None = None
+
+
+class FactorSpec(Section):
+    """Half-width of the intervals of one level, in standard deviations of the distribution."""
+
+    level: float
+    factor: float
+
+
+class CalibrationSpec(Section):
+    """What makes a task's certainty hold, measured on validation photos.
+
+    Attributes:
+        photos: labelled validation photos.
+        intervals: of a scalar task, by level, ascending: value ± factor × standard deviation of its distribution,
+            within the task's range.
+        temperature: of a task with classes: by which its logits are divided already, in the file itself; probabilities
+            are used as they come.
+    """
+
+    photos: int
+    intervals: tuple[FactorSpec, ...] = ()
+    temperature: float | None = None
+
+    def object(self) -> Intervals:
+        """The table that answers are made with."""
+        return Intervals({entry.level: entry.factor for entry in self.intervals}, self.photos)
+
+
+CALIBRATION_FILE = "calibration.json"
+"""Name of the table in the zip behind the model: an edited sidecar is found out by it."""
+
+
+def calibration_text(calibration: Mapping[str, CalibrationSpec]) -> str:
+    """What `CALIBRATION_FILE` holds: the sidecar's table, by task."""
+    return json.dumps({name: spec.model_dump(mode="json") for name, spec in calibration.items()}, indent=1)
 
 
 class FileSpec(Section):
@@ -122,6 +159,8 @@ class Sidecar(Section):
     Attributes:
         status: what the gates say: `failed` where one was not met, else `not proven` where no metric judges a task.
         quantization: recipe, engine, calibration and fine-tuning.
+        calibration: by task; files of earlier versions have none. The file holds the same
+            table as `calibration.json` in the zip behind the model.
         metrics: by task, measured on this very file; as in a run's `metrics.json`.
         protocol: split, photos, test-time augmentation and split hash of the metrics.
         parity: differences of float model, fake-quantized model and file on the same photos.
@@ -144,6 +183,7 @@ class Sidecar(Section):
     tasks: dict[str, dict[str, Any]]
     crop: dict[str, Any]
     quantization: Annotated[dict[str, Any], Shaped(Quantization)]
+    calibration: dict[str, CalibrationSpec] = Field(default={})
     metrics: Annotated[dict[str, Any], Shaped(dict[str, TaskMetrics])]
     protocol: Annotated[dict[str, Any], Shaped(Protocol)]
     parity: Annotated[dict[str, Any], Shaped(Parity)]
@@ -179,6 +219,10 @@ class Sidecar(Section):
     def task_objects(self) -> dict[str, Task]:
         """The tasks by name, in the order of the outputs."""
         return {name: task_from_dict(dict(data)) for name, data in self.tasks.items()}
+
+    def intervals(self) -> dict[str, Intervals]:
+        """Intervals of each scalar task that has them."""
+        return {name: spec.object() for name, spec in self.calibration.items() if spec.intervals}
 
     def crop_spec(self) -> CropSpec:
         """Return the crop that makes the input from a photo."""

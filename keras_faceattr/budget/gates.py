@@ -15,7 +15,7 @@ from keras_faceattr.artifact.sidecar import NOT_JUDGED, CostSpec, GateSpec, Side
 from keras_faceattr.budget.limits import NOT_MEASURED, Budget, Times, Verdict, file_gates, speed_gates
 from keras_faceattr.budget.tolerance import Tolerance, Tolerances
 from keras_faceattr.errors import ArtifactError
-from keras_faceattr.evaluation.formatting import size_text
+from keras_faceattr.evaluation.formatting import metric_text, size_text
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.tasks import Task
@@ -92,7 +92,32 @@ def budget_gates(
         for metric, limit in budget.drop.items()
         if metric not in known
     ]
-    return [*file_gates(budget, cost, precision, batch), *counted(drops), *speed_gates(budget, times)]
+    held = reliability_gates(budget, parity)
+    return [*file_gates(budget, cost, precision, batch), *counted([*drops, *held]), *speed_gates(budget, times)]
+
+
+def reliability_gates(budget: Budget, parity: dict[str, Any]) -> list[GateSpec]:
+    """Verdicts on the coverage of intervals and the calibration error of the file on the test photos.
+
+    A file without intervals, or a task that it does not have, is not measured.
+    """
+    measured = parity.get("metrics", {}).get("file", {})
+    rows = [(task, "coverage", "≥", limit) for task, limit in budget.min_coverage.items()]
+    rows += [(task, "ece", "≤", limit) for task, limit in budget.max_ece.items()]
+    gates = []
+    for task, metric, sign, limit in rows:
+        numbers = measured.get(task, {}).get("reliability", {}).get("metrics", {}).get(metric, {})
+        value = numbers.get("value")
+        known = value is not None and math.isfinite(value)
+        gates.append(
+            GateSpec(
+                name=f"{task} {metric} (budget {budget.name})",
+                limit=f"{sign} {100 * limit:g} %",
+                measured=metric_text(metric, numbers) if known else NOT_MEASURED,
+                met=(value >= limit if sign == "≥" else value <= limit) if known else None,
+            )
+        )
+    return gates
 
 
 def verdicts(budget: Budget, file: MeasuredFile | None, sidecar: Sidecar | None, times: Times) -> list[Verdict]:

@@ -29,6 +29,7 @@ REFERENCE_NETS = {
 PRECISIONS = ("float32", "float16", "dynamic", "int16", "int8")
 
 Positive = Annotated[float, Field(gt=0, le=1e18)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 Bounds = tuple[float | None, float | None]
@@ -113,6 +114,8 @@ class Budget(Section):
     Attributes:
         drop: how much worse than the float model each metric may be.
         speed_up: by reference net, on a host CPU.
+        min_coverage: by scalar task, the smallest coverage of the 90 % interval on the test photos.
+        max_ece: by task with classes or yes/no answers, the largest calibration error on the test photos.
         latency: by device class.
         note: why a limit that is not met cannot be, where that is known.
     """
@@ -121,6 +124,8 @@ class Budget(Section):
     title: str = ""
     file: FileLimits = FileLimits()
     drop: Tolerances = Field(default={})
+    min_coverage: dict[str, Fraction] = Field(default={})
+    max_ece: dict[str, Fraction] = Field(default={})
     speed_up: dict[str, SpeedUp] = Field(default={})
     latency: dict[str, LatencyLimit] = Field(default={})
     note: str = ""

@@ -15,9 +15,22 @@ from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
 from keras_faceattr.artifact.loading import Artifact, write_golden
 from keras_faceattr.artifact.measured_file import precision_of
 from keras_faceattr.artifact.runtime import LiteRTModel
-from keras_faceattr.artifact.sidecar import CostSpec, FileSpec, GateSpec, InputSpec, OutputSpec, Sidecar, status_of
+from keras_faceattr.artifact.sidecar import (
+    CALIBRATION_FILE,
+    CalibrationSpec,
+    CostSpec,
+    FactorSpec,
+    FileSpec,
+    GateSpec,
+    InputSpec,
+    OutputSpec,
+    Sidecar,
+    calibration_text,
+    status_of,
+)
 from keras_faceattr.budget.gates import budget_gates, proof_gates
 from keras_faceattr.budget.limits import Budget, Times
+from keras_faceattr.calibration.conformal import conformal_intervals
 from keras_faceattr.convert.card import artifact_card
 from keras_faceattr.convert.conversion import INPUT, convert
 from keras_faceattr.convert.engines import MakeInteger, engine
@@ -27,13 +40,15 @@ from keras_faceattr.convert.page import plot_differences
 from keras_faceattr.convert.parity import parity
 from keras_faceattr.convert.recipe import ExportRecipe
 from keras_faceattr.convert.source import SPLIT, ExportListener, Source, task_of
+from keras_faceattr.convert.temperatures import Temperatures
 from keras_faceattr.data.prepare import crop_spec
+from keras_faceattr.data.targets import labelled
 from keras_faceattr.errors import RunError
 from keras_faceattr.evaluation.model_card import notices_of
 from keras_faceattr.evaluation.predictions import predict_split
 from keras_faceattr.run import PHOTO_PARTS, safe_name
 from keras_faceattr.storage import jsonable, locked, replacing, sha256, write_json, write_text
-from keras_faceattr.tasks import task_to_dict
+from keras_faceattr.tasks import ScalarTask, task_to_dict
 from keras_faceattr.training.provenance import installed_versions
 
 
@@ -89,10 +104,12 @@ def _export(
 ) -> Artifact:
     folder = path.parent
     outputs, float_layers, details, exact_layers = {"float": source.outputs}, None, {}, frozenset[str]()
+    temperatures = source.temperatures
     if recipe.integer:
         integer = make(source, recipe, folder / "qat", listener, batch)
         content, float_layers, details = integer.content, integer.float_layers, integer.details
         exact_layers = integer.exact_layers
+        temperatures = integer.temperatures or temperatures
         if integer.outputs is not None:
             outputs["fake_quantized"] = integer.outputs
         if integer.unrounded is not None:
@@ -101,7 +118,8 @@ def _export(
         content = convert(source.folded, batch=batch, weights=recipe.weights)
     listener.say(f"{recipe.name}: proving {len(content) / 1e6:.2f} MB on {len(source.held_out)} photos")
     _write(path, content)
-    _write(path, _described(source, recipe, path, content))
+    calibration = _calibration(source, path, temperatures, listener)
+    _write(path, _described(source, recipe, path, content, calibration))
     file = read_tflite(path)
     names = {layer.name for layer in source.folded.layers} | (float_layers or frozenset())
     check_operations(file, names, float_layers, exact_layers)
@@ -112,13 +130,14 @@ def _export(
     manifest = source.data.manifest.split(SPLIT)
     evaluation = source.experiment.evaluation
     samples, seed = evaluation.bootstrap_samples, source.experiment.seed
-    compared = parity(manifest, source.tasks, outputs, samples, seed, source.held_out.labels)
+    intervals = {name: spec.object() for name, spec in calibration.items() if spec.intervals}
+    compared = parity(manifest, source.tasks, outputs, samples, seed, source.held_out.labels, intervals)
     cost = CostSpec(**dataclasses.asdict(cost_of(file)))
     gates = proof_gates(source.tasks, compared, outputs["file"], recipe.tolerance, f"recipe {recipe.name}")
     if budget:
         gates += budget_gates(budget, cost, precision_of(file), batch, source.tasks, compared, Times())
     write_golden(folder / "golden", runtime, crop_spec(source.experiment))
-    sidecar = _sidecar(source, recipe, path, file, runtime, cost, gates, compared, details)
+    sidecar = _sidecar(source, recipe, path, file, runtime, cost, gates, compared, details, calibration)
     artifact = Artifact(path, sidecar)
     differences = {name: outputs["file"][name] - outputs["float"][name] for name in source.tasks}
     plot_differences(artifact.differences_path, differences)
@@ -133,7 +152,44 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _described(source: Source, recipe: ExportRecipe, path: Path, content: bytes) -> bytes:
+def _calibration(
+    source: Source, path: Path, temperatures: Temperatures, listener: ExportListener
+) -> dict[str, CalibrationSpec]:
+    """The temperatures that the file has, and intervals of each scalar task with a distribution.
+
+    Intervals are measured on what the file itself says of the validation photos.
+    """
+    found = {
+        name: CalibrationSpec(photos=temperatures.photos[name], temperature=factor)
+        for name, factor in temperatures.factors.items()
+    }
+    part, scalars = source.data.parts.get("val"), []
+    for name, task in source.tasks.items():
+        if isinstance(task, ScalarTask) and f"{name}_distribution" in source.outputs:
+            scalars.append(task)
+    if not scalars or part is None:
+        if scalars:
+            listener.say(f"{path.stem}: no validation photos to measure intervals on: answers have none")
+        return found
+    outputs = predict_split(LiteRTModel(path).predict, part)
+    for task in scalars:
+        labels = part.labels[task.name]
+        known = labelled(task, labels)
+        values, distributions = outputs[task.name][known], outputs[f"{task.name}_distribution"][known]
+        intervals = conformal_intervals(task, values.reshape(-1), distributions, labels[known])
+        if intervals is None:
+            listener.say(
+                f"{path.stem}: {task.name} has no intervals: {int(known.sum())} labelled validation photos are too few"
+            )
+            continue
+        entries = tuple(FactorSpec(level=level, factor=factor) for level, factor in intervals.factors.items())
+        found[task.name] = CalibrationSpec(intervals=entries, photos=intervals.photos)
+    return found
+
+
+def _described(
+    source: Source, recipe: ExportRecipe, path: Path, content: bytes, calibration: dict[str, CalibrationSpec]
+) -> bytes:
     """The file with metadata for the tools that read them."""
     file, runtime = read_tflite(path), LiteRTModel(path)
     specs, pixels = _output_specs(source, runtime), file.tensors[file.inputs[0]]
@@ -149,6 +205,7 @@ def _described(source: Source, recipe: ExportRecipe, path: Path, content: bytes)
         taken=_input_spec(runtime),
         quantized=(pixels.scale[0], pixels.zero_point[0]) if pixels.scale else None,
         given={named[index]: specs[named[index]] for index in file.outputs},
+        files={CALIBRATION_FILE: calibration_text(calibration).encode()} if calibration else {},
     )
 
 
@@ -167,6 +224,7 @@ def _sidecar(
     gates: list[GateSpec],
     compared: dict[str, Any],
     details: dict[str, Any],
+    calibration: dict[str, CalibrationSpec],
 ) -> Sidecar:
     experiment = source.experiment
     provenance = source.run.provenance(*PHOTO_PARTS)
@@ -200,6 +258,7 @@ def _sidecar(
         tasks={name: task_to_dict(task) for name, task in source.tasks.items()},
         crop=crop_spec(experiment).to_dict(),
         quantization=jsonable({"recipe": recipe.model_dump(mode="json"), **details}),
+        calibration=calibration,
         metrics=plain_parity["metrics"]["file"],
         protocol={
             "split": SPLIT,

@@ -56,6 +56,7 @@ def described(
     taken: InputSpec,
     quantized: Pixels,
     given: Mapping[str, OutputSpec],
+    files: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """The same model with metadata and label files; no byte of it changes.
 
@@ -63,15 +64,18 @@ def described(
         version: of the package.
         quantized: of the input.
         given: outputs in the order of the graph.
+        files: further ones for the zip behind the model, by name.
     """
-    files = {f"{output}_labels.txt": _lines(spec.labels) for output, spec in given.items() if spec.labels}
+    labels = {f"{output}_labels.txt": _lines(spec.labels) for output, spec in given.items() if spec.labels}
+    more = dict(files or {})
     outputs = [_output(output, spec) for output, spec in given.items()]
     graph = Fields((name, description, [_input(taken, quantized)], outputs))
-    model = Fields((name, description, version, [graph], None, licence, None, PARSER_VERSION))
+    further = [Fields((file, "What was measured of this file, as in its sidecar.")) for file in more]
+    model = Fields((name, description, version, [graph], None, licence, further or None, PARSER_VERSION))
     builder = flatbuffers.Builder(1024)
     builder.Finish(_write(builder, model), IDENTIFIER)
     whole = with_buffer(content, NAME, bytes(builder.Output()))
-    return _with_files(whole, files) if files else whole
+    return _with_files(whole, {**labels, **more}) if labels or more else whole
 
 
 def _input(taken: InputSpec, quantized: Pixels) -> Fields:

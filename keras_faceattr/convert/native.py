@@ -14,6 +14,7 @@ import numpy as np
 from keras_faceattr.convert.conversion import convert
 from keras_faceattr.convert.recipe import ExportRecipe, FineTuningConfig, IntegerConfig
 from keras_faceattr.convert.source import ExportListener, Source
+from keras_faceattr.convert.temperatures import Temperatures, divide_logits
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, source_weights
 from keras_faceattr.errors import DataError
@@ -38,6 +39,8 @@ NOISE_PHOTOS = 40
 IDENTITY = "quantization.json"
 """File that says what recipe and model a fine-tuning belongs to."""
 FINISHED = "finished.json"
+RETAKEN = "temperatures_after_fine_tuning"
+"""Detail that is no part of the sidecar: it is in the file's temperatures."""
 IN_HEAD = "head: its 256 steps would be coarse; recipe int8_full makes it integer"
 """Why the layers of a head stay in float."""
 
@@ -61,6 +64,7 @@ class Integer:
     details: dict[str, Any]
     exact_layers: frozenset[str] = frozenset()
     unrounded: Outputs | None = None
+    temperatures: Temperatures | None = None
 
 
 def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: ExportListener, batch: int) -> Integer:
@@ -82,7 +86,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     folded, unrounded = source.folded, None
     if recipe.is_control:
         folded, kept = _without_rounding(source, recipe, run, listener, finished)
-        details["fine_tuned"] = kept
+        details |= kept
         unrounded = predict_split(keras_predictor(folded), source.held_out)
     learned = tuning is not None and tuning.learned_ranges
     quantized = quantize_network(
@@ -93,7 +97,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     if finished is None or recipe.is_control:
         details |= _calibrate(source, recipe, quantized, folded, listener)
         if tuning and not recipe.is_control:
-            details["fine_tuned"] = _tune(
+            details |= _tune(
                 source, recipe, run, listener, quantized.network, ranges=quantized.ranges().values(),
                 frozen_epochs=tuning.frozen_epochs, range_rate=tuning.range_rate,
             )  # fmt: skip
@@ -114,7 +118,8 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     details |= {"layers": noise, "noise_sources": _by_source(source, looked_at)}
     exact = quantized.plan.float_nodes
     details["float_layers"] = float_layers(quantized.plan)
-    return Integer(content, outputs, exact | quantized.borders, details, exact, unrounded)
+    temperatures = source.temperatures.then(Temperatures(**details.pop(RETAKEN, {"factors": {}, "photos": {}})))
+    return Integer(content, outputs, exact | quantized.borders, details, exact, unrounded, temperatures)
 
 
 def float_layers(plan: Plan) -> dict[str, str]:
@@ -136,27 +141,31 @@ def _calibrate(
 
 def _without_rounding(
     source: Source, recipe: ExportRecipe, run: Run, listener: ExportListener, finished: dict[str, Any] | None
-) -> tuple[keras.Model, bool]:
-    """The folded net after the recipe's epochs in float, and whether its new weights were kept.
+) -> tuple[keras.Model, dict[str, Any]]:
+    """The folded net after the recipe's epochs in float, and the details of `_tune`.
 
     Batch norms are folded as in the rounded net: what remains between both trainings is the rounding.
     """
     folded = keras.models.clone_model(source.folded)
     if finished is not None:
         folded.set_weights(load_model(run.model_path).get_weights())
-        return folded, bool(finished["fine_tuned"])
+        return folded, {key: finished[key] for key in ("fine_tuned", RETAKEN) if key in finished}
     folded.set_weights(source.folded.get_weights())
     nodes = read_graph(folded).nodes
     raw = {task: nodes[f"{task}_raw"].output for task in source.tasks}
     kept = _tune(source, recipe, run, listener, Network(keras.Model(folded.input, raw, name=folded.name), folded))
-    _finish(run, folded, {"fine_tuned": kept})
+    _finish(run, folded, kept)
     return folded, kept
 
 
 def _tune(
     source: Source, recipe: ExportRecipe, run: Run, listener: ExportListener, network: Network, **ranges: Any
-) -> bool:
-    """Fine-tunes with the run's own losses; returns whether the new weights were kept."""
+) -> dict[str, Any]:
+    """Fine-tunes with the run's own losses, after which the temperatures are taken anew.
+
+    Returns:
+        `fine_tuned`: whether the new weights were kept; and then `RETAKEN`: the further temperatures.
+    """
     experiment, how = run.experiment(), " without rounding" if recipe.is_control else ""
     listener.say(f"{recipe.name}: fine-tuning{how} for {recipe.epochs} epochs")
     losses = make_losses(experiment, source.tasks, source.data.forms)
@@ -165,7 +174,11 @@ def _tune(
     kept = fine_tune(network, experiment, source.data, run, listener, losses=losses, **ranges)
     if not kept:
         listener.say(f"{recipe.name}: fine-tuning made a task worse; keeping the weights from before")
-    return kept
+    # Integer heads have ranges that the weights must keep.
+    if not kept or (recipe.integer and recipe.integer.heads):
+        return {"fine_tuned": kept}
+    further = divide_logits(network.inference, source.tasks, source.data.parts.get("val"))
+    return {"fine_tuned": kept, RETAKEN: dataclasses.asdict(further)}
 
 
 def _finish(run: Run, model: keras.Model, details: dict[str, Any]) -> None:
@@ -211,6 +224,7 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
         "model": sha256(source.run.model_path),
         "heads": list(source.tasks),
         "weights": recipe.weights,
+        "temperatures": source.temperatures.factors,
         "integer": recipe.integer.model_dump(mode="json"),
         "labels": source.data.manifest.label_hash(),
         "photos": source.data.manifest.photo_hash(),
@@ -221,6 +235,7 @@ def _open(run: Run, source: Source, recipe: ExportRecipe) -> dict[str, Any] | No
         left = json.loads(path.read_text(encoding="utf-8"))
         # A key that recipes did not have then had what is its default now.
         left.setdefault("weights", "int8")
+        left.setdefault("temperatures", {})
         left["integer"] = IntegerConfig.model_validate(left["integer"]).model_dump(mode="json")
         if left == identity:
             if run.model_path.exists():

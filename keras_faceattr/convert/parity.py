@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.evaluation.evaluate import evaluate, primary_metric
 from keras_faceattr.evaluation.groups import SMALLEST_GROUP, true_groups
+from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.evaluation.predictions import Outputs
 from keras_faceattr.metrics import metrics_of
 from keras_faceattr.metrics.bootstrap import bootstrap_interval
@@ -25,6 +27,7 @@ def parity(
     samples: int,
     seed: int,
     labels: dict[str, np.ndarray] | None = None,
+    intervals: Mapping[str, Intervals] | None = None,
 ) -> dict[str, Any]:
     """Compares what models say about the same photos.
 
@@ -33,6 +36,7 @@ def parity(
         outputs: by model: `float`, `file`, and `fake_quantized` and `unrounded` where there is one.
         samples: of the bootstrap.
         labels: by task; None for the manifest's.
+        intervals: of the file.
 
     Returns:
         `metrics` by model and task; `differences` by pair and output (largest, mean, p99); `drop` by task and metric
@@ -41,7 +45,10 @@ def parity(
     """
     pairs = [(a, b) for a in ("float", "fake_quantized") for b in ("fake_quantized", "file") if a != b]
     pairs = [pair for pair in pairs if set(pair) <= set(outputs)]
-    metrics = {name: evaluate(manifest, tasks, values, samples, seed, labels) for name, values in outputs.items()}
+    metrics = {
+        name: evaluate(manifest, tasks, values, samples, seed, labels, intervals if name == "file" else None)
+        for name, values in outputs.items()
+    }
     return {
         "photos": len(manifest),
         "metrics": metrics,

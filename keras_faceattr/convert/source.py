@@ -10,6 +10,7 @@ import keras
 
 from keras_faceattr.config import Experiment
 from keras_faceattr.config_files import with_paths
+from keras_faceattr.convert.temperatures import NO_TEMPERATURES, Temperatures, divide_logits
 from keras_faceattr.data.crop_cache import LabelledCrops, Progress
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import ConfigError, RunError, nearest
@@ -40,9 +41,10 @@ class Source:
     """What every recipe of an export starts from.
 
     Attributes:
-        model: as trained, with the chosen heads.
+        model: as trained, with the chosen heads, and with the temperatures in their last layers.
         folded: the same without batch norms.
         outputs: of `model` on the held-out photos.
+        temperatures: by which the logits of `model` and `folded` are divided.
     """
 
     run: Run
@@ -52,6 +54,7 @@ class Source:
     folded: keras.Model
     data: PreparedData
     outputs: Outputs
+    temperatures: Temperatures = NO_TEMPERATURES
 
     @property
     def held_out(self) -> LabelledCrops:
@@ -81,8 +84,9 @@ def read_source(run: Run, heads: list[str], paths: dict[str, str], listener: Exp
     for line in check_unseen(run.folder, prepared.manifest, SPLIT):
         listener.say(line)
     data = _with_tasks(prepared, tasks)
+    temperatures = divide_logits(model, tasks, data.parts.get("val"))
     outputs = predict_split(keras_predictor(model), data.parts[SPLIT])
-    return Source(run, experiment, tasks, model, fold_batch_norm(model), data, outputs)
+    return Source(run, experiment, tasks, model, fold_batch_norm(model), data, outputs, temperatures)
 
 
 def _with_heads(model: keras.Model, tasks: dict[str, Task]) -> keras.Model:

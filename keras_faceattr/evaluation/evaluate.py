@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.targets import label_array, labelled
 from keras_faceattr.errors import ModelError
 from keras_faceattr.evaluation.groups import by_group, measured, predicted_groups, true_groups
+from keras_faceattr.evaluation.intervals import Intervals
+from keras_faceattr.evaluation.reliability import reliability
 from keras_faceattr.evaluation.worst import worst_groups
 from keras_faceattr.metrics import Metric, metrics_of
 from keras_faceattr.metrics.classification import confusion
@@ -32,6 +35,7 @@ def evaluate(
     samples: int = 1000,
     seed: int = 0,
     labels: dict[str, np.ndarray] | None = None,
+    intervals: Mapping[str, Intervals] | None = None,
 ) -> dict[str, Any]:
     """Measures every task that has labels.
 
@@ -43,12 +47,14 @@ def evaluate(
         outputs: of the inference model, by name.
         samples: of the bootstrap; 0 for no intervals.
         labels: by task, as of `label_array`; None for the manifest's.
+        intervals: of scalar tasks that have them.
 
     Returns:
         By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high); where they apply, `confusion`;
         `likeliest_band`: metrics of bands, answered by the distribution's largest mass and not by its expectation;
         `readings`: of each one its `classes` and `metrics`; and `attributes`: of each one its `labelled` photos, and
         its `metrics` if there are any; `groups`: by column and true group, `labelled` photos and `metrics` as above;
+        `reliability`: as of `reliability.reliability`;
         `predicted_groups`: the same of the photos that the model puts in a group, where it predicts the group; and
         `worst_groups`, as of `worst.worst_groups`.
     """
@@ -56,7 +62,9 @@ def evaluate(
     for name, task in tasks.items():
         if set(task.columns) <= set(manifest.rows.columns):
             own = labels[name] if labels else label_array(manifest, task)
-            found[name] = _evaluate_task(manifest, tasks, task, own, outputs, samples, seed)
+            found[name] = _evaluate_task(
+                manifest, tasks, task, own, outputs, samples, seed, (intervals or {}).get(name)
+            )
     return found
 
 
@@ -89,6 +97,7 @@ def _evaluate_task(
     outputs: dict[str, np.ndarray],
     samples: int,
     seed: int,
+    intervals: Intervals | None,
 ) -> dict[str, Any]:
     known = labelled(task, labels)
     result: dict[str, Any] = {
@@ -143,6 +152,10 @@ def _evaluate_task(
             own = {name: groups[known] for name, groups in columns.items()}
             result[reading] = by_group(own, task, metrics, labels, predictions, samples, seed)
         result["worst_groups"] = worst_groups(metrics, result["groups"])
+        said_of_known = {key: values[known] for key, values in outputs.items() if key.startswith(task.name)}
+        grouped = {name: groups[known] for name, groups in readings["groups"].items()}
+        if found := reliability(task, labels, said_of_known, grouped, samples, seed, intervals):
+            result["reliability"] = found
     return result
 
 

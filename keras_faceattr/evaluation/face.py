@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_faceattr.errors import ConfigError
+from keras_faceattr.evaluation.intervals import SHOWN, Intervals
 from keras_faceattr.evaluation.predictions import Outputs, value_names
 from keras_faceattr.metrics.scalar import band_masses
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
@@ -36,6 +38,7 @@ class ScalarAnswer:
         bins: (K,) values, ascending, in `unit`.
         bands: probability of each band in which the net's data was labelled, such as `20–29`; empty without bands or
             distribution.
+        intervals: low and high by level, in `unit`; empty for a net without measured intervals.
     """
 
     value: float
@@ -44,15 +47,37 @@ class ScalarAnswer:
     distribution: np.ndarray | None = field(default=None, repr=False, compare=False)
     bins: np.ndarray | None = field(default=None, repr=False, compare=False)
     bands: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    intervals: dict[float, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def band(self) -> str | None:
         """The likeliest band; None without bands."""
         return max(self.bands, key=self.bands.__getitem__) if self.bands else None
 
+    def interval(self, level: float = SHOWN) -> tuple[float, float]:
+        """Low and high of the interval that contains the true value for this share of faces, as far as measured.
+
+        Args:
+            level: one of `intervals`: 0.5, 0.8, 0.9 or 0.95.
+
+        Raises:
+            ConfigError: the net has no interval of this level.
+        """
+        if level not in self.intervals:
+            known = ", ".join(f"{share:g}" for share in self.intervals)
+            raise ConfigError(
+                f"no interval of level {level:g}; the net has {known}"
+                if known
+                else "the net has no measured intervals: export its run anew, with validation photos"
+            )
+        return self.intervals[level]
+
     def cells(self, name: str) -> Row:
         """Columns of a table."""
-        return {name: self.value, **({f"{name}_std": self.std} if self.distribution is not None else {})}
+        row: Row = {name: self.value, **({f"{name}_std": self.std} if self.distribution is not None else {})}
+        if SHOWN in self.intervals:
+            row[f"{name}_low"], row[f"{name}_high"] = self.intervals[SHOWN]
+        return row
 
 
 @dataclass(frozen=True)
@@ -185,21 +210,24 @@ def cell_types(task: Task) -> dict[str, type]:
     if isinstance(task, CategoricalTask):
         return {task.name: str, f"{task.name}_probability": float}
     if isinstance(task, ScalarTask):
-        return {task.name: float, f"{task.name}_std": float}
+        return dict.fromkeys((task.name, *(f"{task.name}_{more}" for more in ("std", "low", "high"))), float)
     return dict.fromkeys(value_names(task), float)
 
 
-def columns_of(task: Task, outputs: Outputs) -> tuple[str, ...]:
-    """Columns that the answer of a task fills in a table, for a net with these outputs."""
-    without_std = isinstance(task, ScalarTask) and f"{task.name}_distribution" not in outputs
-    return tuple(cell_types(task))[: 1 if without_std else None]
+def columns_of(task: Task, outputs: Outputs, intervals: bool) -> tuple[str, ...]:
+    """Columns that the answer of a task fills in a table, for a net with these outputs, with or without intervals."""
+    columns = tuple(cell_types(task))
+    if not isinstance(task, ScalarTask):
+        return columns
+    return columns[: 1 if f"{task.name}_distribution" not in outputs else 4 if intervals else 2]
 
 
-def answer_of(task: Task, outputs: Outputs, index: int) -> Answer | None:
+def answer_of(task: Task, outputs: Outputs, index: int, intervals: Intervals | None = None) -> Answer | None:
     """Return a net's answer for one photo and one task; None if its output is not numbers.
 
     Args:
         outputs: of the inference model, by name, a row per photo.
+        intervals: of a scalar task that has them.
     """
     values = np.asarray(outputs[task.name][index])
     if not np.isfinite(values).all():
@@ -209,7 +237,7 @@ def answer_of(task: Task, outputs: Outputs, index: int) -> Answer | None:
         best = int(values.argmax())
         return ClassAnswer(task.classes[best], float(values[best]), chances)
     if isinstance(task, ScalarTask):
-        return _scalar(task, float(values), outputs.get(f"{task.name}_distribution"), index)
+        return _scalar(task, float(values), outputs.get(f"{task.name}_distribution"), index, intervals)
     if isinstance(task, BinaryTask):
         return BinaryAnswer(float(values.reshape(-1)[0]))
     if isinstance(task, MultilabelTask):
@@ -217,11 +245,13 @@ def answer_of(task: Task, outputs: Outputs, index: int) -> Answer | None:
     return VectorAnswer(values)
 
 
-def _scalar(task: ScalarTask, value: float, distributions: np.ndarray | None, index: int) -> ScalarAnswer:
+def _scalar(
+    task: ScalarTask, value: float, distributions: np.ndarray | None, index: int, intervals: Intervals | None
+) -> ScalarAnswer:
     if distributions is None:
         return ScalarAnswer(value, task.unit)
     distribution, bins = np.asarray(distributions[index]), task.bins
-    std, masses = None, {}
+    std, masses, ends = None, {}, {}
     if np.isfinite(distribution).all():
         if task.bands:
             found = band_masses(np.array(task.bands), bins, distribution[None])[0]
@@ -229,4 +259,8 @@ def _scalar(task: ScalarTask, value: float, distributions: np.ndarray | None, in
             masses = dict(zip(names, map(float, found), strict=True))
         # Rounding may leave a variance below zero.
         std = float(np.sqrt(max(0.0, distribution @ (bins - distribution @ bins) ** 2)))
-    return ScalarAnswer(value, task.unit, std, distribution, bins, masses)
+        if intervals:
+            for level in intervals.factors:
+                low, high = intervals.bounds(task, np.array([value]), distribution[None], level)[0]
+                ends[level] = float(low), float(high)
+    return ScalarAnswer(value, task.unit, std, distribution, bins, masses, ends)

@@ -8,7 +8,7 @@ from typing import Any
 from keras_faceattr.evaluation.worst import SMALLEST_RANKED
 
 FOUR_PLACES = ("pc", "epsilon_error", "cosine", "auc")
-ERRORS = ("mae", "rmse", "interval_distance")
+ERRORS = ("mae", "rmse", "interval_distance", "width", "distance@90%", "distance@80%", "distance@50%")
 """Metrics in the task's unit."""
 
 TITLES = {
@@ -24,7 +24,16 @@ TITLES = {
     "average_precision": "average precision",
     "auc": "area under ROC",
     "cosine": "cosine",
+    "ece": "calibration error (ECE)",
+    "coverage": "coverage of the 90 % interval",
+    "touched": "labels that the 90 % interval meets",
+    "width": "width of the 90 % interval",
+    **{f"error@{share}%": f"error of the {share} % most certain" for share in (90, 80, 50)},
+    **{f"distance@{share}%": f"error of the {share} % most certain" for share in (90, 80, 50)},
 }
+
+OF_GROUPS = ("ece", "coverage", "touched", "width")
+"""Metrics of reliability that stand in the tables of groups."""
 
 TOO_FEW = "too few"
 """Stands where a group has too few photos to be measured."""
@@ -72,7 +81,7 @@ def difference_text(name: str, numbers: dict[str, Any] | None) -> str:
 
 
 def metric_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
-    """Title and value of each metric of a task, then of its likeliest bands, and then of those in its readings."""
+    """Title and value of each metric of a task, of its likeliest bands, of its readings, and of its reliability."""
     found = [
         (metric_title(name, task["unit"]), metric_text(name, numbers)) for name, numbers in task["metrics"].items()
     ]
@@ -83,7 +92,8 @@ def metric_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
     for reading, own in task.get("readings", {}).items():
         said = f"in {len(own['classes'])} groups ({reading})"
         found += [(f"{metric_title(n, '')} {said}", metric_text(n, numbers)) for n, numbers in own["metrics"].items()]
-    return found
+    held = task.get("reliability", {}).get("metrics", {})
+    return found + [(metric_title(name, task["unit"]), metric_text(name, numbers)) for name, numbers in held.items()]
 
 
 def group_tables(task: dict[str, Any], intervals: int | None = None) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -92,7 +102,7 @@ def group_tables(task: dict[str, Any], intervals: int | None = None) -> list[tup
     Args:
         intervals: how many metrics, the first ones, are shown with theirs; None for all.
     """
-    readings = (("", task["groups"]), (f"{PREDICTED} ", task.get("predicted_groups", {})))
+    readings = (("", _with_reliability(task)), (f"{PREDICTED} ", task.get("predicted_groups", {})))
     columns = dict.fromkeys(column for _, groups in readings for column in groups)
     return [
         (f"{said}{column}", *_group_table(f"{said}{column}", groups[column], task, intervals))
@@ -100,6 +110,24 @@ def group_tables(task: dict[str, Any], intervals: int | None = None) -> list[tup
         for said, groups in readings
         if column in groups
     ]
+
+
+def _with_reliability(task: dict[str, Any]) -> dict[str, Any]:
+    """The true groups of a task, each with its metrics and with those of `OF_GROUPS`."""
+    held = task.get("reliability", {}).get("groups", {})
+    return {
+        column: {
+            group: {**entry, "metrics": entry["metrics"] | _chosen(held.get(column, {}).get(group, {}))}
+            if "metrics" in entry
+            else entry
+            for group, entry in groups.items()
+        }
+        for column, groups in task["groups"].items()
+    }
+
+
+def _chosen(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: numbers for name, numbers in entry.get("metrics", {}).items() if name in OF_GROUPS}
 
 
 def attribute_table(task: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
@@ -117,7 +145,7 @@ def _group_table(
     title: str, groups: dict[str, Any], task: dict[str, Any], intervals: int | None, unmeasured: str = TOO_FEW
 ) -> tuple[list[str], list[list[str]]]:
     known = {metric for group in groups.values() for metric in group.get("metrics", {})}
-    metrics = [metric for metric in task["metrics"] if metric in known] or list(task["metrics"])
+    metrics = [metric for metric in (*task["metrics"], *OF_GROUPS) if metric in known] or list(task["metrics"])
     header = [title, "photos", *(metric_title(metric, task["unit"]) for metric in metrics)]
     rows = []
     shown = [True if intervals is None else place < intervals for place in range(len(metrics))]

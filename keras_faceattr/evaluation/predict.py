@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from keras_faceattr.data.datasets.label_tables import TABLE_SUFFIXES, read_table
 from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import DataError
 from keras_faceattr.evaluation.face import Box, Face, Row, answer_of, cell_types, columns_of
+from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper, Cut
@@ -98,6 +99,7 @@ def predict_photos(
     batch_size: int = EVALUATION_BATCH,
     first_batch: int = 0,
     croppers: dict[CropSpec, Cropper] | None = None,
+    intervals: Mapping[str, Intervals] | None = None,
 ) -> Iterator[Predicted]:
     """Predicts batch by batch; of several nets the mean.
 
@@ -108,6 +110,7 @@ def predict_photos(
         ready: whether the photos are crops already.
         first_batch: where to begin; the batches before it are passed over.
         croppers: by crop, for a caller who has built them; `face` is then theirs.
+        intervals: of scalar tasks that have them.
 
     Raises:
         ResourceError: memory or open files ran out.
@@ -143,7 +146,7 @@ def predict_photos(
             part = found[first : first + batch_size]
             outputs = outputs_of([cut for _, _, cut in part])
             places = [(str(path), number, cut[first_spec]) for path, number, cut in part]
-            faces += faces_of(places, tasks, outputs, first_spec.needs_face)
+            faces += faces_of(places, tasks, outputs, first_spec.needs_face, intervals or {})
         yield Predicted(faces, failures)
 
 
@@ -156,7 +159,11 @@ def column_types(tasks: dict[str, Task]) -> dict[str, type]:
 
 
 def faces_of(
-    places: Sequence[tuple[str, int, Cut]], tasks: dict[str, Task], outputs: Outputs, looked_for: bool
+    places: Sequence[tuple[str, int, Cut]],
+    tasks: dict[str, Task],
+    outputs: Outputs,
+    looked_for: bool,
+    intervals: Mapping[str, Intervals],
 ) -> list[Face]:
     """The records of crops.
 
@@ -164,8 +171,9 @@ def faces_of(
         places: photo, number of the face in it, and crop of each.
         outputs: of the net, a row per crop.
         looked_for: whether the crop looks for faces.
+        intervals: of scalar tasks that have them.
     """
-    columns = {name: columns_of(task, outputs) for name, task in tasks.items()}
+    columns = {name: columns_of(task, outputs, name in intervals) for name, task in tasks.items()}
     return [
         Face(
             image,
@@ -173,7 +181,7 @@ def faces_of(
             None if cut.box is None else Box(*map(float, cut.box)),
             cut.points,
             cut.score,
-            {name: answer_of(task, outputs, index) for name, task in tasks.items()},
+            {name: answer_of(task, outputs, index, intervals.get(name)) for name, task in tasks.items()},
             columns,
             looked_for,
         )

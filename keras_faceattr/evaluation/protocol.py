@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from keras_faceattr.data.elsewhere import Elsewhere
 from keras_faceattr.data.manifest import Manifest
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.evaluation.evaluate import check_finite, evaluate
+from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.evaluation.predictions import Outputs, Predictor, predict_split, with_augmentation
 from keras_faceattr.readings import summed
 from keras_faceattr.tasks import CategoricalTask, Task
@@ -44,6 +45,7 @@ def measure(
     progress: Progress | None = None,
     check: Check | None = None,
     elsewhere: Elsewhere | None = None,
+    intervals: Mapping[str, Intervals] | None = None,
 ) -> Measured:
     """Predicts a split of the experiment's data and compares with its labels.
 
@@ -52,6 +54,7 @@ def measure(
         tta: `none` or `flip`; None for the experiment's own setting.
         check: called with all photos before any is predicted.
         elsewhere: photos of other data sets, which `experiment` names, and what can be measured on them.
+        intervals: of the file, which were measured without augmentation and hold without it alone.
 
     Raises:
         DataError: the split has no rows.
@@ -81,6 +84,7 @@ def measure(
             experiment.evaluation.bootstrap_samples,
             experiment.seed,
             data.parts[split].labels,
+            intervals if tta == "none" else None,
         ),
     }
     for name, result in results["tasks"].items():

@@ -11,7 +11,15 @@ import pytest
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.artifact.measured_file import MeasuredFile, model_file
 from keras_faceattr.artifact.sidecar import NOT_JUDGED, GateSpec, Sidecar, status_of, unjudged
-from keras_faceattr.budget.gates import budget_gates, drop_gates, export_gates, outcome, proof_gates, verdicts
+from keras_faceattr.budget.gates import (
+    budget_gates,
+    drop_gates,
+    export_gates,
+    outcome,
+    proof_gates,
+    reliability_gates,
+    verdicts,
+)
 from keras_faceattr.budget.limits import Budget, Times, Verdict
 from keras_faceattr.budget.tolerance import Tolerance
 from keras_faceattr.convert.parity import parity
@@ -173,6 +181,28 @@ BUDGET = Budget.model_validate(
         "latency": {"pixel_4": {"max_p90_ms": 33}},
     }
 )
+
+
+def test_coverage_and_calibration_error_are_judged_by_what_was_measured_of_the_file() -> None:
+    budget = Budget(name="b", min_coverage={"age": 0.88, "height": 0.5}, max_ece={"gender": 0.03})
+
+    def numbers(value: float | None) -> dict[str, Any]:
+        return {"value": value, "low": value, "high": value}
+
+    def said(coverage: float | None, ece: float) -> list[bool | None]:
+        told = {"age": {"reliability": {"metrics": {"coverage": numbers(coverage)}}}}
+        told["gender"] = {"reliability": {"metrics": {"ece": numbers(ece)}}}
+        return [gate.met for gate in reliability_gates(budget, {"metrics": {"file": told}})]
+
+    assert said(0.88, 0.03) == [True, None, True]
+    assert said(0.87, 0.031) == [False, None, False]
+    assert said(None, 0.01) == [None, None, True]
+    gates = reliability_gates(budget, {})
+    assert [(gate.name, gate.limit, gate.measured) for gate in gates] == [
+        ("age coverage (budget b)", "≥ 88 %", "not measured"),
+        ("height coverage (budget b)", "≥ 50 %", "not measured"),
+        ("gender ece (budget b)", "≤ 3 %", "not measured"),
+    ]
 
 
 def test_a_budget_that_nothing_is_known_of_has_every_limit_and_meets_or_misses_none() -> None:

@@ -12,7 +12,8 @@ export function numbers(sidecar, raw) {
 
 // One entry for each task of `answered`, in the sidecar's order, and one for each output that this page does not know;
 // none for an output of another task: a sensitive one is answered only where the demo was told to.
-// {task, title, kind: scalar|classes|attributes|vector|unknown, value, unit, said, probabilities, distribution, text}
+// {task, title, kind: scalar|classes|attributes|vector|unknown, value, unit, said, probabilities, distribution, interval,
+// text}
 export function decode(sidecar, raw, answered) {
   const isLeftOut = (task) => task in sidecar.tasks && !answered.includes(task);
   const found = Object.fromEntries(Object.entries(numbers(sidecar, raw)).filter(([name]) => !isLeftOut(sidecar.outputs[name]?.task)));
@@ -38,7 +39,8 @@ function reading(task, about, sidecar, found) {
     const [minimum, maximum] = [about.minimum, about.maximum];
     const spread = of('distribution');
     const distribution = spread && { bins: spread[1].labels, shares: found[spread[0]] };
-    return { task, title, kind: 'scalar', value: found[name][0], unit, minimum, maximum, distribution };
+    const interval = distribution && ends(found[name][0], distribution, about, sidecar.calibration?.[task]);
+    return { task, title, kind: 'scalar', value: found[name][0], unit, minimum, maximum, distribution, interval };
   }
   const shares = of('probabilities') ?? of('probability');
   if (shares) {
@@ -52,6 +54,19 @@ function reading(task, about, sidecar, found) {
   return vector && { task, title, kind: 'vector', text: `a vector of ${found[vector[0]].length} numbers` };
 }
 
+const LEVEL = 0.9;
+
+// [low, high] of the 90 % interval that was measured on this file: value ± factor × standard deviation of the
+// distribution, as `Intervals.bounds` in Python; undefined for a file without one.
+function ends(value, { bins, shares }, { minimum, maximum, step }, calibration) {
+  const measured = calibration?.intervals?.find(({ level }) => level === LEVEL);
+  if (!measured) return undefined;
+  const sum = (term) => shares.reduce((total, share, i) => total + share * term(bins[i]), 0);
+  const mean = sum((bin) => bin);
+  const half = measured.factor * Math.max(Math.sqrt(sum((bin) => (bin - mean) ** 2)), step / 2);
+  return [Math.max(value - half, minimum), Math.min(value + half, maximum)];
+}
+
 function pairs(labels, values, meaning) {
   if (meaning === 'probability') {
     const [no, yes] = labels.length === 2 ? labels : ['no', labels[0] ?? 'yes'];
@@ -61,7 +76,10 @@ function pairs(labels, values, meaning) {
 }
 
 const SAID = {
-  scalar: (one) => `${one.value.toFixed(one.maximum - one.minimum > 20 ? 0 : 2)} ${one.unit}`.trim(),
+  scalar: (one) => {
+    const [value, ...range] = [one.value, ...(one.interval ?? [])].map((number) => number.toFixed(one.maximum - one.minimum > 20 ? 0 : 2));
+    return `${value} ${one.unit}`.trim() + (range.length ? ` (${range.join('–')})` : '');
+  },
   classes: (one) => `${one.said} (${Math.round(100 * one.probability)} %)`,
   attributes: ({ probabilities }) => {
     const yes = probabilities.filter(([, share]) => share >= 0.5).map(([name]) => name.replaceAll('_', ' '));
@@ -69,11 +87,14 @@ const SAID = {
   },
 };
 
-// Text for people: "31.4 years", "female (93 %)".
+// Text for people: "31 years (24–39)", with the 90 % interval, or "female (93 %)".
 export const said = (one) => SAID[one.kind]?.(one) ?? one.text;
 
 const COLUMNS = {
-  scalar: ({ task, value }) => [[task, value.toFixed(4)]],
+  scalar: ({ task, value, interval = [] }) => [
+    [task, value.toFixed(4)],
+    ...interval.map((end, i) => [`${task}_${['low', 'high'][i]}`, end.toFixed(4)]),
+  ],
   classes: ({ task, said: name, probability }) => [[task, name], [`${task}_probability`, probability.toFixed(4)]],
   attributes: ({ probabilities }) => probabilities.map(([name, share]) => [name, share.toFixed(4)]),
 };
