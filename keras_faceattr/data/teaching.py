@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -152,14 +153,23 @@ def ask_all(
             if shutil.disk_usage(path.parent).free < needed:
                 raise OSError(28, "no space left on device")
             filled = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
-            for start in range(0, len(data), CHUNK):
-                places = np.arange(start, min(start + CHUNK, len(data)))
-                crops = data.crops.take(rows[places])
-                for number in range(count):
-                    said = teacher(stored_crops(crops, places, number, augmentation, seed))
+            chunks = [np.arange(start, min(start + CHUNK, len(data))) for start in range(0, len(data), CHUNK)]
+            asked = [(places, number) for places in chunks for number in range(count)]
+
+            def draw(places: np.ndarray, number: int) -> np.ndarray:
+                return stored_crops(data.crops.take(rows[places]), places, number, augmentation, seed)
+
+            # The next crops are drawn while the teacher looks at these.
+            with ThreadPoolExecutor(1) as ahead:
+                coming = ahead.submit(draw, *asked[0])
+                for (places, number), after in zip(asked, [*asked[1:], None], strict=True):
+                    crops = coming.result()
+                    if after:
+                        coming = ahead.submit(draw, *after)
+                    said = teacher(crops)
                     filled[places, number] = np.concatenate([said[name] for name in subjects.widths], axis=1)
-                if progress:
-                    progress(int(places[-1]) + 1, len(data))
+                    if progress and number == count - 1:
+                        progress(int(places[-1]) + 1, len(data))
             filled.flush()
             del filled
         answers = np.load(path, mmap_mode="r", allow_pickle=False)
