@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from keras_faceattr.artifact.cost import custom_ops, float_ops, integer_share, l
 from keras_faceattr.artifact.flatbuffer import TFLiteFile, read_tflite
 from keras_faceattr.artifact.signature import FileRunner
 from keras_faceattr.convert.conversion import INPUT, convert
-from keras_faceattr.errors import ArtifactError, ConfigError
+from keras_faceattr.errors import ArtifactError, ConfigError, ModelError
 from keras_faceattr.quantization.any_model import photos_of, plan_of
 from keras_faceattr.quantization.biases import round_biases
 from keras_faceattr.quantization.graph import Graph, read_graph
@@ -119,8 +120,11 @@ def _converted(quantized: keras.Model, graph: Graph) -> bytes:
     outputs = {name: graph.nodes[node].output for name, node in graph.outputs.items()}
     body = keras.Model(tensors if pixels else quantized.inputs, outputs, name=graph.name)
     round_biases(quantized)
-    with _marked(quantized):
-        return convert(body, weights="int8", integer_input=pixels, names=_input_names(graph))
+    try:
+        with _marked(quantized):
+            return convert(body, weights="int8", integer_input=pixels, names=_input_names(graph))
+    except ModelError as error:
+        raise ModelError(re.sub(rf"{re.escape(MARK)}(?=[,:])", "", str(error))) from None
 
 
 def _input_names(graph: Graph) -> list[str]:

@@ -138,10 +138,19 @@ def _check_types(graph: Graph) -> None:
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest value of an input; of pixels, all grey levels."""
+    """Smallest and largest value of an input; of pixels, all grey levels.
+
+    The limits of any other are moved apart until 0 is one of the 256 steps. Grey levels that were scaled to −1…1 would
+    otherwise all lie half way between two steps, where model and file round to either side.
+    """
     low, high = float(values.min()), float(values.max())
-    pixels = values.ndim == 4 and values.shape[-1] in (1, 3) and low >= 0 and 1 < high <= PIXELS[1]
-    return PIXELS if pixels else (low, high)
+    if values.ndim == 4 and values.shape[-1] in (1, 3) and low >= 0 and 1 < high <= PIXELS[1]:
+        return PIXELS
+    if not low < 0 < high:
+        return low, high
+    below = min(max(round(255 * -low / (high - low)), 1), 254)
+    step = max(-low / below, high / (255 - below))
+    return -below * step, (255 - below) * step
 
 
 def _flat_outputs(model: keras.Model, graph: Graph) -> list[str]:

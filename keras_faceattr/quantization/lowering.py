@@ -15,6 +15,9 @@ from keras_faceattr.quantization.graph import Copies, Graph, Node, Tensor, copy_
 FUSED = (activations.linear, activations.relu, activations.relu6)
 """Activations that the kernel of a layer applies itself."""
 
+INTERPOLATIONS = ("nearest", "bilinear")
+"""Ways to enlarge a map that LiteRT has."""
+
 OWN_PACKAGES = ("keras", "keras_faceattr")
 """Packages whose layers can be built again from their configuration."""
 
@@ -33,7 +36,8 @@ def lower(model: keras.Model) -> keras.Model:
         A functional model with outputs by name, with new layers and new weights.
 
     Raises:
-        ModelError: no graph, sides that are not fixed, a Lambda or a custom layer; it is named.
+        ModelError: no graph, sides that are not fixed, a Lambda or a custom layer, or one that no operation of LiteRT
+            computes; it is named.
     """
     graph = read_graph(model)
     _check_inputs(graph)
@@ -99,6 +103,16 @@ def _check_known(node: Node) -> None:
         raise ModelError(
             f"layer {node.name!r} has its channels first, and LiteRT's kernels have them last: build the model with "
             "data_format='channels_last'"
+        )
+    if isinstance(layer, layers.Conv2DTranspose) and any(rate != 1 for rate in np.ravel(layer.dilation_rate)):
+        raise ModelError(
+            f"layer {node.name!r} is a dilated transposed convolution, which no operation of LiteRT computes: build it "
+            "with dilation_rate=1"
+        )
+    if isinstance(layer, layers.UpSampling2D) and layer.interpolation not in INTERPOLATIONS:
+        raise ModelError(
+            f"layer {node.name!r} has interpolation={layer.interpolation!r}, which no operation of LiteRT computes: "
+            f"build it with {' or '.join(INTERPOLATIONS)}"
         )
 
 

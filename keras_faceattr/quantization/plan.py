@@ -53,9 +53,10 @@ FIXED_RANGE: dict[Any, tuple[float, float]] = {
 
 NOT_YET = (
     layers.Conv1D, layers.Conv3D, layers.DepthwiseConv1D, layers.SeparableConv1D, layers.Conv1DTranspose,
-    layers.MultiHeadAttention, layers.Embedding, layers.LSTM, layers.GRU,
+    layers.MultiHeadAttention, layers.Embedding, layers.LSTM, layers.GRU, layers.ELU, layers.UnitNormalization,
+    activations.elu, activations.exponential, activations.log_softmax,
 )  # fmt: skip
-"""Layers of which LiteRT has integer kernels, or their parts have, that this package does not use."""
+"""Layers of which LiteRT has integer kernels, or their parts have, that the converter or this package does not use."""
 
 HEAD = "an output: its 256 steps would be coarse; strict=True makes it integer"
 FOLLOWS = "it only passes on what a float layer gives"
@@ -303,8 +304,6 @@ def _fault(node: Node) -> str:
     if type(layer) in QUANTIZED:
         own = (activations.linear,) if isinstance(layer, layers.Conv2DTranspose) else FUSED
         return "" if layer.activation in own else f"has the activation {layer.activation.__name__!r} in it"
-    if isinstance(layer, layers.UpSampling2D) and layer.interpolation not in ("nearest", "bilinear"):
-        return f"has no int8 kernel for interpolation={layer.interpolation!r}"
     if isinstance(layer, layers.Softmax) and layer.axis not in (-1, len(node.output_shape) - 1):
         return f"has an int8 kernel along the last axis alone, not along {layer.axis}"
     if isinstance(layer, PAIRWISE) and len(node.inputs) > 2:
@@ -317,7 +316,7 @@ def _fault(node: Node) -> str:
     activation = _kind(node) in FIXED_RANGE or _kind(node) in OWN_RANGE_ACTIVATIONS or type(layer).__name__ == "Gelu"
     if integer or is_relu(node) or activation:
         return ""
-    return "is not supported yet" if isinstance(layer, NOT_YET) else "has no int8 kernel"
+    return "is not supported yet" if _kind(node) in NOT_YET else "has no int8 kernel"
 
 
 def _is_even(layer: layers.Rescaling) -> bool:

@@ -18,6 +18,7 @@ from keras import layers
 from keras_faceattr.artifact.cost import float_ops
 from keras_faceattr.artifact.flatbuffer import read_tflite
 from keras_faceattr.convert.any_model import Converted, to_tflite
+from keras_faceattr.convert.conversion import _reason
 from keras_faceattr.errors import ArtifactError, ConfigError, DataError, ModelError
 from keras_faceattr.quantization.any_model import quantize
 from keras_faceattr.quantization.layers import FakeQuantize, QuantizedConv2D
@@ -239,6 +240,14 @@ def of(function: Callable[[Any], Any]) -> keras.Model:
             "'own' normalises along axis 1",
         ),
         (
+            lambda: of(lambda x: layers.Conv2DTranspose(2, 3, dilation_rate=2, name="wide")(x)),
+            "'wide' is a dilated transposed convolution, which no operation of LiteRT computes",
+        ),
+        (
+            lambda: of(lambda x: layers.UpSampling2D(interpolation="bicubic", name="grown")(x)),
+            "'grown' has interpolation='bicubic', .* build it with nearest or bilinear",
+        ),
+        (
             lambda: keras.Sequential([keras.Input((None, None, 3), name="any"), layers.Conv2D(2, 3)]),
             r"input 'any' has the shape \(None, None, None, 3\), .*needs fixed sides",
         ),
@@ -264,6 +273,31 @@ def test_photos_that_do_not_fit_are_refused_in_one_line(photos: Any, words: str)
     with pytest.raises(DataError, match=words) as caught:
         quantize(of(lambda x: layers.Conv2D(2, 3)(x)), photos)
     assert "\n" not in str(caught.value)
+
+
+def test_grey_levels_scaled_to_minus_one_to_one_lie_half_way_between_no_two_steps_and_are_not_clipped() -> None:
+    levels = np.arange(256) / 127.5 - 1
+    photos = np.broadcast_to(levels[:, None, None, None], (256, 4, 4, 3))
+    q = quantize(keras.Sequential([keras.Input((4, 4, 3), name="photo"), layers.Conv2D(2, 3)]), photos)
+    low, high = q.get_layer("photo_range").limits()
+    steps = levels / ((high - low) / 255)
+    # 127 steps on each side of 0: level 127 is at -0.498, and would be at -0.5 if a grey level were a step.
+    assert np.abs(np.abs(steps - np.floor(steps)) - 0.5).min() == pytest.approx(0.5 / 255, rel=1e-3)
+    assert (low, high) == pytest.approx((-128 / 127, 1))
+
+
+def test_a_layer_that_cannot_be_converted_is_named_as_the_model_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q = quantize(of(lambda x: layers.Conv2D(2, 3, name="strange")(x)), PHOTOS)
+
+    def refuse(body: keras.Model, **_: Any) -> bytes:
+        name = next(layer.name for layer in body.layers if layer.name.startswith("strange"))
+        raise ModelError(_reason(f'FlexErfinv loc("net/{name}/Erfinv")', body))
+
+    monkeypatch.setattr("keras_faceattr.convert.any_model.convert", refuse)
+    with pytest.raises(ModelError, match="^cannot be converted in layer strange: Erfinv is no builtin of LiteRT$"):
+        to_tflite(q, tmp_path / "net.tflite")
 
 
 def test_a_pattern_that_fits_no_layer_and_a_model_that_is_not_quantized_are_refused(tmp_path: Path) -> None:
