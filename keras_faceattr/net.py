@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
@@ -28,7 +29,7 @@ from keras_faceattr.evaluation.predictions import (
 )
 from keras_faceattr.faces.crop_spec import CHOICES, CropSpec
 from keras_faceattr.faces.cutting import Cropper, Cut
-from keras_faceattr.faces.pictures import Picture, picture
+from keras_faceattr.faces.pictures import Picture, looks_like_bgr, picture
 from keras_faceattr.predictions import Photos, Predictions, in_batches, listed_photos
 from keras_faceattr.run import Run
 from keras_faceattr.tasks import Task, answered
@@ -83,16 +84,24 @@ class Net:
             A record per face; none where the photo shows no face and the crop has no fallback. A net whose crop looks
             for no face gives one record.
 
+        Warns:
+            UserWarning: the faces in an array are blue, as those of OpenCV's BGR are.
+
         Raises:
             PhotoError: no photo, or an array that is not upright RGB from 0 to 255.
             ConfigError: an unknown task, choice of faces or augmentation.
         """
-        chosen, cropper = answered(self.tasks, list(tasks)), self.cropper(face, min_face)
+        chosen, cropper = answered(self.tasks, named(tasks)), self.cropper(face, min_face)
         predictor = with_augmentation(self.predictor, checked("tta", tta, TTA))
         pixels, name = picture(photo)
         cuts: list[Cut] = [cropper.ready(pixels)] if ready else cropper.cut(pixels)
         if not cuts:
             return []
+        faces = [cut.pixels for cut in cuts if ready or cut.box is not None]
+        if isinstance(photo, np.ndarray) and looks_like_bgr(faces):
+            warnings.warn(
+                "every face is blue: if the array is BGR, as OpenCV reads it, give photo[..., ::-1]", stacklevel=2
+            )
         outputs = predictor(np.stack([cut.pixels for cut in cuts]).astype("float32"))
         places = [(name, number, cut) for number, cut in enumerate(cuts, start=1)]
         return faces_of(places, chosen, outputs, self.crop.needs_face, self.intervals if tta == "none" else {})
@@ -118,10 +127,10 @@ class Net:
             An iterator of faces; photos that cannot be read or show no face are named in its `left_out`.
 
         Raises:
-            DataError: nothing lies at the path.
+            DataError: nothing lies at the path, or what is given is no path.
             ConfigError: as of `predict`, or fewer than one worker.
         """
-        chosen = answered(self.tasks, list(tasks))
+        chosen = answered(self.tasks, named(tasks))
         asked = Asked(tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA), min_face=min_face)
         self.cropper(face, min_face)  # Refuses now what it cannot do, and not at the first photo.
         paths, left_out = listed_photos(photos)
@@ -239,6 +248,11 @@ def checked(what: str, value: str, valid: Sequence[str]) -> str:
     if value not in valid:
         raise ConfigError(f"unknown {what} {value!r}; {nearest(value, valid)}")
     return value
+
+
+def named(tasks: str | Sequence[str]) -> list[str]:
+    """Names of tasks, or the one name."""
+    return [tasks] if isinstance(tasks, str) else list(tasks)
 
 
 def _with_data(experiment: Experiment, paths: dict[str, str]) -> tuple[Experiment, bool]:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_faceattr.errors import ConfigError, ResourceError
+from keras_faceattr.errors import ConfigError, DataError, ResourceError
 from keras_faceattr.evaluation.face import Face
 from keras_faceattr.evaluation.predict import Predicted, list_inputs
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH
@@ -62,7 +62,17 @@ def listed_photos(photos: Photos) -> tuple[Iterable[Path], list[str]]:
     if isinstance(photos, str | os.PathLike):
         inputs = list_inputs(Path(photos))
         return inputs.photos, inputs.left_out
-    return map(Path, photos), []
+    if not isinstance(photos, Iterable):
+        raise DataError(f"{type(photos).__name__} is no folder, CSV or list of photos: give paths")
+    return map(_path, photos), []
+
+
+def _path(photo: object) -> Path:
+    if isinstance(photo, str | os.PathLike):
+        return Path(photo)
+    raise DataError(
+        f"predict_many takes paths, not {type(photo).__name__}: give pictures in memory to predict, one by one"
+    )
 
 
 def in_batches(photos: Iterable[Path], work: Work, workers: int) -> Iterator[Predicted]:
@@ -76,8 +86,8 @@ def in_batches(photos: Iterable[Path], work: Work, workers: int) -> Iterator[Pre
         ConfigError: fewer than one worker.
         ResourceError: a process ended, such as for want of memory.
     """
-    if workers < 1:
-        raise ConfigError(f"workers {workers} is below 1")
+    if not isinstance(workers, int) or workers < 1:
+        raise ConfigError(f"workers {workers!r} is no whole number from 1 on: give the number of processes")
     left = iter(photos)
     batches = iter(lambda: list(islice(left, EVALUATION_BATCH)), [])
     if workers == 1:

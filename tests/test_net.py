@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from small import frameworks_after
 import keras_faceattr as kfa
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.data.synthetic import draw_scene, synthetic_photo
-from keras_faceattr.errors import ConfigError, PhotoError
+from keras_faceattr.errors import ConfigError, DataError, PhotoError
 from keras_faceattr.evaluation.face import (
     AttributesAnswer,
     BinaryAnswer,
@@ -36,6 +37,8 @@ from keras_faceattr.tasks import (
     ScalarTask,
     Task,
 )
+
+HALF_A_JPEG = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()[:-40]
 
 TASKS: dict[str, Task] = {
     "age": ScalarTask("age", 0, 2, 1, "years"),
@@ -174,26 +177,84 @@ def test_a_picture_of_pillow_is_turned_upright_as_its_file_is(net: Net, tmp_path
 @pytest.mark.parametrize(
     ("photo", "message"),
     [
-        (np.zeros((8, 8, 3)), "pixels are float64, not uint8 from 0 to 255: multiply by 255, round, and use"),
-        (np.full((8, 8, 3), 200.0), r"pixels are float64, not uint8 from 0 to 255: use photo\.astype"),
+        (np.zeros((8, 8, 3)), r"pixels are float64, not uint8 from 0 to 255: use \(photo \* 255\)\.round"),
+        (np.full((8, 8, 3), 200.0), r"pixels are float64, not uint8 from 0 to 255: use photo\.round\(\)\.astype"),
+        (np.full((8, 8, 3), -1.0), r"went from -1 to 1; use \(\(photo \+ 1\) \* 127\.5\)\.round"),
+        (np.full((8, 8, 3), -7.0), "they go from -7 to -7; scale them to 0 to 255"),
+        (np.full((8, 8, 3), np.nan), "some are not finite"),
+        (np.full((8, 8, 3), 257 * 9, np.uint16), r"use \(photo // 257\)\.astype"),
+        (np.ones((8, 8, 3), bool), r"use photo\.astype\('uint8'\) \* 255"),
+        (np.full((8, 8, 3), "a"), "not uint8 from 0 to 255: give numbers"),
         (np.zeros((8, 8), np.uint8), r"an array 8 × 8 is grey: give it three equal channels"),
         (np.zeros((8, 8, 1), np.uint8), "an array 8 × 8 × 1 is grey"),
         (np.zeros((8, 8, 4), np.uint8), "has four channels: leave the last one out"),
-        (np.zeros((3, 8, 8), np.uint8), r"an array 3 × 8 × 8 is no photo: it must be \(height, width, 3\)"),
+        (np.zeros((3, 8, 8), np.uint8), r"has its channels first: use photo\.transpose\(1, 2, 0\)"),
+        (np.zeros((8, 8, 2), np.uint8), r"an array 8 × 8 × 2 is no photo: give one of \(height, width, 3\)"),
+        (PIL.Image.new("I;16", (8, 8), 500), r"the mode 'I;16' has more than 8 bits"),
+        (PIL.Image.new("F", (8, 8), 0.5), "the mode 'F' has more than 8 bits"),
+        (PIL.Image.new("RGB", (0, 8)), "a picture of Pillow has no pixels"),
+        (lambda: PIL.Image.open(io.BytesIO(HALF_A_JPEG)), "a picture of Pillow cannot be decoded: image file is trunc"),
         (np.zeros((2, 8, 8, 3), np.uint8), "is several photos: give them one by one"),
         (np.zeros((0, 8, 3), np.uint8), "an array 0 × 8 × 3 has no pixels"),
-        (7, "a int is no photo: give a path, bytes"),
-        (None, "a NoneType is no photo"),
+        (7, "an object of the type int is no photo: give a path, bytes"),
+        (None, "an object of the type NoneType is no photo"),
         (b"", "picture: the file is empty"),
         (b"no photo", "picture: not a photo"),
         ("nowhere.jpg", r"nowhere\.jpg: No such file"),
     ],
 )
 def test_what_is_no_photo_is_one_line(net: Net, photo, message: str) -> None:
+    # A picture of Pillow that is opened late is decoded by `predict`.
+    photo = photo() if callable(photo) else photo
     with pytest.raises(PhotoError, match=message) as caught:
         net.predict(photo)
     assert isinstance(caught.value, kfa.FaceAttrError)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["f", "u2", "?"])
+def test_what_is_said_of_pixels_of_another_type_gives_the_photo_back(net: Net, kind: str) -> None:
+    """The line is followed to the letter: `photo.astype('uint8')` alone would wrap or cut off most of these."""
+    right = synthetic_photo(3, 0, 40)[0]
+    photo = {"f": right / 255, "u2": right.astype("uint16") * 257, "?": right > 127}[kind]
+    with pytest.raises(PhotoError) as caught:
+        net.predict(photo)
+    found = eval(str(caught.value).rsplit("use ", 1)[1], {"photo": photo})
+    np.testing.assert_array_equal(found, np.where(right > 127, 255, 0) if kind == "?" else right)
+
+
+def test_blue_faces_in_an_array_are_noted_and_those_of_a_file_are_not(net: Net, tmp_path: Path) -> None:
+    right = synthetic_photo(3, 0, 64)[0]
+    blue = right.copy()
+    blue[..., 0], blue[..., 2] = 60, 160
+    with pytest.warns(UserWarning, match=r"if the array is BGR, as OpenCV reads it, give photo\[\.\.\., ::-1\]"):
+        net.predict(blue, ready=True)
+    path = tmp_path / "blue.png"
+    assert cv2.imwrite(str(path), blue[..., ::-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.predict(path, ready=True)
+        net.predict(blue[..., ::-1], ready=True)
+        # No face was looked for or found: a blue sky is no face.
+        net.predict(blue)
+
+
+@pytest.mark.parametrize(
+    ("photos", "message"),
+    [
+        (None, "NoneType is no folder"),
+        ([np.zeros((8, 8, 3), np.uint8)], "takes paths, not ndarray"),
+        ([b"x"], "not bytes"),
+    ],
+)
+def test_what_is_no_path_is_refused_by_predict_many_in_one_line(net: Net, photos, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        list(net.predict_many(photos))
+
+
+def test_one_task_may_be_named_without_a_list(net: Net) -> None:
+    photo = np.zeros((32, 32, 3), np.uint8)
+    assert net.predict(photo, tasks="smile")[0].answers.keys() == {"smile"}
 
 
 def test_unknown_options_offer_the_valid_ones(net: Net) -> None:
@@ -300,7 +361,7 @@ def test_several_processes_give_what_one_gives(exported: dict[str, Artifact], fo
     one, two = file.predict_many(folder), file.predict_many(folder, workers=2)
     assert [face.row() for face in two] == [face.row() for face in one]
     assert two.left_out == one.left_out
-    with pytest.raises(ConfigError, match="workers 0 is below 1"):
+    with pytest.raises(ConfigError, match="workers 0 is no whole number from 1 on"):
         next(file.predict_many(folder, workers=0))
     with pytest.raises(kfa.FaceAttrError, match="no such photo, folder or CSV"):
         file.predict_many(folder / "nowhere")

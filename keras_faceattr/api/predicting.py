@@ -23,7 +23,7 @@ from keras_faceattr.evaluation.unfinished import Rows, Unfinished
 from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.photos import DECODER
-from keras_faceattr.net import Asked, Net, checked, load, predicted
+from keras_faceattr.net import Asked, Net, checked, load, named, predicted
 from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256, stamp
 from keras_faceattr.tasks import VECTORS, Task, answered, meaning_of, not_answered, task_to_dict
@@ -220,7 +220,7 @@ def prepare(
     checked("face", face, CHOICES)
     source = Path(photos)
     first, *further = nets = [opened(one) or load(path_of(one)) for one in (net, *others)]
-    chosen = answered(first.tasks, list(tasks), [other.tasks for other in further])
+    chosen = answered(first.tasks, named(tasks), [other.tasks for other in further])
     for other in further:
         _check_averaged(other, first, chosen)
     aligned = aligned_set_of(source) if os.path.exists(source) else None  # noqa: PTH110
