@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from keras_faceattr.errors import FaceAttrError as FaceAttrError
     from keras_faceattr.evaluation.face import Face as Face
     from keras_faceattr.measured import TaskMetrics as TaskMetrics
+    from keras_faceattr.models.loading import load_model as load_model
     from keras_faceattr.net import Net as Net
     from keras_faceattr.net import load as load
     from keras_faceattr.predictions import Predictions as Predictions
@@ -96,6 +97,7 @@ _HOMES = {
     "inspect_data": "api.describing",
     "jitter": "api.measuring",
     "load": "net",
+    "load_model": "models.loading",
     "predict": "api.predicting",
     "quantization_report": "quantization.report",
     "quantize": "quantization.any_model",
@@ -145,6 +147,7 @@ __all__ = [
     "jitter",
     "layers",
     "load",
+    "load_model",
     "losses",
     "metrics",
     "models",

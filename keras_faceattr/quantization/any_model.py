@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,6 +20,8 @@ from keras_faceattr.quantization.quantize import PIXELS, insert, kept_in_float
 
 BATCH = 8
 """Photos of which all activations are held at once."""
+
+NO_PHOTOS = "no photos to calibrate with: give about 100 of those that the model is to see"
 
 _CALIBRATION: WeakKeyDictionary[keras.Model, list[np.ndarray]] = WeakKeyDictionary()
 """Photos that a model was calibrated with, as long as it lives."""
@@ -49,13 +52,15 @@ def quantize(
         The quantized model, with inputs and outputs as the model has them. It can be saved and loaded.
 
     Raises:
-        ModelError: no graph, sides that are not fixed, a Lambda or a custom layer, a batch norm along another axis
-            than the channels, or with `strict` a layer without an integer kernel; it is named.
+        ModelError: no Keras model, or one that is quantized already; no graph, sides that are not fixed, a Lambda or a
+            custom layer, a batch norm along another axis than the channels, weights that are not finite, or with
+            `strict` a layer without an integer kernel; it is named.
         DataError: no photos, photos that do not fit, or that are not numbers.
         ConfigError: a pattern that no layer's name matches, or an unknown observer.
     """
     if observer not in OBSERVERS:
         raise ConfigError(f"unknown observer {observer!r}; valid: {', '.join(sorted(OBSERVERS))}")
+    check_model(model)
     folded = fold_batch_norm(model)
     arrays = calibration_arrays(model, calibration)
     graph = read_graph(folded)
@@ -75,6 +80,25 @@ def quantize(
         set_ranges(ranges, observe(folded, points, _batches(arrays)), observer)
     _CALIBRATION[quantized] = arrays
     return quantized
+
+
+def check_model(model: Any) -> None:
+    """Refuses what is no float model of Keras.
+
+    Raises:
+        ModelError: it is not, it is quantized already, or a weight is not finite; it is named.
+    """
+    if not isinstance(model, keras.Model):
+        opened = ": open it with kfa.load_model first" if isinstance(model, (str, os.PathLike)) else ""
+        raise ModelError(f"an object of the type {type(model).__name__} is no keras.Model{opened or ': give one'}")
+    if any(isinstance(layer, QuantizationPlan) for layer in model.layers):
+        raise ModelError(f"model {model.name!r} is quantized already: fit it, or write its file with to_tflite")
+    for weight in model.weights:
+        values = np.asarray(weight)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ModelError(
+                f"weight {weight.path!r} is not finite: load the weights of an epoch before the loss became NaN"
+            )
 
 
 def photos_of(quantized: keras.Model, photos: Any = None) -> list[np.ndarray]:
@@ -98,6 +122,8 @@ def calibration_arrays(model: keras.Model, photos: Any) -> list[np.ndarray]:
     Raises:
         DataError: none, of another shape than the model's inputs, not numbers, or not finite.
     """
+    if photos is None:
+        raise DataError(NO_PHOTOS)
     inputs = {tensor._keras_history.operation.name: tuple(tensor.shape) for tensor in model.inputs}
     if isinstance(photos, dict):
         if set(photos) != set(inputs):
@@ -119,13 +145,25 @@ def _array(values: Any, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
     except (TypeError, ValueError):
         raise DataError(f"photos for input {name!r} are no array of numbers: give one of shape {shape}") from None
     if array.size == 0:
-        raise DataError("no photos to calibrate with: give about 100 of those that the model is to see")
+        raise DataError(NO_PHOTOS)
     fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
     if not fits:
-        raise DataError(f"photos for input {name!r} have the shape {array.shape}, and the model takes {shape}")
+        raise DataError(
+            f"photos for input {name!r} have the shape {array.shape}, and the model takes {shape}: "
+            f"{_fitted(array, shape)}"
+        )
     if not np.isfinite(array).all():
         raise DataError(f"photos for input {name!r} hold numbers that are not finite: leave those out")
     return array
+
+
+def _fitted(array: np.ndarray, shape: tuple[int | None, ...]) -> str:
+    """How an array gets the shape that a model takes."""
+    if len(array.shape) == len(shape) - 1:
+        return "give a batch, photo[None] for a single one"
+    if len(array.shape) == len(shape) == 4 and array.shape[-1] != shape[-1]:
+        return "give them the model's channels"
+    return "resize them, or build the model for theirs" if len(array.shape) == len(shape) else "give that shape"
 
 
 def _check_types(graph: Graph) -> None:

@@ -19,7 +19,7 @@ from keras_faceattr.models.loading import load_model
     ("name", "message"),
     [
         ("Expectation", r"was written by an older keras-faceattr, with a layer 'Expectation': train it again$"),
-        ("Mystery", r"cannot be loaded safely: it holds an unknown layer 'Mystery'$"),
+        ("Mystery", r"cannot be loaded safely: it holds an unknown layer 'Mystery'; import the module"),
     ],
 )
 def test_a_layer_that_nobody_knows_is_named_in_one_line(tmp_path: Path, name: str, message: str) -> None:
@@ -30,6 +30,15 @@ def test_a_layer_that_nobody_knows_is_named_in_one_line(tmp_path: Path, name: st
     with pytest.raises(ModelError, match=message) as error:
         load_model(tmp_path / "model.keras")
     assert "\n" not in str(error.value)
+
+
+def test_a_file_that_carries_code_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Lambda(lambda x: x + 1)])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(
+        ModelError, match="carries code in a Lambda, which is never run: build the model with keras.ops"
+    ):
+        load_model(str(tmp_path / "model.keras"))
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -153,17 +153,16 @@ def test_a_plain_fit_trains_it_and_leaves_the_ranges_as_calibrated() -> None:
 
 
 @pytest.mark.slow
-def test_a_saved_model_is_loaded_by_keras_and_still_knows_its_plan(tmp_path: Path) -> None:
+def test_a_saved_model_is_loaded_by_one_import_and_still_knows_its_plan(tmp_path: Path) -> None:
     _, q = quantized("several")
     q.save(tmp_path / "q.keras")
     np.save(tmp_path / "photos.npy", np.stack(photos_for(q)))
     script = (
-        "import keras, numpy as np\n"
-        "from keras_faceattr import quantization_report, to_tflite\n"
-        f"q = keras.models.load_model({str(tmp_path / 'q.keras')!r}, safe_mode=True)\n"
-        "print(quantization_report(q).integer_share)\n"
+        "import numpy as np, keras_faceattr as kfa\n"
+        f"q = kfa.load_model({str(tmp_path / 'q.keras')!r})\n"
+        "print(kfa.quantization_report(q).integer_share)\n"
         f"photos = list(np.load({str(tmp_path / 'photos.npy')!r}))\n"
-        f"print(to_tflite(q, {str(tmp_path / 'q.tflite')!r}, photos).outputs['sort'].snr_db)\n"
+        f"print(kfa.to_tflite(q, {str(tmp_path / 'q.tflite')!r}, photos).outputs['sort'].snr_db)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -251,6 +250,16 @@ def of(function: Callable[[Any], Any]) -> keras.Model:
             lambda: keras.Sequential([keras.Input((None, None, 3), name="any"), layers.Conv2D(2, 3)]),
             r"input 'any' has the shape \(None, None, None, 3\), .*needs fixed sides",
         ),
+        (lambda: "net.keras", r"of the type str is no keras\.Model: open it with kfa\.load_model first"),
+        (lambda: None, r"of the type NoneType is no keras\.Model: give one"),
+        (
+            lambda: quantize(of(lambda x: layers.Conv2D(2, 3)(x)), PHOTOS[:2]),
+            "model 'net' is quantized already: fit it, or write its file with to_tflite",
+        ),
+        (
+            lambda: of(lambda x: layers.Conv2D(2, 3, kernel_initializer=lambda s, dtype: keras.ops.full(s, np.nan))(x)),
+            r"weight 'conv2d[_0-9]*/kernel' is not finite",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_quantized_is_refused_in_one_line(model: Callable[[], Any], words: str) -> None:
@@ -263,7 +272,13 @@ def test_a_model_that_cannot_be_quantized_is_refused_in_one_line(model: Callable
     ("photos", "words"),
     [
         ([], "no photos to calibrate with"),
-        (PHOTOS[:, :16], r"have the shape \(12, 16, 32, 3\), and the model takes \(None, 32, 32, 3\)"),
+        (None, "no photos to calibrate with"),
+        (
+            PHOTOS[:, :16],
+            r"the shape \(12, 16, 32, 3\), and the model takes \(None, 32, 32, 3\): resize them, or build",
+        ),
+        (PHOTOS[0], r"have the shape \(32, 32, 3\), .*: give a batch, photo\[None\] for a single one"),
+        (PHOTOS[..., :1], r"have the shape \(12, 32, 32, 1\), .*: give them the model's channels"),
         (np.full_like(PHOTOS[:1], np.nan), "not finite"),
         ("photos", "no array of numbers"),
         ({"other": PHOTOS}, "photos are given for other, the inputs are photo"),
