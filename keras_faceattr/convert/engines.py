@@ -60,7 +60,7 @@ def tfmot_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: 
     )
     plan = make_plan(read_graph(source.folded))
     details = {"engine": "tfmot", "versions": result.versions, "epochs": result.epochs}
-    details["float_layers"] = float_layers(plan)
+    details["float_layers"] = float_layers(recipe, plan)
     return Integer(result.tflite, result.outputs, plan.float_nodes, details, plan.float_nodes)
 
 

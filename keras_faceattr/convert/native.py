@@ -17,7 +17,7 @@ from keras_faceattr.convert.source import ExportListener, Source
 from keras_faceattr.convert.temperatures import Temperatures, divide_logits
 from keras_faceattr.data.crop_cache import LabelledCrops
 from keras_faceattr.data.mixing import mixed_order, source_weights
-from keras_faceattr.errors import DataError
+from keras_faceattr.errors import DataError, ModelError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import Network
@@ -93,7 +93,7 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
         folded, source.tasks, all_integer=settings.heads, learned_ranges=learned, keep_float=settings.keep_float,
         kernel_bits=4 if recipe.weights == "int4" else 8,
     )  # fmt: skip
-    inference = quantized.network.inference
+    reasons, inference = float_layers(recipe, quantized.plan), quantized.network.inference
     if finished is None or recipe.is_control:
         details |= _calibrate(source, recipe, quantized, folded, listener)
         if tuning and not recipe.is_control:
@@ -117,13 +117,21 @@ def make_integer(source: Source, recipe: ExportRecipe, folder: Path, listener: E
     noise = [dataclasses.asdict(row) for row in layer_noise(quantized, folded, batches(looked_at))]
     details |= {"layers": noise, "noise_sources": _by_source(source, looked_at)}
     exact = quantized.plan.float_nodes
-    details["float_layers"] = float_layers(quantized.plan)
+    details["float_layers"] = reasons
     temperatures = source.temperatures.then(Temperatures(**details.pop(RETAKEN, {"factors": {}, "photos": {}})))
     return Integer(content, outputs, exact | quantized.borders, details, exact, unrounded, temperatures)
 
 
-def float_layers(plan: Plan) -> dict[str, str]:
-    """Why a layer stays in float, by its name, in the words of an export."""
+def float_layers(recipe: ExportRecipe, plan: Plan) -> dict[str, str]:
+    """Why a layer stays in float, by its name, in the words of an export.
+
+    Raises:
+        ModelError: no layer is left to be integer.
+    """
+    if not plan.ranges:
+        raise ModelError(
+            f"recipe {recipe.name}: no layer is left to be integer; use recipe float32, or fewer integer.keep_float"
+        )
     return {name: IN_HEAD if reason == HEAD else reason for name, reason in plan.reasons.items()}
 
 

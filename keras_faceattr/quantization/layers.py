@@ -153,8 +153,7 @@ class _RoundedKernel:
 
     def kernel_scale(self) -> np.ndarray:
         """(channels,) float64 step of each output channel, or () for one step of the whole kernel."""
-        limit = np.asarray(kernel_limit(self.flat_kernel(), self.per_channel), "float64")
-        return np.asarray(limit / (2 ** (self.bits - 1) - 1))
+        return np.asarray(kernel_limit(self.flat_kernel(), self.per_channel), "float64") / ((1 << (self.bits - 1)) - 1)
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")

@@ -23,7 +23,7 @@ from keras_faceattr.convert.native import Integer, batches, draw, make_integer
 from keras_faceattr.convert.recipe import ExportRecipe, load_recipe
 from keras_faceattr.convert.source import Source
 from keras_faceattr.data.prepare import prepare
-from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.errors import ConfigError, DataError, ModelError
 from keras_faceattr.evaluation.predictions import keras_predictor, predict_split
 from keras_faceattr.models.heads import HEADS, raw_outputs
 from keras_faceattr.models.loading import load_model
@@ -55,14 +55,15 @@ class Killing(Quiet):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """Two heads on one convolution."""
+    """Two heads on two convolutions."""
     experiment = parse_experiment(CONFIG, "test")
     data = prepare(experiment, ("test", "train", "val"))
     keras.utils.set_random_seed(0)
     image = keras.Input((16, 16, 3), name="image")
     x = layers.Rescaling(1 / 127.5, -1.0, name="normalise")(image)
     x = layers.BatchNormalization(name="norm")(layers.Conv2D(4, 3, strides=2, use_bias=False, name="conv")(x))
-    x = layers.GlobalAveragePooling2D(name="pool")(layers.ReLU(name="relu")(x))
+    x = layers.Conv2D(4, 1, name="last")(layers.ReLU(name="relu")(x))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
     outputs: dict[str, Any] = {}
     for name, head in (("attractiveness", "distribution"), ("gender", "categorical")):
         outputs |= HEADS[head].decode(data.tasks[name], raw_outputs(x, data.tasks[name], head))
@@ -182,7 +183,7 @@ def test_a_control_trains_the_folded_net_without_rounding(tiny: Source, control:
     moved = {
         weight.path.split("/")[0] for weight in trained.weights if (start[weight.path] != np.asarray(weight)).any()
     }
-    assert moved == {"conv", "attractiveness_raw", "gender_raw"}
+    assert moved == {"conv", "last", "attractiveness_raw", "gender_raw"}
     # The run's own net is that of all recipes.
     np.testing.assert_array_equal(tiny.folded.get_layer("conv").kernel, start["conv/kernel"])
     said = predict_split(keras_predictor(trained), tiny.held_out)
@@ -233,6 +234,11 @@ def test_layers_stay_in_float_by_pattern_and_the_details_say_why(tiny: Source, t
     assert why.keys() - plain.details["float_layers"].keys() == {"conv", "relu"}
     assert plain.details["float_layers"]["gender_raw"].startswith("head: ")
     assert why.keys() == kept.exact_layers and kept.exact_layers <= kept.float_layers
+
+
+def test_patterns_that_leave_nothing_integer_are_one_line(tiny: Source, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"recipe int8_ptq: no layer is left to be integer; use recipe float32, or"):
+        made(tiny, load_recipe("int8_ptq", ["integer.keep_float=[.]"]), tmp_path)
 
 
 def test_a_pattern_that_matches_no_layer_is_one_line_with_the_nearest(tiny: Source, tmp_path: Path) -> None:
