@@ -180,8 +180,8 @@ def export(
         budget: name of a shipped budget or path of a YAML file, by which the files are judged too.
         heads: tasks to export; all by default.
         batch: fixed batch size of the files.
-        engine: what quantizes to integers: `native`, `converter` or `tfmot`; None for the recipe's own, mostly
-            `native`.
+        engine: what quantizes to integers: `native`, `converter`, `litert_quantizer` or `tfmot`; None for the recipe's
+            own, mostly `native`.
         out: folder of the files; `RUN/export` by default.
         data: where the data lies now, by source or reader.
         set: changes of the one recipe: `{"integer.fine_tuning.epochs": 5}`.

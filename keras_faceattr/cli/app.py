@@ -324,7 +324,8 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Engine that quantizes to integers: native, converter or tfmot.  [default: of the recipe]",
+            help="Engine that quantizes to integers: native, converter, litert_quantizer or tfmot.  "
+            "[default: of the recipe]",
         ),
     ] = None,
     out: Annotated[

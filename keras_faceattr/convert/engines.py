@@ -1,4 +1,4 @@
-"""What makes a model integer: our own engine, the converter's own calibration, or TFMOT."""
+"""What makes a model integer: our own engine, the converter's own calibration, LiteRT Quantizer, or TFMOT."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_faceattr.convert.conversion import convert
+from keras_faceattr.convert.litert_engine import litert_integer
 from keras_faceattr.convert.native import Integer, batches, draw, float_layers, make_integer, start_run
 from keras_faceattr.convert.recipe import ExportRecipe
 from keras_faceattr.convert.source import ExportListener, Source
@@ -79,6 +80,7 @@ class Engine:
 ENGINES: dict[str, Engine] = {
     "native": Engine(make_integer, frozenset({FINE_TUNING, CONTROL, KEEP_FLOAT, INT4})),
     "converter": Engine(converter_integer, frozenset({INT16})),
+    "litert_quantizer": Engine(litert_integer, frozenset({KEEP_FLOAT, INT4, INT16})),
     "tfmot": Engine(tfmot_integer, frozenset({FINE_TUNING})),
 }
 

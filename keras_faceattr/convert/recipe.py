@@ -19,7 +19,8 @@ from keras_faceattr.run import safe_name
 RECIPE_FOLDER = Path(str(resources.files("keras_faceattr.shipped"))) / "recipes"
 
 ORDER = (
-    "float32", "float16", "dynamic", "int8w_int16a", "int8_ptq", "int8_qat", "int8_full", "int4_weights",
+    "float32", "float16", "dynamic", "int8w_int16a", "int8_ptq", "int8_ptq_litert", "int8_qat", "int8_full",
+    "int4_weights",
 )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ class ExportRecipe(Section):
 
     name: Annotated[str, AfterValidator(_folder_name)]
     weights: Literal["float32", "float16", "int8", "int4"]
-    engine: Literal["native", "converter", "tfmot"] = "native"
+    engine: Literal["native", "converter", "litert_quantizer", "tfmot"] = "native"
     integer: IntegerConfig | None = None
     tolerance: Tolerances = Field(default={})
 
