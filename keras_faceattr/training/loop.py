@@ -144,3 +144,5 @@ def compile_model(
     all_losses = {**losses, **{tap: FeatureDistance(tap) for tap in shown}}
     jit: Any = True if experiment.training.xla else ("auto" if keras.backend.backend() == "jax" else False)
     model.compile(optimizer, loss=all_losses, loss_weights=weights, jit_compile=jit)
+    # Keras creates its mean of each task's loss inside the first step, and TensorFlow then traces the step twice.
+    model._compile_loss.build(model.output, model.output)

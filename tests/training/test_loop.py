@@ -18,6 +18,7 @@ from keras_faceattr.data.pipeline import BatchPlan, batch_feed
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import TrainingError
 from keras_faceattr.methods import METHODS
+from keras_faceattr.methods.task_loss import TaskLoss
 from keras_faceattr.run import Run
 from keras_faceattr.training import callbacks
 from keras_faceattr.training.callbacks import LoopState, StepWatch
@@ -83,6 +84,21 @@ def test_the_loss_falls_and_the_best_weights_come_back(tmp_path: Path, data: Pre
     load_checkpoint(Run(tmp_path).best_path(state.best_epoch), network.trainable, with_optimizer=False)
     for variable in network.trainable.variables:
         np.testing.assert_array_equal(now[variable.path], np.asarray(variable))
+
+
+def test_a_step_of_several_tasks_is_traced_once(
+    tmp_path: Path, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tracing takes seconds, and most of a short training: every `call` is one of a trace."""
+    call, traced = TaskLoss.call, []
+
+    def counted(loss: TaskLoss, y_true: Any, y_pred: Any) -> Any:
+        traced.append(loss.task.name)
+        return call(loss, y_true, y_pred)
+
+    monkeypatch.setattr(TaskLoss, "call", counted)
+    trained(tmp_path, data, "training.epochs=1", "training.steps_per_epoch=2")
+    assert sorted(traced) == ["age", "attractiveness", "gender"]
 
 
 def test_averaged_weights_are_validated_and_training_goes_on_from_the_raw_ones(
