@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-dev
 
-.PHONY: quickstart test test-all slowest lint types docs wheel smoke clean
+.PHONY: quickstart test test-all slowest lint types ready docs wheel smoke clean
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'keras-faceattr needs Python 3.11 or newer')"
@@ -55,6 +55,8 @@ types: $(STAMP)
 $(VENV)/.installed-docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
+
+ready: $(VENV)/.installed-docs  ## Install everything that the other targets need
 
 docs: $(VENV)/.installed-docs  ## Build the site into site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
