@@ -17,7 +17,7 @@ from keras_faceattr.config_files import with_paths
 from keras_faceattr.data.elsewhere import on_other_data
 from keras_faceattr.data.prepare import crop_spec
 from keras_faceattr.errors import ConfigError, nearest
-from keras_faceattr.evaluation.face import Face
+from keras_faceattr.evaluation.face import NO_LIMITS, Face, Limits
 from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.evaluation.predict import Predicted, faces_of, predict_photos
 from keras_faceattr.evaluation.predictions import (
@@ -67,6 +67,8 @@ class Net:
         min_face: int | None = None,
         tta: str = "none",
         ready: bool = False,
+        min_probability: float | None = None,
+        max_width: float | None = None,
     ) -> list[Face]:
         """What the net says of the faces in a photo, the best face first.
 
@@ -79,6 +81,9 @@ class Net:
                 are searched several times faster where only large faces are wanted.
             tta: `none`, or `flip` to average with the mirrored crop.
             ready: whether the photo is the net's crop already.
+            min_probability: answers of classes that are less likely are named in `face.abstained`, and their cells in
+                `face.row()` are empty.
+            max_width: the same for scalars whose 90 % interval is wider, in their unit.
 
         Returns:
             A record per face; none where the photo shows no face and the crop has no fallback. A net whose crop looks
@@ -89,10 +94,12 @@ class Net:
 
         Raises:
             PhotoError: no photo, or an array that is not upright RGB from 0 to 255.
-            ConfigError: an unknown task, choice of faces or augmentation.
+            ConfigError: an unknown task, choice of faces or augmentation, or limits that the net cannot keep.
         """
         chosen, cropper = answered(self.tasks, named(tasks)), self.cropper(face, min_face)
         predictor = with_augmentation(self.predictor, checked("tta", tta, TTA))
+        intervals = intervals_of([self], tta)
+        limits = checked_limits(Limits(min_probability, max_width), chosen, intervals)
         pixels, name = picture(photo)
         cuts: list[Cut] = [cropper.ready(pixels)] if ready else cropper.cut(pixels)
         if not cuts:
@@ -104,7 +111,7 @@ class Net:
             )
         outputs = predictor(np.stack([cut.pixels for cut in cuts]).astype("float32"))
         places = [(name, number, cut) for number, cut in enumerate(cuts, start=1)]
-        return faces_of(places, chosen, outputs, self.crop.needs_face, self.intervals if tta == "none" else {})
+        return faces_of(places, chosen, outputs, self.crop.needs_face, intervals, limits)
 
     def predict_many(
         self,
@@ -115,12 +122,14 @@ class Net:
         min_face: int | None = None,
         tta: str = "none",
         workers: int = 1,
+        min_probability: float | None = None,
+        max_width: float | None = None,
     ) -> Predictions:
         """What the net says of the faces in many photos, in order, with a few batches in memory.
 
         Args:
             photos: a folder, a CSV with a column `image`, or any number of paths.
-            tasks, face, min_face, tta: as of `predict`.
+            tasks, face, min_face, tta, min_probability, max_width: as of `predict`.
             workers: processes, each with one thread of the runtime; 1 works in this process, on all cores.
 
         Returns:
@@ -131,7 +140,10 @@ class Net:
             ConfigError: as of `predict`, or fewer than one worker.
         """
         chosen = answered(self.tasks, named(tasks))
-        asked = Asked(tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA), min_face=min_face)
+        limits = checked_limits(Limits(min_probability, max_width), chosen, intervals_of([self], tta))
+        asked = Asked(
+            tuple(chosen), checked("face", face, CHOICES), checked("tta", tta, TTA), min_face=min_face, limits=limits
+        )
         self.cropper(face, min_face)  # Refuses now what it cannot do, and not at the first photo.
         paths, left_out = listed_photos(photos)
         return Predictions(predicted([self], asked, paths, workers), left_out)
@@ -159,6 +171,7 @@ class Asked:
         tta: `none` or `flip`.
         ready: whether the photos are crops already.
         min_face: side in pixels of the smallest face to look for; None for that of each net's crop.
+        limits: how certain answers must be.
     """
 
     tasks: tuple[str, ...]
@@ -166,6 +179,30 @@ class Asked:
     tta: str = "none"
     ready: bool = False
     min_face: int | None = None
+    limits: Limits = NO_LIMITS
+
+
+def intervals_of(nets: Sequence[Net], tta: str) -> Mapping[str, Intervals]:
+    """Intervals that hold: those of one file, which were measured on crops as they are."""
+    return nets[0].intervals if len(nets) == 1 and tta == "none" else {}
+
+
+def checked_limits(limits: Limits, tasks: dict[str, Task], intervals: Mapping[str, Intervals]) -> Limits:
+    """Refuses limits that no answer could show to keep.
+
+    Raises:
+        ConfigError: no share, no width, or a width where none of the tasks has intervals.
+    """
+    if limits.min_probability is not None and not 0 < limits.min_probability < 1:
+        raise ConfigError(f"--min-probability {limits.min_probability:g}: needs a number between 0 and 1")
+    if limits.max_width is not None:
+        if not limits.max_width > 0:
+            raise ConfigError(f"--max-width {limits.max_width:g}: needs a number above 0, in the task's unit")
+        if not set(tasks) & set(intervals):
+            raise ConfigError(
+                "--max-width: no measured intervals: predict a scalar by one exported file, without --with and --tta"
+            )
+    return limits
 
 
 def predicted(
@@ -193,9 +230,10 @@ def _predict_batch(nets: Sequence[Net], asked: Asked, photos: list[Path]) -> Pre
     members = [(with_augmentation(net.predictor, asked.tta), net.crop) for net in nets]
     tasks = {name: nets[0].tasks[name] for name in asked.tasks}
     croppers = {net.crop: net.cropper(asked.face, asked.min_face) for net in nets}
-    # Measured of one file and of crops as they are.
-    intervals = nets[0].intervals if len(nets) == 1 and asked.tta == "none" else {}
-    (batch,) = predict_photos(members, tasks, photos, ready=asked.ready, croppers=croppers, intervals=intervals)
+    (batch,) = predict_photos(
+        members, tasks, photos, ready=asked.ready, croppers=croppers, intervals=intervals_of(nets, asked.tta),
+        limits=asked.limits,
+    )  # fmt: skip
     return batch
 
 

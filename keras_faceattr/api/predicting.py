@@ -16,6 +16,7 @@ from keras_faceattr.artifact.loading import is_artifact
 from keras_faceattr.data.aligned_folder import MANIFEST_FILE, aligned_set_of
 from keras_faceattr.data.crop_cache import check_same_crop
 from keras_faceattr.errors import ConfigError, DataError
+from keras_faceattr.evaluation.face import NO_LIMITS, Limits
 from keras_faceattr.evaluation.predict import Inputs, column_types, list_inputs
 from keras_faceattr.evaluation.predictions import TTA
 from keras_faceattr.evaluation.table_writer import Table, open_table
@@ -23,7 +24,7 @@ from keras_faceattr.evaluation.unfinished import Rows, Unfinished
 from keras_faceattr.faces.crop_spec import CHOICES
 from keras_faceattr.faces.nets import detector_version
 from keras_faceattr.faces.photos import DECODER
-from keras_faceattr.net import Asked, Net, checked, load, named, predicted
+from keras_faceattr.net import Asked, Net, checked, checked_limits, intervals_of, load, named, predicted
 from keras_faceattr.run import Run
 from keras_faceattr.storage import sha256, stamp
 from keras_faceattr.tasks import VECTORS, Task, answered, meaning_of, not_answered, task_to_dict
@@ -41,6 +42,7 @@ class PredictionSummary:
         predicted: that have at least one row.
         left_out: that could not be read, or show no face.
         no_answer: cells that are empty because the net gave no number.
+        abstained: cells that are empty because the answer was less certain than demanded; None if nothing was.
         other_files: files of a folder that do not end as photos do, by suffix.
         faces: that were found; None where the net's crop looks for no faces.
         without_face: photos without a face of which the middle was answered; None as `faces`.
@@ -54,6 +56,7 @@ class PredictionSummary:
     other_files: dict[str, int] = field(default_factory=dict)
     faces: int | None = None
     without_face: int | None = None
+    abstained: int | None = None
     out: Path | None = None
 
     def __str__(self) -> str:
@@ -63,6 +66,8 @@ class PredictionSummary:
             parts.append(f"{self.without_face} without a face answered by their middle (empty cells of the box)")
         if self.no_answer:
             parts.append(f"{self.no_answer} answers missing")
+        if self.abstained is not None:
+            parts.append(f"{self.abstained} answers too uncertain (empty cells)")
         if self.other_files:
             kinds = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in self.other_files.items())
             parts.append(f"{sum(self.other_files.values())} files that do not end as photos do ({kinds})")
@@ -85,6 +90,8 @@ def predict(
     face: str = "all",
     min_face: int | None = None,
     workers: int = 1,
+    min_probability: float | None = None,
+    max_width: float | None = None,
     verbose: bool = True,
 ) -> PredictionSummary:
     """Predict photos into a table, one row per photo or face, in constant memory.
@@ -101,6 +108,8 @@ def predict(
         face: which faces, where crops need a face: `all`, `largest` or `central`.
         min_face: side in pixels of the smallest face to look for; default: that of the net's crop.
         workers: processes, each with one thread of the runtime; 1 works in this process, on all cores.
+        min_probability: classes and yes/no answers that are less likely stay empty cells, and are counted.
+        max_width: scalars whose 90 % interval is wider, in their unit, stay empty cells, and are counted.
         verbose: names on stderr what is left out.
 
     Raises:
@@ -110,7 +119,8 @@ def predict(
         RunError: no finished run, or a folder that cannot be written.
         ArtifactError: a damaged file.
     """
-    work = prepare(net, photos, others, tasks, tta, face, min_face, workers)
+    limits = Limits(min_probability, max_width)
+    work = prepare(net, photos, others, tasks, tta, face, min_face, workers, limits)
     return work.write_to(Path(out), say_if(verbose))
 
 
@@ -154,7 +164,7 @@ class PredictionWork:
         Raises:
             DataError: none of the photos could be used.
         """
-        faces, without_face, no_answer, left_out = 0, 0, 0, len(self.inputs.left_out)
+        faces, without_face, no_answer, abstained, left_out = 0, 0, 0, 0, len(self.inputs.left_out)
         for line in (*self.silent_tasks, *(f"left out: {reason}" for reason in self.inputs.left_out)):
             told(line)
         with table as rows:
@@ -163,6 +173,7 @@ class PredictionWork:
                 faces += len(batch.rows)
                 without_face += sum("face_score" in row and row["face_score"] is None for row in batch.rows)
                 no_answer += len(batch.no_answer)
+                abstained += batch.abstained
                 left_out += len(batch.left_out)
                 for line in (*(f"left out: {reason}" for reason in batch.left_out), *batch.no_answer):
                     told(line)
@@ -185,6 +196,7 @@ class PredictionWork:
             no_answer,
             self.inputs.other_files,
             **counted,
+            abstained=abstained if self.asked.limits else None,
             out=unfinished.out if unfinished else None,
         )
 
@@ -200,7 +212,7 @@ class PredictionWork:
             "crops": [crop.to_dict() for crop in crops],
             "detector": detector_version() if crops[0].needs_face else "",
             "tasks": {name: task_to_dict(task) for name, task in self.tasks.items()},
-            "options": [self.asked.tta, self.asked.face, self.asked.min_face],
+            "options": [self.asked.tta, self.asked.face, self.asked.min_face, *asdict(self.asked.limits).values()],
             "photos": [[str(photo), *_state(photo)] for photo in self.inputs.photos],
         }
 
@@ -214,6 +226,7 @@ def prepare(
     face: str = "all",
     min_face: int | None = None,
     workers: int = 1,
+    limits: Limits = NO_LIMITS,
 ) -> PredictionWork:
     """Opens nets and lists photos; arguments and errors as of `predict`."""
     checked("tta", tta, TTA)
@@ -230,7 +243,8 @@ def prepare(
             check_same_crop(str(source), aligned.crop, one.crop)
     if min_face is not None:
         first.cropper(face, min_face)  # Refuses now what it cannot do.
-    asked = Asked(tuple(chosen), face, tta, aligned is not None, min_face)
+    checked_limits(limits, chosen, intervals_of(nets, tta))
+    asked = Asked(tuple(chosen), face, tta, aligned is not None, min_face, limits)
     silent = [] if tasks else list(not_answered(first.tasks, chosen))
     return PredictionWork(tuple(nets), chosen, source, inputs, aligned is not None, asked, workers, silent)
 

@@ -175,6 +175,14 @@ def predict(
             help="Side of the smallest face to look for; the larger, the faster.  [default: that of the net's crop]",
         ),
     ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Leave classes and yes/no answers that are less likely empty."),
+    ] = None,
+    max_width: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Leave scalars whose 90 % interval is wider empty; in the task's unit."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Predict photos, one row per photo or face, in constant memory."""
@@ -182,8 +190,10 @@ def predict(
     for net in (run, *others):
         _start_backend_unless_exported(net)
     from keras_faceattr.cli.predict import run_predict
+    from keras_faceattr.evaluation.face import Limits
 
-    run_predict(run, photos, others, listed(task), out, tta, face, min_face, json)
+    limits = Limits(min_probability, max_width)
+    run_predict(run, photos, others, listed(task), out, tta, face, min_face, limits, json)
 
 
 @app.command(cls=Command)

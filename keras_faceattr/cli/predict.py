@@ -6,6 +6,7 @@ import json as json_module
 from pathlib import Path
 
 from keras_faceattr.api.predicting import prepare
+from keras_faceattr.evaluation.face import Limits
 from keras_faceattr.evaluation.table_writer import open_table
 from keras_faceattr.terminal.console import say
 
@@ -19,6 +20,7 @@ def run_predict(
     tta: str,
     face: str,
     min_face: int | None,
+    limits: Limits,
     json: bool,
 ) -> None:
     """Write one row per photo or face; photos that cannot be read or show no face are named on stderr and left out.
@@ -27,7 +29,7 @@ def run_predict(
 
     A table that was being written when an earlier call was killed is finished from where that call was.
     """
-    work = prepare(path, photos, others, named, tta, face, min_face)
+    work = prepare(path, photos, others, named, tta, face, min_face, limits=limits)
     if not out:
         say(str(work.write(open_table(None, "json" if json else "text"), say)))
         return

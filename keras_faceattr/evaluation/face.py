@@ -18,6 +18,29 @@ Row = dict[str, Any]
 """Columns of a table: text, numbers, and None for an empty cell."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How certain an answer must be to be given; None demands nothing.
+
+    Attributes:
+        min_probability: of a class, or of the likelier of yes and no.
+        max_width: of the 90 % interval of a scalar, in its unit.
+    """
+
+    min_probability: float | None = None
+    max_width: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.min_probability is not None or self.max_width is not None
+
+    def withhold(self, probability: float) -> bool:
+        """Whether an answer of this probability is not given."""
+        return self.min_probability is not None and probability < self.min_probability
+
+
+NO_LIMITS = Limits()
+
+
 class Box(NamedTuple):
     """A face's box in pixels of the upright photo; it may reach beyond the photo."""
 
@@ -72,6 +95,13 @@ class ScalarAnswer:
             )
         return self.intervals[level]
 
+    def withheld(self, name: str, limits: Limits) -> tuple[str, ...]:
+        """Columns that limits leave empty."""
+        if limits.max_width is None or SHOWN not in self.intervals:
+            return ()
+        low, high = self.intervals[SHOWN]
+        return (name,) if high - low > limits.max_width else ()
+
     def cells(self, name: str) -> Row:
         """Columns of a table."""
         row: Row = {name: self.value, **({f"{name}_std": self.std} if self.distribution is not None else {})}
@@ -93,6 +123,10 @@ class ClassAnswer:
     probability: float
     probabilities: dict[str, float] = field(repr=False)
 
+    def withheld(self, name: str, limits: Limits) -> tuple[str, ...]:
+        """Columns that limits leave empty."""
+        return (name,) if limits.withhold(self.probability) else ()
+
     def cells(self, name: str) -> Row:
         """Columns of a table."""
         return {name: self.label, f"{name}_probability": self.probability}
@@ -109,6 +143,10 @@ class BinaryAnswer:
         """True if yes is at least as likely as no."""
         return self.probability >= 0.5
 
+    def withheld(self, name: str, limits: Limits) -> tuple[str, ...]:
+        """Columns that limits leave empty."""
+        return (name,) if limits.withhold(max(self.probability, 1 - self.probability)) else ()
+
     def cells(self, name: str) -> Row:
         """Columns of a table."""
         return {name: self.probability}
@@ -120,6 +158,10 @@ class AttributesAnswer:
 
     probabilities: dict[str, float]
 
+    def withheld(self, name: str, limits: Limits) -> tuple[str, ...]:
+        """Columns that limits leave empty."""
+        return tuple(f"{name}.{a}" for a, value in self.probabilities.items() if limits.withhold(max(value, 1 - value)))
+
     def cells(self, name: str) -> Row:
         """Columns of a table."""
         return {f"{name}.{attribute}": value for attribute, value in self.probabilities.items()}
@@ -130,6 +172,10 @@ class VectorAnswer:
     """A vector of length 1: (dimension,) numbers."""
 
     vector: np.ndarray = field(repr=False, compare=False)
+
+    def withheld(self, name: str, limits: Limits) -> tuple[str, ...]:
+        """Columns that limits leave empty: none, as a vector says nothing of its certainty."""
+        return ()
 
     def cells(self, name: str) -> Row:
         """Columns of a table."""
@@ -154,6 +200,7 @@ class Face(Mapping[str, Any]):
         answers: by task; None if the net's output for a task is not numbers.
         columns: names of the columns of each task's answer in a table.
         looked_for: whether the net's crop looks for faces at all.
+        limits: how certain an answer must be for its cell in a table to be filled.
     """
 
     image: str
@@ -164,6 +211,7 @@ class Face(Mapping[str, Any]):
     answers: dict[str, Answer | None]
     columns: dict[str, tuple[str, ...]] = field(repr=False, compare=False)
     looked_for: bool = field(default=True, repr=False)
+    limits: Limits = field(default=NO_LIMITS, repr=False, compare=False)
 
     def __getitem__(self, task: str) -> Any:
         # Whoever asks for a task knows its kind, and so which of the answers has its fields.
@@ -190,11 +238,17 @@ class Face(Mapping[str, Any]):
         """Tasks for which the net's output is not numbers."""
         return tuple(name for name, answer in self.answers.items() if answer is None)
 
+    @property
+    def abstained(self) -> tuple[str, ...]:
+        """Columns that are left empty in a table, because the answer is less certain than `limits` demand."""
+        given = {name: answer for name, answer in self.answers.items() if answer is not None}
+        return tuple(column for name, answer in given.items() for column in answer.withheld(name, self.limits))
+
     def row(self) -> Row:
         """Return the face as the columns of a table, with JSON types only.
 
         The columns are `image`; if the crop needs a face, `face` (its number), `left`, `top`, `right`, `bottom` in
-        pixels and `face_score`; then each task's value, class or probabilities.
+        pixels and `face_score`; then each task's value, class or probabilities, but for those `abstained`.
         """
         row: Row = {"image": self.image}
         if self.looked_for:
@@ -202,7 +256,7 @@ class Face(Mapping[str, Any]):
             row |= {"face": self.number, **dict(zip(Box._fields, edges, strict=True)), "face_score": self.score}
         for name, answer in self.answers.items():
             row |= dict.fromkeys(self.columns[name]) if answer is None else answer.cells(name)
-        return row
+        return row | dict.fromkeys(self.abstained)
 
 
 def cell_types(task: Task) -> dict[str, type]:

@@ -13,7 +13,7 @@ from keras_faceattr.data.crop_cache import each
 from keras_faceattr.data.datasets.label_tables import TABLE_SUFFIXES, read_table, require_columns
 from keras_faceattr.data.photo_folders import find_photos
 from keras_faceattr.errors import DataError
-from keras_faceattr.evaluation.face import Box, Face, Row, answer_of, cell_types, columns_of
+from keras_faceattr.evaluation.face import NO_LIMITS, Box, Face, Limits, Row, answer_of, cell_types, columns_of
 from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor
 from keras_faceattr.faces.crop_spec import CropSpec
@@ -53,6 +53,11 @@ class Predicted:
     def rows(self) -> list[Row]:
         """The faces as rows of a table."""
         return [face.row() for face in self.faces]
+
+    @property
+    def abstained(self) -> int:
+        """Cells that are empty because the answer was less certain than demanded."""
+        return sum(len(face.abstained) for face in self.faces)
 
     @property
     def no_answer(self) -> list[str]:
@@ -100,6 +105,7 @@ def predict_photos(
     first_batch: int = 0,
     croppers: dict[CropSpec, Cropper] | None = None,
     intervals: Mapping[str, Intervals] | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Iterator[Predicted]:
     """Predicts batch by batch; of several nets the mean.
 
@@ -111,6 +117,7 @@ def predict_photos(
         first_batch: where to begin; the batches before it are passed over.
         croppers: by crop, for a caller who has built them; `face` is then theirs.
         intervals: of scalar tasks that have them.
+        limits: how certain answers must be.
 
     Raises:
         ResourceError: memory or open files ran out.
@@ -146,7 +153,7 @@ def predict_photos(
             part = found[first : first + batch_size]
             outputs = outputs_of([cut for _, _, cut in part])
             places = [(str(path), number, cut[first_spec]) for path, number, cut in part]
-            faces += faces_of(places, tasks, outputs, first_spec.needs_face, intervals or {})
+            faces += faces_of(places, tasks, outputs, first_spec.needs_face, intervals or {}, limits)
         yield Predicted(faces, failures)
 
 
@@ -164,6 +171,7 @@ def faces_of(
     outputs: Outputs,
     looked_for: bool,
     intervals: Mapping[str, Intervals],
+    limits: Limits,
 ) -> list[Face]:
     """The records of crops.
 
@@ -172,6 +180,7 @@ def faces_of(
         outputs: of the net, a row per crop.
         looked_for: whether the crop looks for faces.
         intervals: of scalar tasks that have them.
+        limits: how certain answers must be.
     """
     columns = {name: columns_of(task, outputs, name in intervals) for name, task in tasks.items()}
     return [
@@ -184,6 +193,7 @@ def faces_of(
             {name: answer_of(task, outputs, index, intervals.get(name)) for name, task in tasks.items()},
             columns,
             looked_for,
+            limits,
         )
         for index, (image, number, cut) in enumerate(places)
     ]

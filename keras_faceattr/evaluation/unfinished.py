@@ -26,11 +26,12 @@ class Rows:
     rows: list[Row]
     left_out: list[str]
     no_answer: list[str]
+    abstained: int = 0
 
     @classmethod
     def of(cls, batch: Predicted) -> Rows:
         """The rows of predictions."""
-        return cls(batch.rows, batch.left_out, batch.no_answer)
+        return cls(batch.rows, batch.left_out, batch.no_answer, batch.abstained)
 
 
 class Unfinished:

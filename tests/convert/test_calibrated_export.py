@@ -6,8 +6,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from small import Quiet
 
@@ -52,6 +54,32 @@ def test_a_file_answers_with_intervals_that_were_measured_on_it(calibrated: Arti
         age.interval(0.85)
     # They hold for crops as they are.
     assert net.predict(PHOTO, tta="flip")[0]["age"].intervals == {}
+
+
+def test_answers_that_are_too_uncertain_are_left_empty_and_counted(calibrated: Artifact, tmp_path: Path) -> None:
+    net = kfa.load(calibrated.path)
+    (face,) = net.predict(PHOTO)
+    (low, high), chance = face["age"].interval(), face["gender"].probability
+    (strict,) = net.predict(PHOTO, max_width=0.99 * (high - low), min_probability=min(0.999, chance + 1e-4))
+    assert strict.abstained == ("age", "gender") and strict["age"].value == face["age"].value
+    row = strict.row()
+    assert row["age"] is None and row["gender"] is None
+    assert (row["age_low"], row["gender_probability"]) == (face.row()["age_low"], chance)
+    assert net.predict(PHOTO, max_width=1.01 * (high - low), min_probability=chance - 1e-4)[0].abstained == ()
+    assert cv2.imwrite(str(tmp_path / "a.png"), PHOTO[..., ::-1])
+    out = tmp_path / "said.csv"
+    said = kfa.predict(net, tmp_path / "a.png", out, max_width=0.99 * (high - low), verbose=False)
+    assert said.abstained == 1 and "1 answers too uncertain (empty cells)" in str(said)
+    assert pd.read_csv(out)["age"].isna().all() and said.to_json()["abstained"] == 1
+    assert kfa.predict(net, tmp_path / "a.png", out, verbose=False).abstained is None
+    for wrong, message in (
+        ({"min_probability": 1.5}, "--min-probability 1.5: needs a number between 0 and 1"),
+        ({"max_width": -1}, "--max-width -1: needs a number above 0"),
+        ({"max_width": 5, "tasks": ["gender"]}, "--max-width: no measured intervals"),
+        ({"max_width": 5, "tta": "flip"}, "--max-width: no measured intervals"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            net.predict(PHOTO, **wrong)  # type: ignore[arg-type]
 
 
 def test_its_coverage_is_measured_on_the_test_photos_and_shown(calibrated: Artifact) -> None:
