@@ -53,8 +53,8 @@ def quantize(
 
     Raises:
         ModelError: no Keras model, or one that is quantized already; no graph, sides that are not fixed, a Lambda or a
-            custom layer, a batch norm along another axis than the channels, weights that are not finite, or with
-            `strict` a layer without an integer kernel; it is named.
+            custom layer, a batch norm along another axis than the channels, weights that are not finite, an output that
+            is an input or given twice, or with `strict` a layer without an integer kernel; it is named.
         DataError: no photos, photos that do not fit, or that are not numbers.
         ConfigError: a pattern that no layer's name matches, or an unknown observer.
     """
@@ -65,6 +65,7 @@ def quantize(
     arrays = calibration_arrays(model, calibration)
     graph = read_graph(folded)
     _check_types(graph)
+    _check_outputs(graph)
     plan = make_plan(graph, all_integer=strict, strict=strict, keep_float=kept_in_float(graph, keep_float))
     limits = {name: _limits(values) for name, values in zip(graph.inputs, arrays, strict=True)}
     inserted = insert(graph, plan, limits, record=True)
@@ -173,6 +174,15 @@ def _check_types(graph: Graph) -> None:
             raise ModelError(
                 f"{what} has the type {node.output.dtype}: build the model in float32, without mixed precision"
             )
+
+
+def _check_outputs(graph: Graph) -> None:
+    found: dict[str, str] = {}
+    for name, node in graph.outputs.items():
+        if node in graph.inputs:
+            raise ModelError(f"output {name!r} is an input as it is: leave it out of the model's outputs")
+        if (other := found.setdefault(node, name)) != name:
+            raise ModelError(f"outputs {other!r} and {name!r} are one tensor, and a file holds it once: leave one out")
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

@@ -239,6 +239,14 @@ def of(function: Callable[[Any], Any]) -> keras.Model:
             "'own' normalises along axis 1",
         ),
         (
+            lambda: of(lambda x: {"seen": x, "made": layers.Conv2D(2, 3)(x)}),
+            "output 'seen' is an input as it is: leave it out",
+        ),
+        (
+            lambda: of(lambda x: [layers.Conv2D(2, 3, name="conv")(x)] * 2),
+            "outputs 'conv' and 'conv_2' are one tensor, .* leave one out",
+        ),
+        (
             lambda: of(lambda x: layers.Conv2DTranspose(2, 3, dilation_rate=2, name="wide")(x)),
             "'wide' is a dilated transposed convolution, which no operation of LiteRT computes",
         ),
