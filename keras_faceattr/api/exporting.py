@@ -204,7 +204,8 @@ def export(
     if control:
         chosen = _with_controls(chosen, engine)
     limits = load_budget(budget) if budget else None
-    make = engine_of(engine) if engine else None
+    if engine:
+        engine_of(engine)
     # A name means a net here, and not its file.
     path = Path(run) if isinstance(run, str | os.PathLike) else path_of(run)
     net = found_net(path)
@@ -219,11 +220,11 @@ def export(
         artifacts: list[Artifact] = []
         left_out: dict[str, str] = {}
         for recipe in chosen:
-            other = recipe.integer and engine not in (None, recipe.engine)
-            place = into / (f"{recipe.name}_{engine}" if other else recipe.name)
+            made = recipe.by(engine)
+            place = into / (recipe.name if made == recipe else f"{recipe.name}_{engine}")
             progress.total_epochs = recipe.epochs
             try:
-                artifacts.append(export_recipe(source, recipe, place, progress, limits, batch, make))
+                artifacts.append(export_recipe(source, made, place, progress, limits, batch))
             except ModelError as error:
                 # Not every net can have every recipe.
                 if not every:

@@ -33,7 +33,7 @@ from keras_faceattr.budget.limits import Budget, Times
 from keras_faceattr.calibration.conformal import conformal_intervals
 from keras_faceattr.convert.card import artifact_card
 from keras_faceattr.convert.conversion import INPUT, convert
-from keras_faceattr.convert.engines import MakeInteger, engine
+from keras_faceattr.convert.engines import engine
 from keras_faceattr.convert.inspection import check_operations
 from keras_faceattr.convert.metadata import described
 from keras_faceattr.convert.page import plot_differences
@@ -59,7 +59,6 @@ def export_recipe(
     listener: ExportListener,
     budget: Budget | None = None,
     batch: int = 1,
-    make: MakeInteger | None = None,
 ) -> Artifact:
     """Quantizes, converts, proves and writes one artifact.
 
@@ -67,7 +66,6 @@ def export_recipe(
         folder: of this artifact.
         budget: judged beside the recipe's own tolerance.
         batch: fixed size of the batch.
-        make: how an integer model is made, of `engines.engine`; None for the recipe's own engine.
 
     Returns:
         The artifact, whose sidecar says whether all gates were met and every task was judged.
@@ -90,7 +88,7 @@ def export_recipe(
                     f"{folder} holds {other.name} of another run, whose golden crops this export would replace: "
                     "choose another --out"
                 )
-        return _export(source, recipe, path, listener, budget, batch, make or engine(recipe.engine))
+        return _export(source, recipe, path, listener, budget, batch)
 
 
 def _export(
@@ -100,13 +98,12 @@ def _export(
     listener: ExportListener,
     budget: Budget | None,
     batch: int,
-    make: MakeInteger,
 ) -> Artifact:
     folder = path.parent
     outputs, float_layers, details, exact_layers = {"float": source.outputs}, None, {}, frozenset[str]()
     temperatures = source.temperatures
     if recipe.integer:
-        integer = make(source, recipe, folder / "qat", listener, batch)
+        integer = engine(recipe.engine)(source, recipe, folder / "qat", listener, batch)
         content, float_layers, details = integer.content, integer.float_layers, integer.details
         exact_layers = integer.exact_layers
         temperatures = integer.temperatures or temperatures

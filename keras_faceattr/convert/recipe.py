@@ -111,6 +111,10 @@ class ExportRecipe(Section):
         tuning = self.integer.fine_tuning if self.integer else None
         return tuning is not None and not tuning.rounding
 
+    def by(self, engine: str | None) -> ExportRecipe:
+        """The same recipe with another engine; a recipe for floats needs none, and None means its own."""
+        return self.model_copy(update={"engine": engine}) if self.integer and engine else self
+
     def control(self) -> ExportRecipe:
         """The same recipe with fine-tuning in float, for comparison.
 

@@ -202,3 +202,10 @@ def test_an_engine_refuses_what_it_would_pass_over_in_silence(
     nothing: Any = None
     with pytest.raises(ModelError, match=f"^recipe {recipe}: {re.escape(words)}"):
         engine(name)(nothing, load_recipe(recipe, changes), tmp_path, nothing, 1)
+
+
+def test_a_recipe_that_another_engine_makes_says_so() -> None:
+    recipe = load_recipe("int8_ptq")
+    assert (recipe.engine, recipe.by("converter").engine, recipe.by(None)) == ("native", "converter", recipe)
+    # What computes in floats is made by no engine.
+    assert load_recipe("float16").by("converter") == load_recipe("float16")
