@@ -100,8 +100,8 @@ class Net:
         predictor = with_augmentation(self.predictor, checked("tta", tta, TTA))
         intervals = intervals_of([self], tta)
         limits = checked_limits(Limits(min_probability, max_width), chosen, intervals)
-        pixels, name = picture(photo)
-        cuts: list[Cut] = [cropper.ready(pixels)] if ready else cropper.cut(pixels)
+        taken, name = picture(photo)
+        cuts: list[Cut] = [cropper.ready(taken)] if ready else cropper.cut(taken)
         if not cuts:
             return []
         faces = [cut.pixels for cut in cuts if ready or cut.box is not None]

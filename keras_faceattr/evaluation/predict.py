@@ -18,7 +18,7 @@ from keras_faceattr.evaluation.intervals import Intervals
 from keras_faceattr.evaluation.predictions import EVALUATION_BATCH, Outputs, Predictor
 from keras_faceattr.faces.crop_spec import CropSpec
 from keras_faceattr.faces.cutting import NO_FACE, Cropper, Cut
-from keras_faceattr.faces.photos import read_photo
+from keras_faceattr.faces.stored import StoredPhoto
 from keras_faceattr.tasks import Task
 
 
@@ -126,7 +126,7 @@ def predict_photos(
     first_spec = nets[0][1]
 
     def cuts_of(path: Path) -> list[dict[CropSpec, Cut]]:
-        photo = read_photo(path)
+        photo = StoredPhoto.read(path)
         if ready:
             return [{spec: cropper.ready(photo) for spec, cropper in croppers.items()}]
         faces = croppers[first_spec].find(photo)

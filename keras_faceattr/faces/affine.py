@@ -70,6 +70,11 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.invertAffineTransform(matrix))
 
 
+def scale_of(matrix: np.ndarray) -> float:
+    """Pixels of the crop by pixels of the photo, along a side."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
 def warp(photo: np.ndarray, matrix: np.ndarray, size: int, interpolation: str) -> np.ndarray:
     """Warp a photo by a map; grey beyond the photo.
 
@@ -83,7 +88,7 @@ def warp(photo: np.ndarray, matrix: np.ndarray, size: int, interpolation: str) -
         (size, size, 3) uint8.
     """
     # Six is six, also where the map says 5.9999999.
-    block = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6) if interpolation == "area" else 1
+    block = int(1 / scale_of(matrix) + 1e-6) if interpolation == "area" else 1
     if block > 1:
         photo, matrix = _shrunk(photo, matrix, size, block)
     flags = cv2.INTER_CUBIC if interpolation == "cubic" else cv2.INTER_LINEAR

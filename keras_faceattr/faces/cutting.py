@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from keras_faceattr.errors import ConfigError, PhotoError, nearest
-from keras_faceattr.faces.affine import square_map
+from keras_faceattr.faces.affine import scale_of, square_map
 from keras_faceattr.faces.crop_spec import CHOICES, CropSpec, chosen
-from keras_faceattr.faces.detector import DetectorPool
+from keras_faceattr.faces.detector import DetectorPool, decodable
 from keras_faceattr.faces.found import Faces
 from keras_faceattr.faces.photos import read_photo
+from keras_faceattr.faces.stored import Photo, largest_reduction, scaled
 
 NO_FACE = "no face found"
 
@@ -43,7 +44,8 @@ class Cropper:
         spec: how to cut.
         face: which faces, in place of the spec's own choice; `all` for every one.
         min_face: side in pixels of the smallest face to look for, in place of the spec's own. The larger it is, the
-            faster are faces found: from 48 pixels on, proposals come from a smaller copy of the photo.
+            faster are faces found: from 48 pixels on, proposals come from a smaller copy of the photo, and from 96 on
+            a JPEG is decoded smaller, unless a crop needs more of its pixels.
 
     Raises:
         ConfigError: no such choice of faces, or a smallest face that is too small or that the spec has no use for.
@@ -59,28 +61,49 @@ class Cropper:
             raise ConfigError(f"min_face is for crops that look for faces, and {spec.method} looks for none")
         detector = spec.detector() if min_face is None else replace(spec.detector(), min_face=min_face)
         self.detectors = DetectorPool(detector, reduced=min_face is not None) if spec.needs_face else None
+        self.reduction = 1 if min_face is None else decodable(min_face)
 
-    def find(self, photo: np.ndarray) -> Faces | None:
-        """The faces of a photo, (height, width, 3) uint8 RGB; None where the crop needs none."""
-        return None if self.detectors is None else self.detectors.detect(photo)
+    def find(self, photo: Photo) -> Faces | None:
+        """The faces of a photo; None where the crop needs none.
 
-    def cut(self, photo: np.ndarray, faces: Faces | None = None) -> list[Cut]:
+        Raises:
+            PhotoError: a file that cannot be decoded.
+        """
+        if self.detectors is None:
+            return None
+        part = scaled(photo, self.reduction)
+        return part.in_photo(self.detectors.detect(part.pixels, part.reduction))
+
+    def cut(self, photo: Photo, faces: Faces | None = None) -> list[Cut]:
         """The crops of a photo, of its best face first; none where it shows no face and the spec has no fallback.
 
         Args:
-            photo: (height, width, 3) uint8 RGB.
+            photo: an array, or a file that is decoded as large as the largest crop needs it.
             faces: as of `find`, of a cropper that differs in size alone; None: looked for here.
+
+        Raises:
+            PhotoError: a file that cannot be decoded.
         """
         if faces is None:
             faces = self.find(photo)
         if faces is None:
-            return [Cut(self.spec.apply(photo), self.spec.matrix(photo.shape))]
-        cuts = [self._face(photo, faces, index) for index in chosen(faces, photo.shape, self.face)]
-        found = [cut for cut in cuts if cut is not None]
+            return [self._whole(photo, self.spec)]
+        places = [(index, self._matrix(photo, faces, index)) for index in chosen(faces, photo.shape, self.face)]
+        maps = {index: matrix for index, matrix in places if matrix is not None}
         fallback = self.spec.for_no_face()
-        if found or fallback is None:
-            return found
-        return [Cut(fallback.apply(photo), fallback.matrix(photo.shape))]
+        if not maps:
+            return [] if fallback is None else [self._whole(photo, fallback)]
+        part = scaled(photo, largest_reduction(max(map(scale_of, maps.values())), self.reduction))
+        return [
+            Cut(
+                self.spec.warp(part.pixels, part.matrix(matrix)),
+                matrix,
+                faces.boxes[index],
+                float(faces.scores[index]),
+                faces.points[index],
+            )
+            for index, matrix in maps.items()
+        ]
 
     def crop(self, path: Path, ready: bool = False) -> np.ndarray:
         """The crop of a photo file.
@@ -114,10 +137,11 @@ class Cropper:
         matrices = maps[:, :2] @ np.vstack([cut.matrix, [0, 0, 1]])
         return np.stack([cut.pixels, *(self.spec.warp(photo, each) for each in matrices)])
 
-    def ready(self, photo: np.ndarray) -> Cut:
+    def ready(self, photo: Photo) -> Cut:
         """A photo that is a crop already, in this size."""
-        height, width = photo.shape[:2]
-        return Cut(self.spec.resized(photo), square_map(0, 0, width, height, self.spec.size))
+        pixels = scaled(photo).pixels
+        height, width = pixels.shape[:2]
+        return Cut(self.spec.resized(pixels), square_map(0, 0, width, height, self.spec.size))
 
     def _first(self, photo: np.ndarray, path: Path) -> Cut:
         cuts = self.cut(photo)
@@ -125,9 +149,11 @@ class Cropper:
             raise PhotoError(f"{path}: {NO_FACE}")
         return cuts[0]
 
-    def _face(self, photo: np.ndarray, faces: Faces, index: int) -> Cut | None:
-        box, points = faces.boxes[index], faces.points[index]
-        matrix = self.spec.matrix(photo.shape, box, points)
-        if matrix is None:
-            return None
-        return Cut(self.spec.warp(photo, matrix), matrix, box, float(faces.scores[index]), points)
+    def _matrix(self, photo: Photo, faces: Faces, index: int) -> np.ndarray | None:
+        matrix: np.ndarray | None = self.spec.matrix(photo.shape, faces.boxes[index], faces.points[index])
+        return matrix
+
+    def _whole(self, photo: Photo, spec: CropSpec) -> Cut:
+        """The crop of a spec that looks for no face."""
+        pixels = scaled(photo).pixels
+        return Cut(spec.apply(pixels), spec.matrix(pixels.shape))

@@ -21,6 +21,7 @@ from keras_faceattr.faces.boxes import moved, squared, suppress
 from keras_faceattr.faces.detector_spec import DetectorSpec
 from keras_faceattr.faces.found import NO_FACES, Faces
 from keras_faceattr.faces.nets import WINDOWS, Fixed, net_files
+from keras_faceattr.faces.photos import MOST_REDUCED
 from keras_faceattr.faces.pyramid import (
     GREY,
     STRIDE,
@@ -71,25 +72,29 @@ class Detector:
         # P-Net's two scores are not normalised: only where their difference says so, a probability is computed.
         self.surplus = np.log(self.spec.thresholds[0] / (1 - self.spec.thresholds[0]))
 
-    def detect(self, photo: np.ndarray) -> Faces:
-        """Faces of a photo.
+    def detect(self, photo: np.ndarray, reduced_by: int = 1) -> Faces:
+        """Faces of a photo, in its pixels.
 
         Args:
             photo: (height, width, 3) uint8 RGB.
+            reduced_by: 1, or of a smaller copy of a photo, by how much it is smaller; at most `decodable`.
         """
-        if self.reduction == 1 or min(photo.shape[:2]) < self.spec.min_face:
+        if min(photo.shape[:2]) * reduced_by < self.spec.min_face:
+            return NO_FACES
+        further = self.reduction // reduced_by
+        if further == 1:
             pixels = photo.astype(np.float32)
             boxes = self.propose(pixels)
         else:
             # Only what the squares show is ever needed in full; turning all of it to floats takes longer than P-Net.
-            pixels, boxes = photo, self._propose_reduced(photo)
+            pixels, boxes = photo, self._propose_reduced(photo, further)
         if len(boxes):
             boxes = self.refine(pixels, boxes)
         return self.finish(pixels, boxes) if len(boxes) else NO_FACES
 
-    def _propose_reduced(self, photo: np.ndarray) -> np.ndarray:
+    def _propose_reduced(self, photo: np.ndarray, factor: int) -> np.ndarray:
         """As `propose`, from a smaller copy of the photo."""
-        height, width = (side // self.reduction for side in photo.shape[:2])
+        height, width = (side // factor for side in photo.shape[:2])
         small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
         boxes = self.propose(small.astype(np.float32))
         scale = np.array([photo.shape[1] / width, photo.shape[0] / height] * 2, np.float32)
@@ -181,6 +186,11 @@ def reduction(min_face: float) -> int:
     return factor
 
 
+def decodable(min_face: float) -> int:
+    """By how much a photo may be decoded smaller, so that O-Net, too, need not enlarge the smallest wanted face."""
+    return min(max(reduction(min_face) // 2, 1), MOST_REDUCED)
+
+
 class DetectorPool:
     """Finds faces from many threads, with as many detectors as are busy at a time.
 
@@ -196,7 +206,7 @@ class DetectorPool:
         self.spec, self.reduced = spec, reduced
         self.idle: list[Detector] = []
 
-    def detect(self, photo: np.ndarray) -> Faces:
+    def detect(self, photo: np.ndarray, reduced_by: int = 1) -> Faces:
         """Detect faces, as `Detector.detect`."""
         try:
             detector = self.idle.pop()
@@ -204,7 +214,7 @@ class DetectorPool:
             with _BUILDING:
                 detector = Detector(self.spec, reduced=self.reduced)
         try:
-            return detector.detect(photo)
+            return detector.detect(photo, reduced_by)
         finally:
             self.idle.append(detector)
 
@@ -309,13 +319,13 @@ class FixedDetector(Detector):
         super().__init__(dataclasses.replace(spec, min_face=fixed.min_face, factor=fixed.factor), threads, files)
         self.fixed = fixed
 
-    def detect(self, photo: np.ndarray) -> Faces:
+    def detect(self, photo: np.ndarray, reduced_by: int = 1) -> Faces:
         """Faces of a photo of the one size.
 
         Args:
             photo: (fixed.photo[0], fixed.photo[1], 3) uint8 RGB.
         """
-        assert photo.shape[:2] == self.fixed.photo
+        assert photo.shape[:2] == self.fixed.photo and reduced_by == 1
         return super().detect(photo)
 
     def search(self, canvas: np.ndarray, wall: np.ndarray) -> dict[str, np.ndarray]:

@@ -57,8 +57,12 @@ def jpeg_header(data: bytes) -> Header:
     return Header(int.from_bytes(content[3:5]), int.from_bytes(content[1:3]), exif_orientation(exif))
 
 
-def decode_jpeg(data: bytes) -> np.ndarray:
+def decode_jpeg(data: bytes, least: tuple[int, int] = (0, 0), factor: int = 1) -> np.ndarray:
     """Decode with the accurate inverse DCT.
+
+    Args:
+        least: height and width of the smallest of libjpeg's scales that will do; (0, 0): the photo as it is.
+        factor: by which it is at least reduced.
 
     Returns:
         (height, width, 3) uint8 RGB as stored.
@@ -68,7 +72,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
         MemoryError: too little memory.
     """
     try:
-        return _decoded(data)
+        return _decoded(data, least, factor)
     except UnreadableError as error:
         reason = str(error)
     # libjpeg tells its first warning alone: what is harmless is taken away, so that the next one is heard.
@@ -79,18 +83,20 @@ def decode_jpeg(data: bytes) -> np.ndarray:
     else:
         raise UnreadableError(_reason(reason))
     try:
-        return _decoded(data)
+        return _decoded(data, least, factor)
     except UnreadableError as error:
         if _is_lost(str(error)):
             raise UnreadableError(_reason(str(error))) from None
-    return _decoded(data, strict=False)
+    return _decoded(data, least, factor, strict=False)
 
 
-def _decoded(data: bytes, strict: bool = True) -> np.ndarray:
+def _decoded(data: bytes, least: tuple[int, int], factor: int, strict: bool = True) -> np.ndarray:
     try:
         _, _, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
         cmyk = colours in ("CMYK", "YCCK")
-        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "CMYK" if cmyk else "RGB", strict=strict)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(
+            data, "CMYK" if cmyk else "RGB", min_height=least[0], min_width=least[1], min_factor=factor, strict=strict
+        )
     except ValueError as error:
         if _OUT_OF_MEMORY in str(error):
             raise MemoryError(str(error)) from None

@@ -14,6 +14,7 @@ import numpy as np
 from keras_faceattr.errors import PhotoError, ResourceError
 from keras_faceattr.faces.photo_formats import FORMATS, format_name, is_installed
 from keras_faceattr.faces.photo_headers import DAMAGED, Header, UnreadableError
+from keras_faceattr.faces.scaled import Scaled
 
 MAX_PIXELS = 178_956_970
 """Larger photos are refused before they are decoded (the limit that Pillow uses against decompression bombs)."""
@@ -49,21 +50,40 @@ def read_photo(path: Path) -> np.ndarray:
         PhotoError: missing, empty, damaged, too large, or not a photo.
         ResourceError: memory or open files ran out.
     """
+    return decode_photo(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a photo's file.
+
+    Raises:
+        PhotoError: missing, or no regular file.
+        ResourceError: memory or open files ran out.
+    """
     with resources(str(path)):
         try:
             # A pipe would wait for ever, and a device never end.
             if not stat.S_ISREG(path.stat().st_mode):
                 raise PhotoError(f"{path}: no regular file but a folder, pipe, socket or device")
-            data = path.read_bytes()
+            return path.read_bytes()
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in SCARCE:
                 raise
             raise PhotoError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    return decode_photo(data, str(path))
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
     """Decode a photo from bytes in memory, as `read_photo`; `name` appears in error messages."""
+    return decode_scaled(data, name).pixels
+
+
+def decode_scaled(data: bytes, name: str, reduction: int = 1) -> Scaled:
+    """Decode a photo as `decode_photo`, or a smaller copy of it where the format has one for less work.
+
+    Args:
+        reduction: 1, 2, 4 or 8: pixels of the photo that a side of a decoded one covers; 1 is given where the format
+            has no other.
+    """
     if not data:
         raise PhotoError(f"{name}: the file is empty")
     kind = format_name(data)
@@ -74,7 +94,8 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
         try:
             header = photo_format.header(data)
             _check_size(header, len(data), name)
-            pixels = photo_format.decode(data, header)
+            smaller = photo_format.reduce if reduction > 1 else None
+            pixels = smaller(data, header, reduction) if smaller else photo_format.decode(data, header)
         except PhotoError:
             raise
         except UnreadableError as error:
@@ -89,7 +110,20 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
                 # Some keep to themselves that memory ran out: where there is none for this, there was none for them.
                 np.empty(4 * header.width * header.height, "uint32")
             raise PhotoError(f"{name}: cannot be decoded as {kind}: {DAMAGED}, or {RARE}") from error
-        return np.ascontiguousarray(UPRIGHT[header.orientation](pixels))
+        return _upright(pixels, header, reduction)
+
+
+def _upright(pixels: np.ndarray, header: Header, reduction: int) -> Scaled:
+    turn = UPRIGHT[header.orientation]
+    upright = np.ascontiguousarray(turn(pixels))
+    if reduction > 1 and pixels.shape[0] < header.height:
+        whole = (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
+        # The last pixel of a copy may cover less than the others; it is the first of a photo that is stored mirrored.
+        mirrored = np.argwhere(turn(FIRST_PIXEL))[0]
+        beyond = np.array(whole) - reduction * np.array(upright.shape[:2])
+        top, left = np.where(mirrored, beyond, 0)
+        return Scaled(upright, reduction, (int(left), int(top)), whole)
+    return Scaled.of(upright)
 
 
 @contextmanager
@@ -138,3 +172,9 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
 """Rotation of stored pixels, by EXIF orientation."""
+
+FIRST_PIXEL = np.array([[1, 0], [0, 0]])
+"""Shows where a rotation takes the first of the stored pixels."""
+
+MOST_REDUCED = 8
+"""The smallest copy that a JPEG is decoded to has a pixel for a block of 8 × 8."""

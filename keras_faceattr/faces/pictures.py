@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_faceattr.errors import PhotoError
-from keras_faceattr.faces.photos import decode_photo, read_photo, resources
+from keras_faceattr.faces.photos import resources
+from keras_faceattr.faces.stored import Photo, StoredPhoto
 
 Picture = Any
 """`str` or path of a photo, `bytes` of its file, (height, width, 3) uint8 RGB, or a `PIL.Image.Image`."""
@@ -22,16 +23,16 @@ BLUER = 0.1
 """Share of the mean grey level by which the blue of a face exceeds its red where its channels seem to be swapped."""
 
 
-def picture(photo: Picture) -> tuple[np.ndarray, str]:
-    """The pixels of a photo, however it is given, and its path; empty without one.
+def picture(photo: Picture) -> tuple[Photo, str]:
+    """A photo, however it is given, and its path; empty without one. A file is decoded when its pixels are needed.
 
     Raises:
         PhotoError: no photo, or an array that is not upright RGB from 0 to 255.
     """
     if isinstance(photo, str | os.PathLike):
-        return read_photo(Path(photo)), os.fspath(photo)
+        return StoredPhoto.read(Path(photo)), os.fspath(photo)
     if isinstance(photo, bytes | bytearray | memoryview):
-        return decode_photo(bytes(photo), MEMORY), ""
+        return StoredPhoto(bytes(photo), MEMORY), ""
     if not isinstance(photo, np.ndarray) and hasattr(photo, "convert") and hasattr(photo, "getexif"):
         return _of_pillow(photo), ""
     return _checked(photo), ""

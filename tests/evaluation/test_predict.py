@@ -81,9 +81,9 @@ def test_faces_are_looked_for_once_a_photo_for_nets_of_several_sides(
     looked: list[tuple[int, ...]] = []
     detect = DetectorPool.detect
 
-    def counted(pool: DetectorPool, photo: np.ndarray) -> Faces:
+    def counted(pool: DetectorPool, photo: np.ndarray, reduced_by: int = 1) -> Faces:
         looked.append(photo.shape)
-        return detect(pool, photo)
+        return detect(pool, photo, reduced_by)
 
     monkeypatch.setattr(DetectorPool, "detect", counted)
     assert cv2.imwrite(str(tmp_path / "face.png"), draw_scene(11, 3, 120, 120)[0][..., ::-1])
