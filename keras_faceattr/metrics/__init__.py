@@ -20,6 +20,9 @@ from keras_faceattr.tasks import ScalarTask, Task
 if TYPE_CHECKING:
     from keras_faceattr.metrics.class_metrics import AttributeBalancedAccuracy as AttributeBalancedAccuracy
     from keras_faceattr.metrics.class_metrics import BalancedAccuracy as BalancedAccuracy
+    from keras_faceattr.metrics.ranked_metrics import AveragePrecision as AveragePrecision
+    from keras_faceattr.metrics.ranked_metrics import PairAUC as PairAUC
+    from keras_faceattr.metrics.ranked_metrics import TrueAcceptRate as TrueAcceptRate
     from keras_faceattr.metrics.scalar_metrics import BandAccuracy as BandAccuracy
     from keras_faceattr.metrics.scalar_metrics import CumulativeScore as CumulativeScore
     from keras_faceattr.metrics.scalar_metrics import EpsilonError as EpsilonError
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 _CLASSES = {
     **dict.fromkeys(("AttributeBalancedAccuracy", "BalancedAccuracy"), "class_metrics"),
+    **dict.fromkeys(("AveragePrecision", "PairAUC", "TrueAcceptRate"), "ranked_metrics"),
     **dict.fromkeys(
         (
             "BandAccuracy", "CumulativeScore", "EpsilonError", "ExpectationMAE", "ExpectationRMSE", "IntervalDistance",
@@ -42,6 +46,7 @@ _CLASSES = {
 
 __all__ = [
     "AttributeBalancedAccuracy",
+    "AveragePrecision",
     "BalancedAccuracy",
     "BandAccuracy",
     "CumulativeScore",
@@ -50,7 +55,9 @@ __all__ = [
     "ExpectationRMSE",
     "IntervalDistance",
     "Metric",
+    "PairAUC",
     "PearsonCorrelation",
+    "TrueAcceptRate",
     "metrics_of",
 ]
 

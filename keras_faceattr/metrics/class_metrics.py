@@ -7,9 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_faceattr.errors import ConfigError
 from keras_faceattr.losses.keras_loss import check_width, class_indices
-from keras_faceattr.metrics.keras_metric import ConfiguredMetric, divide, photo_weights
+from keras_faceattr.metrics.keras_metric import ConfiguredMetric, attribute_labels, divide, mean_of_known, photo_weights
 
 Tensor = Any
 
@@ -41,7 +40,7 @@ class BalancedAccuracy(ConfiguredMetric):
 
     def result(self) -> Tensor:
         """The mean so far; NaN without a photo."""
-        return _mean_of_known(divide(self.right, self.count))
+        return mean_of_known(divide(self.right, self.count))
 
 
 @keras.saving.register_keras_serializable("keras_faceattr")
@@ -66,13 +65,7 @@ class AttributeBalancedAccuracy(ConfiguredMetric):
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
         """Takes in a batch."""
         check_width(self.name, y_pred, self.attributes, "one per attribute")
-        labels = ops.cast(y_true, "float32")
-        labels = ops.expand_dims(labels, -1) if len(labels.shape) == 1 else labels
-        if tuple(labels.shape[1:]) != (self.attributes,):
-            raise ConfigError(
-                f"{self.name}: needs {self.attributes} labels per photo, and y_true has the shape "
-                f"{tuple(y_true.shape)}: change attributes, or the labels"
-            )
+        labels = attribute_labels(self.name, y_true, self.attributes)
         yes = ops.cast(y_pred >= (0.0 if self.from_logits else 0.5), "float32")
         weights = photo_weights(labels[:, 0], sample_weight)[:, None]
         given = ops.stack([ops.cast(labels == 0, "float32"), ops.cast(labels == 1, "float32")])
@@ -83,10 +76,4 @@ class AttributeBalancedAccuracy(ConfiguredMetric):
     def result(self) -> Tensor:
         """The mean so far; NaN without a label."""
         rates = ops.transpose(divide(self.right, self.count))
-        return _mean_of_known(_mean_of_known(rates))
-
-
-def _mean_of_known(values: Tensor) -> Tensor:
-    """(…) mean over the last axis of what is not NaN; NaN where nothing is."""
-    known = ops.logical_not(ops.isnan(values))
-    return divide(ops.sum(ops.where(known, values, 0.0), axis=-1), ops.sum(ops.cast(known, "float32"), axis=-1))
+        return mean_of_known(mean_of_known(rates))

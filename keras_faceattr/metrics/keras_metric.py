@@ -129,3 +129,25 @@ def divide(total: Tensor, weight: Tensor) -> Tensor:
 def exact_labels(name: str, y_true: Tensor) -> Tensor:
     """(batch,) values of labels (batch,), (batch, 1), or (batch, 2) with σ."""
     return label_columns(name, y_true)[:, 0]
+
+
+def attribute_labels(name: str, y_true: Tensor, attributes: int) -> Tensor:
+    """(batch, attributes) float32 of labels of that shape, or of (batch,) for one attribute.
+
+    Raises:
+        ConfigError: labels of another shape.
+    """
+    labels = ops.cast(y_true, "float32")
+    labels = ops.expand_dims(labels, -1) if len(labels.shape) == 1 else labels
+    if tuple(labels.shape[1:]) != (attributes,):
+        raise ConfigError(
+            f"{name}: needs {attributes} labels per photo, and y_true has the shape {tuple(y_true.shape)}: change "
+            "attributes, or the labels"
+        )
+    return labels
+
+
+def mean_of_known(values: Tensor) -> Tensor:
+    """(…) mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = ops.logical_not(ops.isnan(values))
+    return divide(ops.sum(ops.where(known, values, 0.0), axis=-1), ops.sum(ops.cast(known, "float32"), axis=-1))

@@ -15,7 +15,8 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 
 import keras_faceattr as kfa
-from keras_faceattr.metrics import classification, scalar
+from keras_faceattr.metrics import classification, scalar, vectors
+from keras_faceattr.metrics.ranking import average_precision
 
 RNG = np.random.default_rng(0)
 COUNT = 20
@@ -224,6 +225,27 @@ METRICS: dict[str, MetricRow] = {
     ),
 }
 
+PAIRS = np.stack([ANSWERS[:, 0], np.arange(COUNT) % 2, CLASSES, CLASSES], axis=1)
+METRICS |= {
+    "AveragePrecision": MetricRow(
+        lambda: kfa.metrics.AveragePrecision(3),
+        average_precision,
+        UNKNOWN,
+        UNKNOWN,
+        LOGITS[:, :3],
+        expit(LOGITS[:, :3]),
+    ),
+    "PairAUC": MetricRow(kfa.metrics.PairAUC, vectors.pair_auc, PAIRS, ANSWERS[:, 0], COSINES[:, 0], COSINES[:, :1]),
+    "TrueAcceptRate": MetricRow(
+        lambda: kfa.metrics.TrueAcceptRate(0.3),
+        partial(vectors.pair_tar_at_far, far=0.3),
+        PAIRS,
+        ANSWERS[:, :1],
+        COSINES[:, :1],
+        COSINES[:, :1],
+    ),
+}
+
 losses = pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in LOSSES.items()])
 metrics = pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in METRICS.items()])
 
@@ -319,6 +341,49 @@ def test_labels_of_every_shape_are_read_alike_and_train_in_a_compiled_step() -> 
     assert np.isfinite(history["loss"][0])
 
 
+def test_ranked_metrics_are_those_of_scikit_learn_on_many_scores_in_a_compiled_fit() -> None:
+    """30,000 pairs: scores of one bin count as equal, which moves nothing that is read."""
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+    rng = np.random.default_rng(5)
+    same = (rng.uniform(size=30_000) < 0.3).astype("float32")
+    cosines = np.clip(rng.normal(0.1 + 0.4 * same, 0.2), -0.999, 0.999).astype("float32")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    precision = kfa.metrics.AveragePrecision()
+    for begin in range(0, len(same), 4096):
+        precision.update_state(same[begin : begin + 4096], 10 * cosines[begin : begin + 4096, None])
+    assert float(precision.result()) == pytest.approx(average_precision_score(same, cosines), abs=1e-4)
+    ranked = [kfa.metrics.AveragePrecision(name="ap"), kfa.metrics.PairAUC(), kfa.metrics.TrueAcceptRate(0.01)]
+    model.compile(loss="mse", metrics=ranked)
+    found = model.evaluate(cosines[:, None], same, batch_size=4096, verbose=0, return_dict=True)
+    far, tar, _ = roc_curve(same, cosines, drop_intermediate=False)
+    # As logits, cosines lie in the 2,000 bins from -1 to 1.
+    assert found["ap"] == pytest.approx(average_precision_score(same, cosines), abs=1e-3)
+    assert found["auc"] == pytest.approx(roc_auc_score(same, cosines), abs=1e-5)
+    assert found["tar@far=0.01"] == pytest.approx(tar[far <= 0.01].max(), abs=2e-3)
+
+
+def test_ranked_metrics_by_hand() -> None:
+    """Two of one person at 0.9 and 0.2, four of two at 0.5, 0.2, 0.1 and -0.3."""
+    same, cosines = np.array([1, 0, 1, 0, 0, 0]), np.array([0.9, 0.5, 0.2, 0.2, 0.1, -0.3])
+    precision = kfa.metrics.AveragePrecision(from_logits=False)
+    precision.update_state(same[:, None], cosines.clip(0)[:, None])
+    # First alone at the top: 1 / 1; both of one person among the four from 0.2 on: 2 / 4.
+    assert float(precision.result()) == pytest.approx((1 + 2 / 4) / 2)
+    area = kfa.metrics.PairAUC()
+    area.update_state(same, cosines)
+    # 0.9 is above all four; 0.2 above two, and equal to one.
+    assert float(area.result()) == pytest.approx((4 + 2.5) / 8)
+    rates = []
+    for far in (0.0, 0.25, 0.5, 1.0):
+        rate = kfa.metrics.TrueAcceptRate(far)
+        rate.update_state(same, cosines)
+        rates.append(float(rate.result()))
+    assert rates == [0.5, 0.5, 1.0, 1.0]
+    area.update_state(same[:1], np.array([np.nan]))
+    assert np.isnan(float(area.result()))
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "other width": (
         lambda: kfa.losses.DLDLv2(1, 5, 0.1)(VALUES, LOGITS),
@@ -340,6 +405,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: kfa.metrics.ExpectationMAE(1, 5, 1).update_state(VALUES, LOGITS),
         "needs logits of 5 bins from 1 to 5",
     ),
+    "vectors in place of similarities": (
+        lambda: kfa.metrics.PairAUC().update_state(ANSWERS[:, 0], LOGITS),
+        r"needs one similarity per pair, and y_pred has the shape \(20, 9\)",
+    ),
+    "a rate above 1": (lambda: kfa.metrics.TrueAcceptRate(5), "far 5 is not from 0 to 1: give a share of the pairs"),
     "bands that overlap": (lambda: kfa.metrics.BandAccuracy([(1, 3), (2, 4)]), "two or more, ascending"),
 }
 
@@ -416,8 +486,6 @@ def test_relations_of_attributes_are_learned_and_held() -> None:
 
 def test_a_metric_of_the_whole_set_stands_in_the_logs() -> None:
     from sklearn.metrics import average_precision_score
-
-    from keras_faceattr.metrics.ranking import average_precision
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.0), loss="mse", run_eagerly=True)
