@@ -47,8 +47,8 @@ class CRNetLoss(ConfiguredLoss):
     (batch, 1 + classes): the value projected from the range to [−1, 1], and the logits of the classes.
 
     Args:
-        minimum: of the range, in the label's unit.
-        maximum: of the range.
+        minimum: lower end of the range, in the label's unit.
+        maximum: upper end of the range.
         cut_points: where one class ends and the next begins, ascending; none: halfway between whole numbers.
         class_weight: θc, weight of the classification.
         value_weight: θr, weight of the regression.

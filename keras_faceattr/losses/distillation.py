@@ -38,7 +38,7 @@ def softened_yes_no_divergence(targets: Tensor, logits: Tensor, temperature: flo
 
     Args:
         targets: log-odds of the teacher, of any shape.
-        logits: of the student, of the same shape.
+        logits: logits of the student, of the same shape.
         temperature: T, above 0.
 
     Returns:

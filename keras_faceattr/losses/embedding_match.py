@@ -46,7 +46,7 @@ class EmbeddingMatch(ConfiguredLoss):
     `y_true` is (batch, d) of the teacher, `y_pred` (batch, d) of the student.
 
     Args:
-        cosine_weight: of the cosine distance, at least 0.
+        cosine_weight: weight of the cosine distance, at least 0.
         l2_weight: of the mean squared difference, at least 0.
     """
 

@@ -86,8 +86,8 @@ class SmoothHuber(ErrorLoss):
     Args:
         delta: δ, above 0, in the label's unit.
         form: `continuous`, or `paper`, whose two pieces do not meet at δ.
-        minimum: of the range; None: the outputs are in the label's unit.
-        maximum: of the range.
+        minimum: lower end of the range; None: the outputs are in the label's unit.
+        maximum: upper end of the range.
 
     Source: HMTNet (Xu et al.), Loss_a.
     """
@@ -119,8 +119,8 @@ class SmoothL1(ErrorLoss):
 
     Args:
         beta: β, above 0, in the label's unit: from there on the loss is linear.
-        minimum: of the range; None: the outputs are in the label's unit.
-        maximum: of the range.
+        minimum: lower end of the range; None: the outputs are in the label's unit.
+        maximum: upper end of the range.
 
     Source: Girshick, Fast R-CNN, eq. 3; HMTNet (Xu et al.), table 4.
     """

@@ -1,4 +1,4 @@
-"""What the losses of this package share as objects of Keras: their config, their bins, and how they read labels."""
+"""Base classes of the losses as Keras objects: their config, their bins, and how they read labels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class BinnedLoss(ConfiguredLoss):
 
 
 def check_width(name: str, y_pred: Tensor, wanted: int, what: str) -> None:
-    """Refuses outputs (batch, numbers) of another width.
+    """Refuse outputs (batch, numbers) of another width.
 
     Raises:
         ConfigError: naming both.
@@ -79,7 +79,7 @@ def values_and_stds(name: str, y_true: Tensor, std: float) -> tuple[Tensor, Tens
     """Labels of scalars: (batch,) values and (batch,) σ.
 
     Args:
-        name: of the loss, for the message.
+        name: name of the loss, for the message.
         y_true: (batch,) or (batch, 1) values, or (batch, 2) value and σ.
         std: σ where the labels have none.
 

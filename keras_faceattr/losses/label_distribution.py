@@ -106,7 +106,7 @@ def interval_divergence(interval: Tensor, logits: Tensor, bins: Tensor) -> Tenso
 
 
 def roughness(logits: Tensor) -> Tensor:
-    """How far a label distribution is from a normal one: mean square of the third differences of its logarithm.
+    """Distance of a label distribution from a normal one: mean square of the third differences of its logarithm.
 
     The logarithm of a normal distribution is a parabola, wherever it lies and however wide it is: there it is 0.
 

@@ -28,7 +28,7 @@ def arc_face(classes: Tensor, cosines: Tensor, margin: float = 0.5, scale: float
         classes: (batch,) index of the class, from 0.
         cosines: (batch, classes) between the embedding and each class's weights, from −1 to 1.
         margin: in radians, from 0 to π/2.
-        scale: of the logits, above 0.
+        scale: scale of the logits, above 0.
 
     Returns:
         (batch,) in nats.
@@ -85,7 +85,7 @@ def moved_centers(classes: Tensor, features: Tensor, centers: Tensor, rate: floa
 
 
 def triplet(classes: Tensor, embeddings: Tensor, margin: float = 0.2, mining: str = "semi_hard") -> Tensor:
-    """By how much a photo's negatives are not a margin farther from it than its positives, within the batch.
+    """Triplet loss within the batch: by how much negatives fall short of lying a margin beyond positives.
 
     Distances are squared Euclidean ones of the embeddings as given. Mining picks the pairs: "hard" the farthest
     positive and the nearest negative; "semi_hard" for every positive the nearest negative that is farther than it, or

@@ -14,7 +14,7 @@ Tensor = Any
 
 
 def ranking_targets(values: Tensor, bins: Tensor) -> Tensor:
-    """Whether a label lies above each of the first K − 1 bins.
+    """Targets of the K − 1 classifiers: 1 where the label lies above the bin, else 0.
 
     A label within a millionth of the range of a bin counts as being on it, so that 3.3 on bins of 0.1 does not
     depend on rounding.

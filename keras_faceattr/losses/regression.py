@@ -14,7 +14,7 @@ Tensor = Any
 
 
 def project(values: Tensor, bins: Tensor) -> Tensor:
-    """Maps the range of the bins linearly to [−1, 1].
+    """Map the range of the bins linearly to [−1, 1].
 
     Args:
         values: (batch,) labels, in the task's unit.

@@ -37,7 +37,7 @@ def batch_correlation(labels: Tensor) -> tuple[Tensor, Tensor]:
 def moving_correlation(
     sums: Tensor, weights: Tensor, correlation: Tensor, defined: Tensor, decay: float = 0.99
 ) -> tuple[Tensor, Tensor]:
-    """Takes a batch into the moving average; both start at zeros, and `relation` reads the average.
+    """Take a batch into the moving average; both start at zeros, and `relation` reads the average.
 
     The paper has one weight for all pairs. Here each pair has its own, and a batch in which a pair is not defined
     leaves that pair as it was.
@@ -70,7 +70,7 @@ def relation(sums: Tensor, weights: Tensor) -> Tensor:
 def relation_loss(
     probabilities: Tensor, relations: Tensor, defined: Tensor, positive: float = 0.8, negative: float = 0.2
 ) -> Tensor:
-    """Pulls the probabilities of positively related attributes together and pushes those of others apart.
+    """Pull the probabilities of positively related attributes together and push those of others apart.
 
     As published, "others" are all pairs with a correlation of at most `negative`, uncorrelated ones among them.
 
