@@ -57,7 +57,7 @@ def bootstrap_intervals(
     coverage: float = 0.95,
     people: np.ndarray | None = None,
 ) -> dict[str, tuple[float, float]]:
-    """As `bootstrap_interval` for several metrics by name, all of the same draws."""
+    """Return `bootstrap_interval` of several metrics by name, all from the same draws."""
     names, whose = (None, None) if people is None else np.unique(people, return_inverse=True)
     count = len(labels) if names is None else len(names)
     if count < 2 or samples < 1:

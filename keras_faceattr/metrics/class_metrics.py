@@ -29,7 +29,7 @@ class BalancedAccuracy(ConfiguredMetric):
         self.right, self.count = self.zeros("right", (classes,)), self.zeros("count", (classes,))
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Takes in a batch."""
+        """Take in a batch."""
         check_width(self.name, y_pred, self.classes, "one per class")
         labels = ops.cast(class_indices(y_true), "int32")
         right = ops.cast(ops.equal(labels, ops.cast(ops.argmax(y_pred, axis=-1), "int32")), "float32")
@@ -63,7 +63,7 @@ class AttributeBalancedAccuracy(ConfiguredMetric):
         self.right, self.count = self.zeros("right", (2, attributes)), self.zeros("count", (2, attributes))
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Takes in a batch."""
+        """Take in a batch."""
         check_width(self.name, y_pred, self.attributes, "one per attribute")
         labels = attribute_labels(self.name, y_true, self.attributes)
         yes = ops.cast(y_pred >= (0.0 if self.from_logits else 0.5), "float32")

@@ -103,7 +103,7 @@ class MeanOfPhotos(ScalarMetric):
         raise NotImplementedError
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Takes in a batch."""
+        """Take in a batch."""
         terms = self.terms(y_true, y_pred)
         weights = photo_weights(terms, sample_weight) * ops.cast(ops.logical_not(ops.isnan(terms)), "float32")
         self.total.assign_add(ops.sum(weights * ops.where(ops.isnan(terms), 0.0, terms)))

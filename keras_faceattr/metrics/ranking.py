@@ -57,7 +57,7 @@ def by_attribute(labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np
 
 
 def _places(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, int]:
-    """What is to be counted of one attribute: for each photo the number of its bin, and how many bins there are.
+    """Bin of each photo for one attribute, and the number of bins.
 
     Recall grows only at the scores of photos that have the attribute, so that these are the only thresholds. Of each
     there is a bin of photos without the attribute that are accepted from there on, and then one of those with it. In

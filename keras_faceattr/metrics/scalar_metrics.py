@@ -226,7 +226,7 @@ class PearsonCorrelation(ScalarMetric):
         self.weight, self.means, self.products = self.zeros("weight"), self.zeros("means", (2,)), self.zeros("m", (3,))
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Takes in a batch."""
+        """Take in a batch."""
         labels = exact_labels(self.name, y_true)
         known = ops.logical_not(ops.isnan(labels))
         weights = photo_weights(labels, sample_weight) * ops.cast(known, "float32")

@@ -48,7 +48,7 @@ class SumMetric:
 def values_of_draws(
     metrics: Sequence[SumMetric], labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np.ndarray]
 ) -> list[np.ndarray]:
-    """As `SumMetric.of_draws` for several metrics, whose sums are those of the same draws, counted once."""
+    """Return `SumMetric.of_draws` of several metrics from the same draws, which are counted once."""
     parts, count = [metric.terms(labels, predictions) for metric in metrics], len(labels)
     terms = np.concatenate(parts, axis=1)
     exact = np.dtype("float32" if terms.dtype == bool and count < EXACT_IN_FLOAT32 else "float64")
@@ -79,7 +79,7 @@ def mean_of_known(values: np.ndarray) -> np.ndarray:
 
 
 def change(metric: Metric) -> Metric:
-    """By how much a metric changes from one set of predictions to another.
+    """Difference of a metric between two sets of predictions.
 
     Returns:
         A metric of (n, 2, …) pairs of predictions: of the second ones minus of the first ones.

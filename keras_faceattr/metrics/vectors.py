@@ -18,7 +18,7 @@ PAIRS, SEED, FOLDS = 6000, 0, 10
 
 
 def can_pair(people: np.ndarray) -> bool:
-    """Whether (n, 1) people give pairs of both kinds: two people, and one of them on two photos."""
+    """Return whether (n, 1) people give pairs of both kinds: two people, and one of them on two photos."""
     _, counts = np.unique(people[:, 0], return_counts=True)
     return len(counts) > 1 and bool((counts > 1).any())
 
@@ -78,5 +78,5 @@ mean_cosine = SumMetric(_cosines, mean_of_sums)
 
 
 def _comparable(labels: np.ndarray, predictions: np.ndarray) -> bool:
-    """Whether a draw holds pairs of both kinds, and numbers alone."""
+    """Return whether a draw holds pairs of both kinds, and finite numbers only."""
     return 0 < int((labels[:, 0] == 1).sum()) < len(labels) and not bool(np.isnan(predictions).any())

@@ -12,7 +12,7 @@ from keras_faceattr.errors import DataError
 def verification_pairs(
     identities: Sequence[object] | np.ndarray, pairs: int = 6000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws as many pairs of one person as pairs of two, none of them twice in either order.
+    """Draw as many pairs of one person as pairs of two, none of them twice in either order.
 
     People take turns in giving pairs of one person, so that nobody with very many photos rules them. Pairs of two
     people are drawn evenly from all there are. Where fewer exist than wanted, all are used, with as many of the other
@@ -21,7 +21,7 @@ def verification_pairs(
     Args:
         identities: (n,) who each photo shows.
         pairs: how many pairs, half of each kind.
-        seed: of the draw.
+        seed: random seed of the draw.
 
     Returns:
         (pairs,) index of the one photo, (pairs,) index of the other, and (pairs,) bool whether they show one person.
@@ -127,7 +127,7 @@ def best_accuracy(scores: np.ndarray, same: np.ndarray, folds: int = 10, seed: i
         scores: (pairs,) higher for more alike.
         same: (pairs,) bool whether they show one person.
         folds: how many.
-        seed: of the shuffle into folds.
+        seed: random seed of the shuffle into folds.
 
     Raises:
         DataError: as `roc`, or if a fold would miss one kind of pair.
