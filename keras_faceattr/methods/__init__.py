@@ -26,10 +26,10 @@ class Method:
         head: which head of `models.heads` reads the features and decodes.
         loss: (labels, raw outputs (batch, units), task, settings) → (batch,), or (batch, attributes).
         source: paper and section.
-        settings: of `MethodSettings`, those that mean anything to it.
-        kinds: of tasks.
-        forms: of `labels.FORMS`, those that it can learn from.
-        lesson: of `lessons.LESSONS`, what it takes from a teacher; None where it cannot learn from one.
+        settings: names of the `MethodSettings` that the method reads.
+        kinds: kinds of tasks that can be learned by it.
+        forms: those of `labels.FORMS` that it can learn from.
+        lesson: key of `lessons.LESSONS`: what it learns from a teacher; None where it cannot learn from one.
     """
 
     head: str
@@ -139,7 +139,7 @@ def _yes_no(labels: Labels, raw: Tensor, *_: Any) -> Tensor:
 
 
 def _no_loss(labels: Labels, raw: Tensor, *_: Any) -> Tensor:
-    """Of a photo alone, where the term of the whole batch (`methods.terms`) is all."""
+    """Loss of 0 for each photo, for a method whose only loss is its term over the batch (`methods.terms`)."""
     return ops.zeros_like(raw[:, 0])
 
 
@@ -245,7 +245,7 @@ def method_of(task: Task, name: str | None = None) -> Method:
     """The method by which a task is learned.
 
     Args:
-        name: of `METHODS`; None for the usual one of the task's kind.
+        name: key of `METHODS`; None for the usual one of the task's kind.
 
     Raises:
         ConfigError: there is none of this name, or it is for another kind of task; the message lists the valid ones.
@@ -264,7 +264,7 @@ FORMER_DEFAULTS = {"angular_margin": 0.3, "angular_scale": 30.0}
 
 
 def check_settings(task: Task, name: str | None, settings: MethodSettings) -> None:
-    """Refuses settings at which the method does not look.
+    """Refuse settings that the method does not read.
 
     Raises:
         ConfigError: one of them is not as it usually is.
@@ -279,7 +279,7 @@ def check_settings(task: Task, name: str | None, settings: MethodSettings) -> No
 
 
 def check_forms(task: Task, name: str | None, forms: Iterable[str]) -> None:
-    """Refuses labels of a form that the method cannot learn from.
+    """Refuse labels of a form that the method cannot learn from.
 
     Raises:
         ConfigError: naming the methods that can.
@@ -293,7 +293,7 @@ def check_forms(task: Task, name: str | None, forms: Iterable[str]) -> None:
 
 
 def check_lesson(task: Task, name: str | None) -> str:
-    """What a task takes from a teacher, of `lessons.LESSONS`.
+    """Name of what a task learns from a teacher, in `lessons.LESSONS`.
 
     Raises:
         ConfigError: its method cannot learn from one; those that can are named.

@@ -52,7 +52,7 @@ def label_width(task: Task, forms: tuple[str, ...] = ("exact",)) -> int:
 
 
 def pack_labels(exact: np.ndarray, interval: np.ndarray | None = None, soft: np.ndarray | None = None) -> np.ndarray:
-    """Joins labels of several forms into the array that a batch carries.
+    """Join labels of several forms into the array that a batch carries.
 
     Args:
         exact: (n, task.label_width), NaN for photos with a label of another form or none.
@@ -68,7 +68,7 @@ def read_labels(values: Tensor, task: Task, forms: tuple[str, ...] = ("exact",),
 
     Args:
         values: (batch, label_width) of `pack_labels`, NaN where a photo has no label of a form.
-        forms: of `FORMS`, those that the batch carries.
+        forms: those of `FORMS` that the batch carries.
         taught: whether a teacher's answers stand behind them, in all further columns.
     """
     values = ops.cast(values, "float32")

@@ -1,4 +1,4 @@
-"""What a task takes from a teacher: which of its outputs, as which numbers, and the loss. A new way is a new row."""
+"""Lessons: the outputs of a teacher that a task learns from, as numbers, and the loss. A new way is a new row."""
 
 from __future__ import annotations
 

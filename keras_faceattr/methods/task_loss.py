@@ -28,11 +28,11 @@ class TaskLoss(keras.losses.Loss):  # type: ignore[misc]
     Args:
         task: what is predicted.
         method: row of `METHODS`; None for the usual one of the task's kind.
-        settings: of the method.
+        settings: settings of the method.
         learned_weight: whether the loss weighs itself against those of other tasks by a variance that it learns:
             L / σ² + log σ, with 1 / σ² = exp(−s). Source: Kendall, Gal, Cipolla, Multi-task learning using uncertainty,
             eq. 7 and 10.
-        forms: of `labels.FORMS`, those that the labels may have.
+        forms: those of `labels.FORMS` that the labels may have.
         distillation: how the task learns from a teacher, whose answers stand behind the labels; None without one. Of a
             photo with both the loss is (1 − share) · own + share · teacher's, of a photo with one of them that one.
 
@@ -158,7 +158,7 @@ def _answered(labels: Labels) -> Tensor:
 
 
 def _learned(labels: Labels) -> Tensor:
-    """As `Labels.known`, of labels and answers of a teacher."""
+    """`Labels.known` for labels and answers of a teacher together."""
     return ops.maximum(labels.known, _answered(labels)) if labels.taught else labels.known
 
 
