@@ -52,7 +52,7 @@ class Architecture:
 
     Attributes:
         net: (pixels (batch, side, side, 3) from 0 to 255, tasks by name, options) → features of each task by its name.
-        options: of the variant.
+        options: options of the variant.
         tasks: what it predicts, and by which method, where nothing else is said.
         needs_landmarks: whether it must know where the five points lie in every crop.
     """
@@ -68,7 +68,7 @@ class Architecture:
         return [name for name in inspect.signature(self.net).parameters if name not in given]
 
     def check_options(self, options: Iterable[str], also_valid: Iterable[str] = ()) -> None:
-        """Refuses options that the net does not have.
+        """Refuse options that the net does not have.
 
         Args:
             also_valid: what else may have been meant.

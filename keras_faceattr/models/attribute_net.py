@@ -43,8 +43,8 @@ def face_map(x: Tensor, size: str, prefix: str = "") -> Tensor:
 
     Args:
         x: (batch, side, side, 3) normalised pixels.
-        size: of `FACE_NETS`.
-        prefix: of the layers' names.
+        size: key of `FACE_NETS`.
+        prefix: prefix of the layers' names.
 
     Returns:
         (batch, side / 16, side / 16, channels).
@@ -61,7 +61,7 @@ def face_net(pixels: Tensor, size: str) -> Tensor:
 
     Args:
         pixels: (batch, side, side, 3) RGB from 0 to 255; side at least 32.
-        size: of `FACE_NETS`.
+        size: key of `FACE_NETS`.
 
     Returns:
         (batch, channels) features: the average of the last map, where AlexNet has dense layers.
@@ -90,9 +90,9 @@ def attribute_net(
     Args:
         pixels: (batch, side, side, 3) RGB from 0 to 255; side at least 32.
         tasks: by name; each of attributes, every one of them in exactly one group.
-        size: of `FACE_NETS`.
-        group_channels: of the convolution.
-        group_units: of the dense layer.
+        size: key of `FACE_NETS`.
+        group_channels: channels of the convolution.
+        group_units: units of the dense layer.
         nets: names of the nets that are joined along channels, before which their layers' names stand:
             `model.init_from={identity: RUN, …}` starts them from runs of their own. One of any other name stands for
             Net₀, which in the paper was taught to tell faces from photos without one, and here only what its start

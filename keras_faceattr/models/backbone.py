@@ -143,7 +143,7 @@ def features_of(model: keras.Model, pixels: Tensor, preprocess: Callable[[Any], 
 
 
 def preprocessed(pixels: Tensor, preprocess: Callable[[Any], Any]) -> Tensor:
-    """What a function makes of pixels, as layers that an integer file expresses.
+    """Express a preprocessing function as layers that an integer file can hold.
 
     Pixels are brought to [−1, 1] first, which costs an integer file nothing. Where the function does more, a 1×1
     convolution with constants follows: it swaps, shifts and scales channels.
@@ -173,7 +173,7 @@ def preprocessed(pixels: Tensor, preprocess: Callable[[Any], Any]) -> Tensor:
 
 
 def load_weights(model: keras.Model, path: str) -> None:
-    """Sets a net's weights, without its classifier, from a file of the user's.
+    """Set a net's weights, without its classifier, from a file of the user's.
 
     Args:
         path: `.weights.h5` or `.h5` of the net without its classifier (`…_notop.h5`), or a `.keras` file of the net

@@ -11,7 +11,7 @@ import keras
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Makes Keras draw the seeds of initializers and layers from `seed`, and restores Python's generator afterwards.
+    """Make Keras draw the seeds of initializers and layers from `seed`, and restore Python's generator afterwards.
 
     Keras draws each seed that it is not given from Python's own generator, and from nothing else.
 
@@ -31,7 +31,7 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Makes a Keras dtype policy that of all layers that are built, and restores the one before."""
+    """Make a Keras dtype policy that of all layers that are built, and restore the one before."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

@@ -27,7 +27,7 @@ def faces_net(pixels: Tensor, width: float, channels: int) -> Tensor:
     Args:
         pixels: (batch, side, side, 3) RGB from 0 to 255; side as of `thin_vgg_maps`.
         width: share of VGG-16's channels.
-        channels: of the convolution.
+        channels: channels of the convolution.
 
     Returns:
         (batch, channels) features.

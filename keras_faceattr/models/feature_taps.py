@@ -56,8 +56,8 @@ def student_with_maps(
     other. Source: Romero et al., FitNets, section 2.2.
 
     Args:
-        shapes: of the teacher's maps, without the batch.
-        seed: of the weights of these convolutions.
+        shapes: shapes of the teacher's maps, without the batch.
+        seed: random seed of the weights of these convolutions.
 
     Raises:
         ConfigError: no such layer, or maps of other sides.

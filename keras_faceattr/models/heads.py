@@ -35,7 +35,7 @@ class Head:
     projects: bool = False
 
     def units(self, task: Task) -> int:
-        """How many raw outputs a task needs in all."""
+        """Number of raw outputs that a task needs in all."""
         # Attributes may be in no group, where the net does not look at groups.
         return len(task.attributes) if isinstance(task, MultilabelTask) else sum(self.parts(task).values())
 
@@ -89,7 +89,7 @@ def raw_outputs(features: Features, task: Task, head: str) -> Tensor:
 
 
 def decoded_outputs(features: Features, raw: Tensor, task: Task, head: str, vote: str) -> dict[str, Tensor]:
-    """What the model returns for a task, by name."""
+    """Outputs that the model returns for a task, by name."""
     if isinstance(features, list):
         return decoding.VOTES[vote](task, raw, len(features))
     return HEADS[head].decode(task, raw)

@@ -145,7 +145,7 @@ def hmtnet(
 
 
 def aggregate(maps: dict[str, Tensor], how: str) -> Tensor:
-    """Joins maps of several depths.
+    """Join maps of several depths.
 
     Args:
         maps: (batch, side, side, channels) by name, the deepest last. Each is brought to the shape of the last: pooled

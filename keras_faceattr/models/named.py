@@ -80,8 +80,8 @@ _DOC = """
         include_top: False gives the features before the heads: (batch, channels), or a dictionary of them by task and
             part where the net has some for each.
         dropout: share of the features that is dropped before the heads, in training.
-        seed: of the initial weights; None: chance.
-        options: of the net, such as `pooling` of the thin VGGs.
+        seed: random seed of the initial weights; None for another one at each call.
+        options: options of the net, such as `pooling` of the thin VGGs.
 
     Returns:
         A functional `keras.Model` of stock layers.
@@ -96,7 +96,7 @@ def decoded(model: Any, tasks: Iterable[Task] | None = None, methods: Mapping[st
     """A model of the same weights that answers in values and probabilities.
 
     Args:
-        model: of a function of `kfa.models`, with its heads.
+        model: model of a function of `kfa.models`, with its heads.
         tasks: those that it was built for; None: what the net is registered for.
         methods: those that it was built by.
 

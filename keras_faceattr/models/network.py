@@ -46,22 +46,22 @@ def build_network(
     model: keras.Model | None = None,
     **options: Any,
 ) -> Network:
-    """Builds a net with a head for each task.
+    """Build a net with a head for each task.
 
     Args:
-        name: of `MODELS`; `keras.applications.NAME`; or `module:function`, see `models.backbone`. With `model` it is
-            only what the network is called.
+        name: key of `MODELS`; `keras.applications.NAME`; or `module:function`, see `models.backbone`. With `model`
+            it is only the network's name.
         tasks: task and method by name.
         size: side of the input in pixels.
         dropout: share of features dropped before the heads, in training.
         vote: how an ensemble within the net decides: `majority` or `soft`.
         precision: Keras dtype policy of the backbone.
-        seed: of the initial weights.
+        seed: random seed of the initial weights.
         landmarks: (5, 2) x, y in pixels where the five points lie in every crop, for nets that cut parts of the face.
         model: a Keras model of the caller's, whose last feature map the heads read instead of a named net's. It is
             copied, with its weights; its input is RGB from 0 to 255, unless the option `preprocessing` names the
             family of `keras.applications` whose preprocessing it expects.
-        options: of the net, such as `pooling`.
+        options: options of the net, such as `pooling`.
 
     Returns:
         The network; its input is (batch, size, size, 3) RGB from 0 to 255.

@@ -48,10 +48,10 @@ class ModelProfile:
 
 
 def profile_network(name: str, size: int) -> ModelProfile:
-    """Counts parameters and multiply-adds of a registered net for its usual tasks.
+    """Count parameters and multiply-adds of a registered net for its usual tasks.
 
     Args:
-        name: of `MODELS`.
+        name: key of `MODELS`.
         size: side of the input in pixels.
 
     Raises:
@@ -66,7 +66,7 @@ def profile_network(name: str, size: int) -> ModelProfile:
 
 @contextmanager
 def _weights_of_zero() -> Iterator[None]:
-    """Leaves out drawing random weights, which takes seconds for a hundred million that nobody looks at."""
+    """Leave out drawing random weights, which takes seconds for a hundred million that nobody looks at."""
     initializer = keras.initializers.VarianceScaling
     draw = initializer.__call__
     initializer.__call__ = lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype)
@@ -77,7 +77,7 @@ def _weights_of_zero() -> Iterator[None]:
 
 
 def profile_model(model: keras.Model) -> ModelProfile:
-    """Counts parameters and multiply-adds of a functional model.
+    """Count parameters and multiply-adds of a functional model.
 
     Of a fake-quantized one, the ranges of activations are no parameters, and rounding is no layer.
     """

@@ -72,8 +72,8 @@ class Standardisation:
     Attributes:
         means: (features,) of the columns.
         stds: (features,) of the columns; 1 where a column is constant in these rows.
-        target_mean: of the target.
-        target_std: of the target; 1 where it is constant.
+        target_mean: mean of the target.
+        target_std: standard deviation of the target; 1 where it is constant.
     """
 
     means: np.ndarray
@@ -94,9 +94,9 @@ def tabular_model(name: str, standardisation: Standardisation, seed: int, **opti
     """A net with its standardisation inside, freshly initialised.
 
     Args:
-        name: of `TABULAR_NETS`.
-        seed: of the initial weights.
-        options: of the net.
+        name: key of `TABULAR_NETS`.
+        seed: random seed of the initial weights.
+        options: options of the net.
 
     Returns:
         Model from raw columns (batch, features) to the target (batch, 1), both in their own units.

@@ -47,7 +47,7 @@ def tree_cnn(
         pixels: (batch, side, side, 3) RGB from 0 to 255, a face turned upright by its five points.
         tasks: by name.
         width: share of VGG-16's channels that GNet, a thin VGG, has.
-        part_channels: of the convolutions of each part's net.
+        part_channels: channels of the convolutions of each part's net.
         landmarks: (5, 2) x, y in pixels where the five points lie in every crop; None: as in crops without margin.
         voted: the task of classes on which the face and its parts vote.
 
@@ -78,8 +78,8 @@ def part_box(points: np.ndarray, side: int, part: str) -> tuple[int, int, int, i
 
     Args:
         points: (5, 2) x, y of the five points.
-        side: of the crop.
-        part: of `PARTS`.
+        side: side of the crop.
+        part: key of `PARTS`.
 
     Raises:
         ModelError: the crop is so small that a part has fewer than 8 pixels.
