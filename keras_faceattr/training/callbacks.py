@@ -44,7 +44,7 @@ class Listener(Protocol):
 
 
 class LoopState(BaseModel):
-    """What a checkpoint keeps besides the variables.
+    """State of the training that a checkpoint keeps next to the variables.
 
     Attributes:
         epoch: how many are done.
@@ -66,8 +66,8 @@ def loop_state(plain: dict[str, Any], path: Path, epochs: int) -> LoopState:
 
     Args:
         plain: as it was read.
-        path: of the checkpoint, for the error.
-        epochs: of the whole training.
+        path: path of the checkpoint, for the error.
+        epochs: number of epochs of the whole training.
 
     Raises:
         RunError: a value is missing or of a wrong type, or they contradict each other.
@@ -115,15 +115,15 @@ class StepWatch(keras.callbacks.Callback):  # type: ignore[misc]
         return max(self.last_end - self.started, 1e-9)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Starts the clock."""
+        """Start the clock."""
         self._reset(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Notes when a step asks for its batch."""
+        """Record when a step asks for its batch."""
         self._begins[batch] = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Passes on all steps that are done, in their order."""
+        """Pass on all steps that are done, in their order."""
         loss, now = float((logs or {})["loss"]), time.perf_counter()
         with self._lock:
             self._ends[batch] = (loss, now)
@@ -188,13 +188,13 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
             self.average.set_model(model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Notes the learning rate that the epoch begins with."""
+        """Record the learning rate that the epoch begins with."""
         self.learning_rate = float(self.model.optimizer.learning_rate)
         if self.start_epoch:
             self.start_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Does all that an epoch ends with."""
+        """Do all that an epoch ends with."""
         state, run = self.state, self.run
         row = self._row(logs or {})
         if self.average:
@@ -243,18 +243,18 @@ class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def should_stop(state: LoopState, patience: int | None) -> bool:
-    """Whether as many epochs as allowed have passed since the best one."""
+    """Return whether as many epochs as allowed have passed since the best one."""
     return patience is not None and state.epoch - state.best_epoch >= patience
 
 
 def write_history(run: Run, history: list[dict[str, Any]]) -> None:
-    """Writes `history.csv`, one row per epoch."""
+    """Write `history.csv`, one row per epoch."""
     with replacing(run.history_path) as temporary:
         pd.DataFrame(history).to_csv(temporary, index=False)
 
 
 def validation_score(experiment: Experiment, data: PreparedData, network: Network, row: dict[str, Any]) -> float:
-    """Adds the validation metrics to a row; returns the score to minimise: the tasks' primary metrics, summed.
+    """Add the validation metrics to a row; return the score to minimise: the tasks' primary metrics, summed.
 
     A scalar's MAE counts as a share of its range, so that years do not outweigh points. What cannot be measured does
     not count; infinity where nothing can, or where the net says what is no number.

@@ -20,7 +20,7 @@ STATE = "state"
 
 
 def save_checkpoint(path: Path, model: keras.Model, state: dict[str, Any], with_optimizer: bool = True) -> None:
-    """Writes weights, optimizer variables and the loop's state.
+    """Write weights, optimizer variables and the loop's state.
 
     Raises:
         RunError: the disk is full or refuses; the checkpoint before is left as it was.
@@ -32,7 +32,7 @@ def save_checkpoint(path: Path, model: keras.Model, state: dict[str, Any], with_
 
 
 def load_checkpoint(path: Path, model: keras.Model, with_optimizer: bool = True) -> dict[str, Any]:
-    """Sets the model's (and optimizer's) variables and returns the loop's state.
+    """Set the model's (and optimizer's) variables and return the loop's state.
 
     Raises:
         RunError: missing, damaged, or of another model.
@@ -80,7 +80,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_size(stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
-    """Refuses an array that claims more numbers than are there, before NumPy makes room for them.
+    """Refuse an array that claims more numbers than are there, before NumPy makes room for them.
 
     Raises:
         ValueError: it does, or it is packed, as no checkpoint is.
@@ -96,12 +96,12 @@ def _check_size(stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
 
 
 def best_checkpoint(run: Run) -> Path:
-    """Where the weights of a finished run's best epoch lie, of which there is one."""
+    """Path of the weights of a finished run's best epoch, the only one that is kept."""
     return next(iter(sorted(run.checkpoint_path.parent.glob("best-*.npz"))), run.checkpoint_path)
 
 
 def load_loss_memory(path: Path, variables: list[keras.Variable]) -> None:
-    """Sets what losses have learned as a checkpoint remembers it.
+    """Set what losses have learned as a checkpoint remembers it.
 
     Raises:
         RunError: missing or damaged, or it does not know them.

@@ -1,4 +1,4 @@
-"""What `fit` refuses, in the order in which it can be known: before photos are read, once they are, on going on."""
+"""Checks of `fit`, in the order in which they are possible: before photos are read, after that, and on resuming."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from keras_faceattr.zoo import shipped_names
 
 
 def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
-    """Refuses what can be known to be wrong before any photo is read.
+    """Refuse what can be known to be wrong before any photo is read.
 
     Args:
         fresh: whether the initial weights will be needed.
@@ -68,13 +68,13 @@ def check_experiment(experiment: Experiment, fresh: bool = True) -> None:
 
 
 def _shipped_hint(path: Path) -> str:
-    """What is said behind the name of a net that is not there."""
+    """Hint for a net that was not found."""
     names = shipped_names()
     return f"; nets that come with the package: {nearest(path.name, names)}" if names else ""
 
 
 def _check_balance(experiment: Experiment) -> None:
-    """Refuses batches that are to be made by two rules at once."""
+    """Refuse batches that are to be made by two rules at once."""
     balanced = experiment.training.balanced_by
     if balanced is None:
         return
@@ -88,7 +88,7 @@ def _check_balance(experiment: Experiment) -> None:
 
 
 def _check_distillation(experiment: Experiment) -> None:
-    """Refuses teachers that are not there, and settings that fit no teacher or contradict each other."""
+    """Refuse teachers that are not there, and settings that fit no teacher or contradict each other."""
     settings, teachers = experiment.training.distillation, experiment.training.teachers
     for teacher in map(Path, teachers):
         if not teacher.exists():
@@ -106,7 +106,7 @@ def _check_distillation(experiment: Experiment) -> None:
 
 
 def landmarks_of(experiment: Experiment) -> np.ndarray | None:
-    """Where the five points lie in every crop, for a net that must know.
+    """Positions of the five points in every crop, for a net that needs them.
 
     Raises:
         ConfigError: they lie elsewhere in each.
@@ -133,7 +133,7 @@ def _check_options(experiment: Experiment) -> None:
 
 
 def check_methods(experiment: Experiment, tasks: dict[str, Task]) -> None:
-    """Refuses what is set for methods that do not look at it: it was meant for another.
+    """Refuse what is set for methods that do not look at it: it was meant for another.
 
     Raises:
         ConfigError: a method that does not fit its task, a setting, or a first stage that no method has.
@@ -146,7 +146,7 @@ def check_methods(experiment: Experiment, tasks: dict[str, Task]) -> None:
 
 
 def check_backend(experiment: Experiment) -> None:
-    """Refuses a backend that nothing here was tested on; on TensorFlow, makes it repeat itself where the config asks.
+    """Refuse a backend that nothing here was tested on; on TensorFlow, make it repeat itself where the config asks.
 
     Raises:
         ConfigError: it is neither TensorFlow nor JAX.
@@ -160,7 +160,7 @@ def check_backend(experiment: Experiment) -> None:
 
 
 def check_learnable(experiment: Experiment, data: PreparedData, taught: Collection[str] = ()) -> None:
-    """Refuses what nothing can be learned from: two photos are batch norm's least, and one label a task's.
+    """Refuse what nothing can be learned from: two photos are batch norm's least, and one label a task's.
 
     Args:
         taught: names of the tasks that a teacher teaches, which need no label.
@@ -203,7 +203,7 @@ def _check_correlated(task: MultilabelTask, labels: np.ndarray) -> None:
 
 
 def check_same_data(run: Run, experiment: PhotoExperiment, data: PreparedData) -> None:
-    """Refuses to resume with other photos, labels, splits or teachers.
+    """Refuse to resume with other photos, labels, splits or teachers.
 
     Raises:
         RunError: they have changed since the run started.
@@ -218,7 +218,7 @@ def check_same_data(run: Run, experiment: PhotoExperiment, data: PreparedData) -
 
 
 def check_same_experiment(run: Run, experiment: Experiment) -> None:
-    """Refuses to resume with another configuration.
+    """Refuse to resume with another configuration.
 
     Raises:
         RunError: the first key that differs, with both values.

@@ -59,7 +59,7 @@ def fit(
     resume: Run | None = None,
     make_callbacks: Callable[[Run], list[keras.callbacks.Callback]] | None = None,
 ) -> Run:
-    """Trains an experiment and writes its run.
+    """Train an experiment and write its run.
 
     Args:
         runs: folder in which a new run is made.
@@ -71,7 +71,7 @@ def fit(
         The finished run.
 
     Raises:
-        FaceAttrError: whatever the user can mend.
+        FaceAttrError: whatever the user can fix.
     """
     check_backend(experiment)
     check_experiment(experiment, fresh=resume is None)
@@ -124,7 +124,7 @@ def fit(
 
 
 def _finished(run: Run) -> bool:
-    """Whether all that training leaves is there and whole; metrics are written behind it."""
+    """Return whether all that training writes is there and whole; metrics are written after it."""
     try:
         pd.read_csv(run.history_path)["epoch"]
         load_model(run.model_path)
@@ -157,7 +157,7 @@ def network_of(
 
 
 def save_model(experiment: Experiment, tasks: dict[str, Task], network: Network, run: Run) -> None:
-    """Writes `model.keras`, in float32 whatever the precision of training."""
+    """Write `model.keras`, in float32 whatever the precision of training."""
     inference = network.inference
     if experiment.training.precision != "float32":
         inference = network_of(experiment, tasks, fresh=False).inference
@@ -170,7 +170,7 @@ def save_model(experiment: Experiment, tasks: dict[str, Task], network: Network,
 
 
 def write_relations(run: Run, losses: dict[str, TaskLoss]) -> None:
-    """Writes the relations that a loss has learned: correlations of attributes, empty where one was always the same."""
+    """Write the relations that a loss has learned: correlations of attributes, empty where one was always the same."""
     for name, loss in losses.items():
         if isinstance(loss.term, Relations):
             names = list(loss.task.attributes)  # type: ignore[union-attr]
@@ -179,6 +179,6 @@ def write_relations(run: Run, losses: dict[str, TaskLoss]) -> None:
 
 
 def write_quarantine(run: Run, data: PreparedData) -> None:
-    """Writes `quarantine.csv`: rows quarantined, each with its reason."""
+    """Write `quarantine.csv`: rows quarantined, each with its reason."""
     with replacing(run.quarantine_path) as temporary:
         data.manifest.quarantine.to_csv(temporary, index=False)

@@ -15,12 +15,12 @@ from keras_faceattr.tasks import Task, meaning_of
 
 @dataclass(frozen=True)
 class InitReport:
-    """Which variables took over weights.
+    """Report of which variables took over weights.
 
     Attributes:
         matched: same path and shape.
         other_shape: same path, another shape; these keep their random weights.
-        other_meaning: of heads whose outputs stood for something else, such as classes in another order; these keep
+        other_meaning: heads whose outputs stood for something else, such as classes in another order; these keep
             their random weights.
         absent: not in the given model; these keep their random weights.
         unused: only in the given model.
@@ -43,12 +43,12 @@ class InitReport:
 
 
 def initialise(model: keras.Model, init_from: str | dict[str, str], tasks: dict[str, Task]) -> InitReport:
-    """Copies weights from run folders or `.keras` files into `model`.
+    """Copy weights from run folders or `.keras` files into `model`.
 
     Args:
         init_from: a path; or paths by the name that stands before a layer's in `model`: `{identity: RUN}` copies the
             run's `conv1` into `identity_conv1`.
-        tasks: of `model`.
+        tasks: tasks of `model`.
 
     Raises:
         ModelError: nothing can be loaded, or no variable matches.

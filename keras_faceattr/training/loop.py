@@ -42,14 +42,14 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     teaching: Teaching | None = None,
 ) -> LoopState:
-    """Trains to the last epoch, or until early stop, and leaves the best weights in `network`.
+    """Train to the last epoch, or until early stop, and leave the best weights in `network`.
 
     Args:
         resume: goes on from the run's last checkpoint, if there is one.
         start_epoch: called before each epoch with its number, from 0.
-        losses: of `make_losses`, for a caller who wants to know what they have learned.
-        callbacks: of Keras, called behind those of the training; an epoch's logs hold the validation metrics.
-        teaching: of `training.teacher.teaching_of`; None to learn from labels alone.
+        losses: result of `make_losses`, for a caller who wants to know what they have learned.
+        callbacks: Keras callbacks, called after those of the training; an epoch's logs hold the validation metrics.
+        teaching: result of `training.teacher.teaching_of`; None to learn from labels alone.
 
     Returns:
         The final state; `best_epoch` counts from 1.
@@ -115,7 +115,7 @@ def make_losses(
 
 
 def track(model: keras.Model, losses: dict[str, TaskLoss]) -> None:
-    """Makes what the losses learn and remember part of the model that is trained, and of its checkpoints."""
+    """Make what the losses learn and remember part of the model that is trained, and of its checkpoints."""
     variables = [variable for loss in losses.values() for variable in loss.variables]
     if variables:
         model.loss_variables = variables
@@ -129,7 +129,7 @@ def compile_model(
     losses: dict[str, TaskLoss],
     first_stage: bool,
 ) -> None:
-    """Compiles with each task's loss, and those of the feature maps that the net shows; the optimizer keeps its state.
+    """Compile with each task's loss, and those of the feature maps that the net shows; the optimizer keeps its state.
 
     Args:
         first_stage: whether scalars learn the label distribution alone.

@@ -25,7 +25,7 @@ ROUNDS = 3
 
 
 def benchmark_onednn(experiment: Experiment, steps: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measures training with oneDNN off and on.
+    """Measure training with oneDNN off and on.
 
     Args:
         steps: timed batches of each setting, over all rounds.
@@ -67,7 +67,7 @@ def benchmark_onednn(experiment: Experiment, steps: int, say: Callable[[str], No
 
 
 def _measure(value: str, experiment: Experiment, steps: int) -> dict[str, Any]:
-    """Measures in a process that has not imported TensorFlow before its first call."""
+    """Measure in a process that has not imported TensorFlow before its first call."""
     os.environ[ONEDNN] = value
     with silent_native_output():
         from keras_faceattr.training.pipeline_benchmark import benchmark_pipeline

@@ -50,7 +50,7 @@ UNDECAYED = ["bias", "gamma", "beta", "minimum", "maximum", "log_variance"]
 
 
 def check_optimizer(config: OptimizerConfig) -> None:
-    """Refuses a decay of weights by Adam, which knows none.
+    """Refuse a decay of weights by Adam, which knows none.
 
     Raises:
         ConfigError: naming the optimizer that does; runs of earlier versions were trained by that one.

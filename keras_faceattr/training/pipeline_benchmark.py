@@ -1,4 +1,4 @@
-"""Does the training step wait for data? Ratios measured interleaved in one run."""
+"""Benchmark of the training step: does it wait for data? Ratios measured interleaved in one run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Measure = Callable[[int, int, int], float]
 
 @dataclass(frozen=True)
 class Limit:
-    """What a ratio should be."""
+    """Limit that a ratio should keep."""
 
     title: str
     value: float
@@ -67,7 +67,7 @@ LIMITS = {
 
 
 def benchmark_pipeline(experiment: Experiment, steps: int, only: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Measures training fed from memory, from the cache, and the data alone.
+    """Measure training fed from memory, from the cache, and the data alone.
 
     Args:
         steps: timed batches of each part, over all rounds.
@@ -139,13 +139,13 @@ class _StepClock(keras.callbacks.Callback):  # type: ignore[misc]
         self.first, self.last = first, last
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Notes the time."""
+        """Record the time."""
         if batch + 1 in (self.first, self.last):
             self.ends[batch + 1] = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Of a step."""
+        """Seconds of a step."""
         return (self.ends[self.last] - self.ends[self.first]) / (self.last - self.first)
 
 
@@ -196,7 +196,7 @@ def endless_batches(
 
 
 def stepping(begin: Callable[[int], Steps]) -> Measure:
-    """Times steps that are made one by one.
+    """Time steps that are made one by one.
 
     Args:
         begin: begins the steps of a round, whose number it gets, so that it can begin with other photos: those of the
@@ -237,7 +237,7 @@ def _make(running: Steps, count: int) -> None:
 
 
 def _peak_memory_mb() -> float:
-    """Of this process; Linux counts in kilobytes, macOS in bytes."""
+    """Peak memory of this process, in MB; Linux counts in kilobytes, macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 

@@ -1,4 +1,4 @@
-"""What another person needs to get the same run: versions, machine, seed and hashes."""
+"""Provenance: all that another person needs to get the same run: versions, machine, seed and hashes."""
 
 from __future__ import annotations
 

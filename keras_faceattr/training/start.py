@@ -1,4 +1,4 @@
-"""What a run starts from: whether that has seen its test photos, and what those who start from it must know."""
+"""Starts of a run: whether they have seen its test photos, and the record for runs that start from this one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def trained_on(start: Path) -> set[str] | None:
 
 
 def _record(run: Run) -> dict[str, Any] | None:
-    """What the provenance says of the list of photos; None where there is none, as in runs of earlier versions."""
+    """Entry of the provenance about the list of photos; None where there is none, as in runs of earlier versions."""
     if not run.provenance_path.is_file():
         return None
     provenance = run.provenance()
@@ -80,12 +80,12 @@ def unknown_photos(start: Path) -> str:
 
 
 def check_starts(starts: Iterable[Path], manifest: Manifest, use: str = "start from") -> list[str]:
-    """Refuses a start or a teacher that has learned from photos on which the new run is to be measured.
+    """Refuse a start or a teacher that has learned from photos on which the new run is to be measured.
 
     Copies of a photo are known by their bytes alone: one that was resized or cut is not found.
 
     Args:
-        manifest: of the new run, split.
+        manifest: manifest of the new run, split.
         use: what is done with them, for the message.
 
     Returns:
@@ -110,7 +110,7 @@ def check_starts(starts: Iterable[Path], manifest: Manifest, use: str = "start f
 
 
 def check_known(run: Run) -> list[str]:
-    """Refuses to go on with a run whose list of photos is not what it was; tells where it has none.
+    """Refuse to go on with a run whose list of photos is not what it was; tell where it has none.
 
     Raises:
         RunError: missing, damaged or another list.
@@ -119,7 +119,7 @@ def check_known(run: Run) -> list[str]:
 
 
 def check_unseen(path: Path, manifest: Manifest, split: str) -> list[str]:
-    """Refuses to measure a run on photos that it has learned from, such as after its data has changed.
+    """Refuse to measure a run on photos that it has learned from, such as after its data has changed.
 
     Args:
         path: a run, or a file in its folder.
@@ -144,7 +144,7 @@ def check_unseen(path: Path, manifest: Manifest, split: str) -> list[str]:
 
 
 def _known(seen: set[str], manifest: Manifest, split: str) -> str:
-    """How many photos of a split were in training, for people; empty where none was."""
+    """Number of photos of a split that were in training, as text; empty where none was."""
     part = manifest.select(manifest.rows["split"] == split)
     known = np.array([photo in seen for photo in _hashes(part)], bool)
     if not known.any():
@@ -155,7 +155,7 @@ def _known(seen: set[str], manifest: Manifest, split: str) -> str:
 
 
 def write_trained_on(run: Run, starts: Iterable[Path], manifest: Manifest) -> dict[str, Any]:
-    """Records what the run learns from: its train photos and whatever its starts and teachers know.
+    """Record what the run learns from: its train photos and whatever its starts and teachers know.
 
     Returns:
         Count and hash of the list, for the provenance.

@@ -1,4 +1,4 @@
-"""What each task, each remembering loss and each data set cost a training step; ratios measured in turns in one run."""
+"""Cost of each task, each loss with a memory and each data set in a training step; measured in turn in one run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WHOLE, AGAIN = "all tasks", "all tasks again"
 
 
 def benchmark_tasks(experiment: Experiment, steps: int) -> dict[str, Any]:
-    """Measures the training step with all tasks, without each of them, and without the memory of each loss.
+    """Measure the training step with all tasks, without each of them, and without the memory of each loss.
 
     Args:
         steps: timed batches of each variant and of each feed, over all rounds.

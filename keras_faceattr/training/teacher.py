@@ -31,7 +31,7 @@ class Teacher:
     """One teacher.
 
     Attributes:
-        path: of the run or the exported file.
+        path: path of the run or the exported file.
         tasks: those that it knows.
         crop: what it sees of a photo.
         outputs: names of what it says.
@@ -46,7 +46,7 @@ class Teacher:
     maps: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __call__(self, images: np.ndarray) -> Outputs:
-        """What it says about (b, side, side, 3) crops of another size, too."""
+        """Outputs for (b, side, side, 3) crops, which may have another size."""
         if images.shape[1] != self.crop.size:
             # Cubic interpolation goes beyond black and white.
             images = np.clip(np.stack([self.crop.resized(image) for image in images]), 0.0, 255.0)
@@ -151,7 +151,7 @@ def _open(path: Path, features: list[FeatureMatchConfig]) -> Teacher:
 
 
 def check_crop(teacher: Teacher, crop: CropSpec) -> None:
-    """Refuses a teacher that sees another part of a photo than the student.
+    """Refuse a teacher that sees another part of a photo than the student.
 
     Raises:
         ConfigError: naming what differs.
@@ -168,7 +168,7 @@ def shared_tasks(path: Path, known: Mapping[str, Task], tasks: Mapping[str, Task
     """Names of the tasks in which a teacher can teach a student.
 
     Args:
-        path: of the teacher.
+        path: path of the teacher.
         known: its tasks.
         tasks: the student's.
 
@@ -207,7 +207,7 @@ def _check_distribution(teacher: Teacher, name: str, lesson: str) -> None:
 def teaching_of(
     experiment: Experiment, data: PreparedData, teachers: Teachers | None, progress: Progress | None = None
 ) -> Teaching | None:
-    """What makes the crops of the batches with the teachers' answers; None without teachers.
+    """Maker of the crops of the batches with the teachers' answers; None without teachers.
 
     Args:
         progress: called with photos asked about and photos in all, where answers are stored.
