@@ -77,7 +77,7 @@ def _crash(error: Exception) -> NoReturn:
 
 
 def _fail_usage(error: Any) -> NoReturn:
-    """Tells what is wrong with the arguments; a group that is given none shows its help."""
+    """Tell what is wrong with the arguments; a group that is given none shows its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         sys.exit(WRONG)

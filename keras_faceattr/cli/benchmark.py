@@ -14,7 +14,7 @@ from keras_faceattr.training.task_benchmark import benchmark_tasks
 
 
 def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
-    """Prints images/s of each part and the ratios that matter."""
+    """Print images/s of each part and the ratios that matter."""
     result = benchmark_pipeline(read_experiment(config, data_paths(data), overrides), steps)
     if json:
         print_json(result)
@@ -33,7 +33,7 @@ def run_benchmark_pipeline(config: str | None, data: list[str], overrides: list[
 
 
 def run_benchmark_tasks(config: str, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
-    """Prints what each task, each loss with a memory and each data set costs."""
+    """Print what each task, each loss with a memory and each data set costs."""
     result = benchmark_tasks(read_experiment(config, data_paths(data), overrides), steps)
     if json:
         print_json(result)

@@ -26,7 +26,7 @@ BROWSER = "browser"
 
 
 def import_results(options: BenchmarkOptions) -> None:
-    """Puts downloaded results into the folder, all of them or none."""
+    """Put downloaded results into the folder, all of them or none."""
     if not options.imports:
         return
     for path in options.models:
@@ -63,7 +63,7 @@ def benchmark_browser(options: BenchmarkOptions, budget: Budget | None) -> dict[
 
 
 def add_browsers(options: BenchmarkOptions, budget: Budget | None, result: dict[str, Any]) -> None:
-    """Puts rows of browsers behind the others, with their warnings and verdicts."""
+    """Put rows of browsers behind the others, with their warnings and verdicts."""
     rows, warnings = browser_rows(options.results, options.models, budget)
     if unverified := sum(not row["verified"] for row in rows):
         warnings.append(

@@ -27,7 +27,7 @@ SCENE_SEED = 40_000
 def run_benchmark_detector(
     source: str | None, count: int, sides: list[str], package: bool, out: Path | None, json: bool
 ) -> None:
-    """Prints images/s of our detector and of the `mtcnn` package, and how far both find the same faces."""
+    """Print images/s of our detector and of the `mtcnn` package, and how far both find the same faces."""
     results = []
     for side in _sides(sides):
         print(f"{count} photos at {side} × {side} pixels", file=sys.stderr)

@@ -11,7 +11,7 @@ from keras_faceattr.training.onednn_benchmark import benchmark_onednn
 
 
 def run_benchmark_onednn(config: str | None, data: list[str], overrides: list[str], steps: int, json: bool) -> None:
-    """Prints images/s of training with oneDNN off and on, and their ratio."""
+    """Print images/s of training with oneDNN off and on, and their ratio."""
     result = benchmark_onednn(read_experiment(config, data_paths(data), overrides), steps, say)
     if json:
         print_json(result)

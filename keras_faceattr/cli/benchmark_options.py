@@ -61,7 +61,7 @@ def thread_numbers(values: list[str]) -> list[int]:
 
 
 def print_verdicts(verdicts: dict[str, list[dict[str, Any]]], budget: Budget | None) -> None:
-    """Prints each limit, what was measured, and whether it was met."""
+    """Print each limit, what was measured, and whether it was met."""
     if budget is None:
         return
     table = Table("file", "limit of", "limit", "measured", "verdict", title=f"budget {budget.name}", box=None)

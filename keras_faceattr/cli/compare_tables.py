@@ -1,4 +1,4 @@
-"""What `keras-faceattr compare` prints of runs on tables."""
+"""Output of `keras-faceattr compare` for runs on tables."""
 
 from __future__ import annotations
 

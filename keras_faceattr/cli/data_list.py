@@ -11,7 +11,7 @@ from keras_faceattr.terminal.console import plain_console
 
 
 def run_list(json: bool) -> None:
-    """Prints the readers and the configs."""
+    """Print the readers and the configs."""
     if json:
         print_json({"readers": readers(), "configs": config_names()})
         return

@@ -18,14 +18,14 @@ class ModelsByDefault(Group):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Puts the command's name in front where it is missing."""
+        """Put the command's name in front where it is missing."""
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             self._refuse_misspelt_command(ctx, args[0])
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Writes the help of `models` as that of the group itself, then the other commands."""
+        """Write the help of `models` as that of the group itself, then the other commands."""
         command = self.commands[DEFAULT]
         command.format_help(type(ctx)(command, info_name=ctx.info_name, parent=ctx.parent), formatter)
         formatter.write("\n")

@@ -16,7 +16,7 @@ UNUSED_BY_COUNTING = ("tensorflow", "torch", "sklearn", "matplotlib", "pandas", 
 
 
 def prepare_environment() -> None:
-    """Sets what libraries read when they are first imported, unless the user has set it."""
+    """Set what libraries read when they are first imported, unless the user has set it."""
     # A second guard behind the check of a photo's header: OpenCV refuses larger photos itself.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "178956970")
     # OpenCV writes lines of its own about photos that we name ourselves.
@@ -27,7 +27,7 @@ def prepare_environment() -> None:
 
 
 def start_backend(onednn: str | None = "1") -> None:
-    """Imports TensorFlow and Keras and lets them find their devices, in silence.
+    """Import TensorFlow and Keras and let them find their devices, in silence.
 
     Their native start-up lines ignore every log level, because they are written before logging is set up.
 
@@ -52,7 +52,7 @@ def start_backend(onednn: str | None = "1") -> None:
 
 
 def start_counting_backend() -> None:
-    """Imports Keras for nets that are built and never run: on its NumPy backend, many times quicker than TensorFlow.
+    """Import Keras for nets that are built and never run: on its NumPy backend, many times quicker than TensorFlow.
 
     That backend needs JAX; without JAX, or where the user has chosen a backend, Keras starts as usual.
     """

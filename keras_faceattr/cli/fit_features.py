@@ -1,4 +1,4 @@
-"""What `keras-faceattr fit` prints of regressors on features."""
+"""Output of `keras-faceattr fit` for regressors on features."""
 
 from __future__ import annotations
 

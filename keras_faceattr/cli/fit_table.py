@@ -1,4 +1,4 @@
-"""What `keras-faceattr fit` prints of a table."""
+"""Output of `keras-faceattr fit` for a table."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Command(TyperCommand):
     """A command whose options stand under the heading of their `rich_help_panel`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuses an empty value, such as that of a shell's variable that is not set: of a path it is this folder."""
+        """Refuse an empty value, such as that of a shell's variable that is not set: of a path it is this folder."""
         for before, argument in zip(["", *args], args, strict=False):
             if not argument or EMPTY.fullmatch(argument):
                 name = argument.removesuffix("=") or (before if before.startswith("-") else "an argument")
@@ -31,7 +31,7 @@ class Command(TyperCommand):
         return list(super().parse_args(ctx, args))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes arguments and options."""
+        """Write arguments and options."""
         _write_parameters(self.get_params(ctx), ctx, formatter)
 
 
@@ -39,7 +39,7 @@ class Group(TyperGroup):
     """A group that lists its commands with the whole first sentence of their help."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes options, then commands."""
+        """Write options, then commands."""
         _write_parameters(self.get_params(ctx), ctx, formatter)
         commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
         shown = [(name, command.get_short_help_str(1000)) for name, command in commands if not command.hidden]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_net(name: str, size: int, json: bool) -> None:
-    """Prints parameters and multiply-adds of a registered net, of a run's model, or of a `.keras` file.
+    """Print parameters and multiply-adds of a registered net, of a run's model, or of a `.keras` file.
 
     Of a run also which tasks are sensitive.
 
@@ -39,7 +39,7 @@ def print_net(name: str, size: int, json: bool) -> None:
 
 
 def _notices_of(run: Run) -> list[str]:
-    """Of the sensitive tasks of a run on photos; runs on tables have no tasks."""
+    """Notices of the sensitive tasks of a run on photos; runs on tables have no tasks."""
     return sensitive_notices(run.tasks()) if run.tasks_path.is_file() else []
 
 

@@ -9,5 +9,5 @@ from keras_faceattr.storage import jsonable
 
 
 def print_json(value: Any) -> None:
-    """Prints JSON; what is not a number becomes null."""
+    """Print JSON; what is not a number becomes null."""
     print(json.dumps(jsonable(value), indent=2, ensure_ascii=False))

@@ -28,7 +28,7 @@ def flush_output() -> None:
 
 
 def is_nowhere() -> bool:
-    """Whether the output goes to the null device."""
+    """Return whether the output goes to the null device."""
     with suppress(OSError):
         return os.path.samestat(os.fstat(1), Path(os.devnull).stat())
     return False

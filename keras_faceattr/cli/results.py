@@ -21,7 +21,7 @@ INTERVALS_SHOWN = 3
 
 
 def print_results(results: dict[str, Any]) -> None:
-    """Prints metrics with intervals, and by group, for each task."""
+    """Print metrics with intervals, and by group, for each task."""
     console = plain_console()
     heading = f"{results['photos']} photos of the split {results['split']}, test-time augmentation: {results['tta']}"
     console.print(heading)
@@ -46,7 +46,7 @@ def print_results(results: dict[str, Any]) -> None:
 
 
 def print_jitter(result: dict[str, Any]) -> None:
-    """Prints, for each task, how disturbed crops move predictions and metrics."""
+    """Print, for each task, how disturbed crops move predictions and metrics."""
     console = plain_console()
     console.print(
         f"{result['photos']} photos of the split {result['split']}, test-time augmentation: {result['tta']}; "
