@@ -1,4 +1,4 @@
-"""A folder of crops that `align` wrote: the table, and beside it what the crops are."""
+"""A folder of crops that `align` wrote: the table, and next to it the description of the crops."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AlignedSet:
 
 
 def write_aligned_set(folder: Path, aligned: AlignedSet) -> None:
-    """Writes `crop.json`."""
+    """Write `crop.json`."""
     plain = {
         "crop": aligned.crop.to_dict(),
         "tasks": [task_to_dict(task) for task in aligned.tasks],

@@ -22,7 +22,7 @@ ERASED_VALUE = 127.5
 
 
 def augment(images: np.ndarray, settings: AugmentationConfig, seed: Sequence[int]) -> np.ndarray:
-    """Applies the paper's five changes in its order, and ours.
+    """Apply the paper's five changes in its order, and ours.
 
     Flip, grey, short side resampled to a random share and back, rotation (with zoom and shift in one resampling),
     colour jitter, erased rectangle. Each photo of the batch draws its own.
@@ -50,7 +50,7 @@ def augment(images: np.ndarray, settings: AugmentationConfig, seed: Sequence[int
 
 
 def _resample(images: np.ndarray, settings: AugmentationConfig, rng: np.random.Generator) -> np.ndarray:
-    """Shrinks to a random share of the size, then turns, zooms and shifts back to the full size.
+    """Shrink to a random share of the size, then turn, zoom and shift back to the full size.
 
     Beyond the picture its edge goes on: a constant fill would tell the net how far a photo was turned.
     """
@@ -107,7 +107,7 @@ def _recolour(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 def _erase(images: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> None:
-    """Writes a mid-grey rectangle of a random place, area and aspect into each chosen photo."""
+    """Write a mid-grey rectangle of a random place, area and aspect into each chosen photo."""
     batch, side = images.shape[:2]
     area = rng.uniform(*ERASED_AREA, batch) * side * side
     low, high = np.log(ERASED_ASPECT)

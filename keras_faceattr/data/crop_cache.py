@@ -108,11 +108,11 @@ def load_crops(
     max_bad_share: float = 0.01,
     progress: Progress | None = None,
 ) -> tuple[Crops, Manifest]:
-    """Decodes and crops every photo, and puts aside those that cannot be decoded or show no face.
+    """Decode and crop every photo, and quarantine those that cannot be decoded or show no face.
 
     Args:
         cache: `memory`, `disk`, `none`, or `auto`: memory where the crops fit in a quarter of what is free.
-        max_bad_share: of all photos; above it the data is refused.
+        max_bad_share: largest share of bad photos; above it the data is refused.
         progress: called with photos done and photos in all.
 
     Returns:
@@ -168,7 +168,7 @@ def each(jobs: Sequence[Job], function: Callable[[Job], Result]) -> Iterator[Res
 def check_bad_share(
     bad: int, total: int, limit: float, first: str, mend: str = "fix them or raise data.max_bad_share"
 ) -> None:
-    """Refuses data of which too much had to be quarantined.
+    """Refuse data of which too much had to be quarantined.
 
     Raises:
         DataError: `bad` is more than `limit` of `total`.
@@ -188,10 +188,10 @@ def _ready(manifest: Manifest, spec: CropSpec) -> np.ndarray:
 
 
 def check_same_crop(name: str, crop: CropSpec, spec: CropSpec) -> None:
-    """Refuses crops that a model would not cut itself.
+    """Refuse crops that a model would not cut itself.
 
     Args:
-        name: of the crops' source.
+        name: name of the crops' source.
         crop: how they were cut.
         spec: how the model cuts.
 

@@ -23,8 +23,8 @@ class Plan:
 
     Attributes:
         in_order_of_names: whether rows are drawn sorted by source and image, whatever their order in the label file.
-        draw: of groups, strata, share and random state, (n,) whether a row is drawn: whole groups, about that share.
-        draw_folds: of groups, strata, number of folds and random state, (n,) the fold of each row, from 1.
+        draw: (groups, strata, share, random state) → (n,) whether a row is drawn: whole groups, about that share.
+        draw_folds: (groups, strata, number of folds, random state) → (n,) fold of each row, from 1.
     """
 
     in_order_of_names: bool
@@ -44,7 +44,7 @@ def balanced_parts(
     Args:
         groups: (n,) group of each row.
         strata: (n,) stratum of each row.
-        shares: of the parts; they sum to 1.
+        shares: shares of the parts; they sum to 1.
     """
     if not len(groups):
         return np.empty(0, int)

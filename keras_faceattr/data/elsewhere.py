@@ -57,10 +57,10 @@ def on_other_data(experiment: Experiment, paths: dict[str, str]) -> Experiment |
 
 
 def read_elsewhere(experiment: Experiment, trained: dict[str, Task], split: str) -> Elsewhere:
-    """Reads other data sets, and finds what of the model's tasks they label.
+    """Read other data sets, and find what of the model's tasks they label.
 
     Args:
-        experiment: of `on_other_data`.
+        experiment: result of `on_other_data`.
         trained: the model's tasks.
         split: that is to be measured.
 

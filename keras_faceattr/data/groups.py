@@ -34,7 +34,7 @@ def age_bands(ages: pd.Series) -> pd.Series:
 
 
 def group_columns(manifest: Manifest) -> dict[str, pd.Series]:
-    """By name, the group of each photo; missing where nobody knows. What has one group only is left out."""
+    """Group of each photo by column; missing where it is unknown. Columns with a single group are left out."""
     columns = {name: manifest.rows[name].astype("string") for name in manifest.groups}
     task = manifest.tasks.get(AGE)
     if AGE in manifest.rows and (is_age(task) or not isinstance(task, ScalarTask)):
@@ -47,7 +47,7 @@ def group_columns(manifest: Manifest) -> dict[str, pd.Series]:
 
 
 def group_members(groups: pd.Series) -> dict[str, np.ndarray]:
-    """By each group that occurs, bands by age and others by name: (n,) whether a photo is in it."""
+    """Members of each group that occurs: (n,) bool by group, bands by age and others by name."""
     starts = {group: BAND.match(group) for group in groups.dropna().unique()}
     found = sorted(starts, key=lambda group: (int(start[1]) if (start := starts[group]) else -1, group))
     return {str(group): (groups == group).to_numpy(bool, na_value=False) for group in found}

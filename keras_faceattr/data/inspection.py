@@ -22,7 +22,7 @@ PHOTOS_PER_PERSON = ((1, 1), (2, 4), (5, 9), (10, 49), (50, np.inf))
 
 
 def inspect_manifest(manifest: Manifest, decode: bool = True) -> tuple[dict[str, Any], Manifest]:
-    """Looks at every row and, with `decode`, at every photo.
+    """Look at every row and, with `decode`, at every photo.
 
     Returns:
         The findings, as plain data, and the manifest of the photos that can be read.
@@ -115,7 +115,7 @@ def _range(low: int, high: float) -> str:
 
 
 def draw_inspection(manifest: Manifest, findings: dict[str, Any], path: Path, seed: int = 0) -> None:
-    """Writes a PNG: sample photos above a histogram of each task."""
+    """Write a PNG: sample photos above a histogram of each task."""
     from matplotlib.figure import Figure
 
     from keras_faceattr.plot_text import plot_names, plot_word, use_fonts

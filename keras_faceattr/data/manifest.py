@@ -91,7 +91,7 @@ class Manifest:
         return part
 
     def put_aside(self, positions: Sequence[int], reasons: Sequence[str]) -> Manifest:
-        """Moves rows, by position, to the quarantine."""
+        """Move rows, by position, to the quarantine."""
         if not len(positions):
             return self
         aside = self.rows.iloc[list(positions)][["source", "image", "row"]].assign(reason=list(reasons))
@@ -101,7 +101,7 @@ class Manifest:
         return replace(self.select(keep), quarantine=quarantine.reset_index(drop=True))
 
     def quarantined(self, skipped: Sequence[tuple[str, str]]) -> Manifest:
-        """Adds path and reason of what never became a row to the quarantine; of a manifest of one source."""
+        """Add path and reason of what never became a row to the quarantine; of a manifest of one source."""
         if not skipped:
             return self
         (name,) = self.sources
@@ -134,7 +134,7 @@ def build_manifest(
     carried: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
 ) -> Manifest:
-    """Checks a reader's raw rows and makes a manifest of the good ones.
+    """Check a reader's raw rows and make a manifest of the good ones.
 
     Args:
         source: where the rows come from.
@@ -144,7 +144,7 @@ def build_manifest(
         tasks: what the label columns mean; every task's columns must be in `rows`.
         skipped: path and reason of what a walk through the folder had to leave out, for the quarantine.
         carried: further columns, row by row, that may hold labels: rows of one photo must agree in them, too.
-        notes: of the reader.
+        notes: notes of the reader.
 
     Raises:
         DataError: a needed column is missing, or there is no row at all.
@@ -202,7 +202,7 @@ def _with_bands(task: Task, rows: pd.DataFrame, where: str) -> Task:
 
 
 def without_unfit(manifest: Manifest, tasks: Sequence[Task]) -> Manifest:
-    """Puts aside rows whose labels do not fit tasks that are narrower than the data's own."""
+    """Quarantine rows whose labels do not fit tasks that are narrower than the data's own."""
     rows = manifest.rows.copy()
     reasons = pd.Series("", index=rows.index, dtype="object")
     for task in tasks:
@@ -212,7 +212,7 @@ def without_unfit(manifest: Manifest, tasks: Sequence[Task]) -> Manifest:
 
 
 def concatenate(manifests: Sequence[Manifest]) -> Manifest:
-    """Joins manifests; a photo that lacks a task's label is simply not labelled for it.
+    """Join manifests; a photo that lacks a task's label is simply not labelled for it.
 
     Classes of categorical tasks are united.
 
@@ -250,6 +250,6 @@ def _united(first: Task, second: Task) -> Task:
 
 
 def _differences(first: Task, second: Task) -> str:
-    """By field, as both have it."""
+    """Fields that differ, with the value that each has."""
     one, two = task_to_dict(first), task_to_dict(second)
     return "; ".join(f"{key} {one.get(key)} and {two.get(key)}" for key in one | two if one.get(key) != two.get(key))

@@ -104,7 +104,7 @@ def people_order(people: np.ndarray, photos: int, batch_size: int, batches: int,
 
     Args:
         people: (n,) number of each photo's person; NaN for nobody known, who is left out.
-        photos: of a person in a batch.
+        photos: number of photos of a person in a batch.
 
     Returns:
         (batches × batch_size,) positions from 0 to n − 1.

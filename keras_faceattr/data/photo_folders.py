@@ -85,7 +85,7 @@ BROKEN = "a link to nothing; remove it or restore what it leads to"
 
 
 def name_fault(name: str) -> str | None:
-    """Why a photo's name cannot stand in a table; None where it can."""
+    """Reason why a photo's name cannot stand in a table; None where it can."""
     if name.isprintable():
         return None
     if any("\ud800" <= sign <= "\udfff" for sign in name):

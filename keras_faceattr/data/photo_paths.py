@@ -16,7 +16,7 @@ class PhotoPaths:
     """Paths as a label file names them, looked up below a root.
 
     Args:
-        root: of the photos.
+        root: folder of the photos.
     """
 
     def __init__(self, root: Path) -> None:

@@ -198,7 +198,7 @@ class BatchFeed:
         return np.asarray(self._factors[name][places] * weights)
 
     def made(self, epoch: int, step: int) -> tuple[float, float] | None:
-        """When a batch was begun and when it was ready, by `time.perf_counter`; each can be asked for once."""
+        """Times when a batch was begun and when it was ready, by `time.perf_counter`; each can be read once."""
         return self._made.pop(epoch * self.plan.steps + step, None)
 
     def rows(self, epoch: int, step: int) -> np.ndarray:
@@ -240,7 +240,7 @@ def people_in_batches(experiment: Experiment) -> tuple[str, int] | None:
 
 @contextmanager
 def readable_photos() -> Iterator[None]:
-    """Makes a photo that can no longer be read the user's error, not TensorFlow's.
+    """Make a photo that can no longer be read the user's error, not TensorFlow's.
 
     Raises:
         DataError: naming the photo.

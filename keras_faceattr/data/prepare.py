@@ -100,7 +100,7 @@ def read_manifest(
     trained: dict[str, Task] | None = None,
     needed: tuple[str, ...] = ("train", "test"),
 ) -> tuple[Manifest, dict[str, Task]]:
-    """Reads the sources, splits each, and resolves the tasks.
+    """Read the sources, split each, and resolve the tasks.
 
     Args:
         trained: the tasks as a model has learned them, whose classes and attributes the labels must follow; None for
@@ -212,7 +212,7 @@ def as_trained(found: Task, trained: Task) -> Task:
 
 
 def check_names(name: str, manifest: Manifest) -> None:
-    """Refuses names that a task does not know: a column of one source's groups may be a task of another.
+    """Refuse names that a task does not know: a column of one source's groups may be a task of another.
 
     Raises:
         DataError: with the source and the names.
@@ -241,10 +241,10 @@ def prepare(
     read: tuple[Manifest, dict[str, Task]] | None = None,
     trained: dict[str, Task] | None = None,
 ) -> PreparedData:
-    """Reads, splits, decodes and labels what the named splits need.
+    """Read, split, decode and label what the named splits need.
 
     Args:
-        read: of `read_manifest`, for a caller who looks at it before photos are decoded, which may take long.
+        read: result of `read_manifest`, for a caller who looks at it before photos are decoded, which may take long.
         trained: as of `read_manifest`.
 
     Raises:

@@ -15,7 +15,7 @@ SPLITS = ("train", "val", "test")
 
 
 def parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
-    """Turns the task's columns into numbers (class names for categorical) and notes why a row is bad."""
+    """Turn the task's columns into numbers (class names for categorical) and record why a row is bad."""
     if isinstance(task, VECTORS):
         return
     if isinstance(task, CategoricalTask):
@@ -48,7 +48,7 @@ def parse_labels(rows: pd.DataFrame, task: Task, reasons: pd.Series) -> None:
 
 
 def _check_intervals(rows: pd.DataFrame, task: ScalarTask, reasons: pd.Series) -> None:
-    """Notes intervals that lack an end, are reversed, or are labels besides a value or none of the task's bands."""
+    """Record intervals that lack an end, are reversed, or are labels besides a value or none of the task's bands."""
     low_name, high_name = task.interval_columns
     if low_name not in rows and high_name not in rows:
         return
@@ -70,7 +70,7 @@ def _listed(task: ScalarTask) -> str:
 
 
 def check_rows(rows: pd.DataFrame, photos: PhotoPaths, tasks: Sequence[Task], reasons: pd.Series) -> None:
-    """Notes rows without a label, with an unknown split, outside the root, or missing on disk."""
+    """Record rows without a label, with an unknown split, outside the root, or missing on disk."""
     columns = label_columns(tasks, rows.columns)
     # A teacher labels every photo.
     if columns and not any(isinstance(task, EmbeddingTask) for task in tasks):
@@ -85,7 +85,7 @@ def check_rows(rows: pd.DataFrame, photos: PhotoPaths, tasks: Sequence[Task], re
 
 
 def check_repeated(rows: pd.DataFrame, tasks: Sequence[Task], carried: pd.DataFrame | None, reasons: pd.Series) -> None:
-    """Notes rows of one photo that contradict each other, and all but the first of those that do not."""
+    """Record rows of one photo that contradict each other, and all but the first of those that do not."""
     again = rows["image"].notna() & rows.duplicated("image", keep=False)
     if not again.any():
         return
@@ -118,6 +118,6 @@ def _shown(label: object) -> str:
 
 
 def _note(reasons: pd.Series, bad: pd.Series, text) -> None:  # type: ignore[no-untyped-def]
-    """Writes a reason on each bad row that has none yet."""
+    """Write a reason on each bad row that has none yet."""
     for i in bad.index[bad.to_numpy(bool) & (reasons == "").to_numpy()]:
         reasons[i] = text(i)

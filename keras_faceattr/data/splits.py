@@ -75,7 +75,7 @@ def split_manifest(
     plan: int = max(PLANS),
     needed: tuple[str, ...] = ("train", "test"),
 ) -> Manifest:
-    """Fills the columns `split`, and `sha1` of each photo's bytes.
+    """Fill the columns `split`, and `sha1` of each photo's bytes.
 
     Which photo is in which split depends on the photos, on `stratify`, the plan and the seed alone: whoever reads the
     same data set gets the same split, whatever is to be learned from it.
@@ -128,7 +128,7 @@ def split_manifest(
 
 
 def without_straddling(manifest: Manifest) -> Manifest:
-    """Puts aside train or val photos whose person or exact copy is in a split further along train, val, test.
+    """Quarantine train or val photos whose person or exact copy is in a split further along train, val, test.
 
     Only splits that the data gives, and copies in two data sets, need this: those drawn here keep groups whole.
     """

@@ -33,7 +33,7 @@ def teacher_vectors(config: TeacherConfig, manifest: Manifest, crops: Crops) -> 
 
     Args:
         manifest: the photos, row by row as in `crops`.
-        crops: what the pupil sees; the teacher sees the same unless its config has a crop of its own.
+        crops: crops that the student sees; the teacher sees the same unless its config has a crop of its own.
 
     Returns:
         (n, dimension) float32; NaN where the teacher's crop cannot be cut.

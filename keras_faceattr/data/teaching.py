@@ -64,7 +64,7 @@ class Along:
     """Asks the teacher about each crop of each epoch.
 
     Attributes:
-        seed: of the training, which draws the same crops with and without a teacher.
+        seed: random seed of the training, which draws the same crops with and without a teacher.
     """
 
     teacher: Teacher
@@ -84,7 +84,7 @@ class Stored:
 
     Attributes:
         answers: (n, crops, numbers) float32, the tasks side by side.
-        seed: of the training.
+        seed: random seed of the training.
     """
 
     answers: np.ndarray
@@ -130,7 +130,7 @@ def ask_all(
     """Return a teacher's answers for `count` crops of each photo, computed once and kept in the cache.
 
     Args:
-        identity: of the teacher, of all that its answers depend on besides the crops.
+        identity: identity of the teacher, of all that its answers depend on besides the crops.
         data: the train photos.
         progress: called with photos done and photos in all.
 

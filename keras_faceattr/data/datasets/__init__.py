@@ -22,7 +22,7 @@ class Reader:
     """A registered reader.
 
     Attributes:
-        title: of the data set, for people.
+        title: title of the data set, for people.
         folder: name that the data set's folder usually has below `$KERAS_FACEATTR_DATA`; empty where there is none.
         needs_path: whether the user must say where the data lies.
         needs_tasks: whether the config must define the tasks, because the data cannot.
@@ -55,10 +55,10 @@ READERS: dict[str, Reader] = {
 
 
 def read_dataset(name: str, path: Path | None, options: dict[str, Any], tasks: Sequence[Task] = ()) -> Manifest:
-    """Reads a data set by its reader's name.
+    """Read a data set by its reader's name.
 
     Args:
-        name: of `READERS`.
+        name: key of `READERS`.
         path: root of the data; None for a reader that needs none.
         options: the reader's own keyword options.
         tasks: what the columns mean, for a reader that cannot know.

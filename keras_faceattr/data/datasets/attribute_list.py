@@ -13,7 +13,7 @@ GENDERS = {0: "female", 1: "male"}
 
 
 def read_attribute_list(path: Path) -> pd.DataFrame:
-    """Reads a photo's name and its attributes a line.
+    """Read a file with one line per photo: its name and attributes.
 
     The txt has the number of photos in its first line and the attributes' names in its second; the csv starts with
     the names. Present is 1; absent is −1, or 0 in some re-releases.

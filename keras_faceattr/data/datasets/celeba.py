@@ -20,7 +20,7 @@ PHOTOS = ("img_align_celeba/img_align_celeba", "img_align_celeba", "Img/img_alig
 
 
 def read(root: Path) -> Manifest:
-    """Reads the aligned and cropped photos of the official release.
+    """Read the aligned and cropped photos of the official release.
 
     Gender is the attribute `Male`, kept as a group column besides.
 

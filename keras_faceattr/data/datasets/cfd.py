@@ -31,7 +31,7 @@ NEUTRAL = re.compile(r"(?:^|/)CFD-(?P<target>[A-Z]{2}-\d+)-\d+-N\.jpe?g$", re.IG
 
 
 def read(root: Path) -> Manifest:
-    """Reads the neutral photos of the main set with its norming table; identity is the target.
+    """Read the neutral photos of the main set with its norming table; identity is the target.
 
     Args:
         root: holds `CFD … Norming Data….xlsx`, or the sheet `CFD U.S. Norming Data` saved as csv (rows above the

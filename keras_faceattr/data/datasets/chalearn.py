@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def read(root: Path, *, valid: str = "auto") -> Manifest:
-    """Reads the label file of each split, with or without header, separated by `;` or `,`.
+    """Read the label file of each split, with or without header, separated by `;` or `,`.
 
     `row` is the line in the split's own label file. The papers on the set of 2015 test on its validation photos, as the
     labels of its test photos came later; those on the set of 2016 train on its train and validation photos.

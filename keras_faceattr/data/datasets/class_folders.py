@@ -18,7 +18,7 @@ LICENCE = "not stated"
 
 
 def read(root: Path, *, task: str = "label") -> Manifest:
-    """Reads `<class>/<photo>` or `<split>/<class>/<photo>`; a class is called as its folder, and 2 comes before 10.
+    """Read `<class>/<photo>` or `<split>/<class>/<photo>`; a class is named after its folder, and 2 comes before 10.
 
     With `train/`, that is train; the only other part is test, whatever its name, and where there are both, validation
     is val. Folders below a class's folder belong to it. A photo that lies in no class's folder is quarantined.
@@ -61,5 +61,5 @@ def read(root: Path, *, task: str = "label") -> Manifest:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts numbers in names by their value."""
+    """Sort numbers in names by their value."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

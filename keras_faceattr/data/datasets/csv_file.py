@@ -22,7 +22,7 @@ LICENCE = "not stated"
 def read(
     root: Path, *, tasks: Sequence[Task], image_column: str = "image", photo_root: str = "", source: str = ""
 ) -> Manifest:
-    """Reads a UTF-8 csv whose first line names the columns; a row's place is its line in the file.
+    """Read a UTF-8 csv whose first line names the columns; a row's place is its line in the file.
 
     Columns: the photo's path below the csv's folder, or below `photo_root`; one for each task (a number, 0 or 1, or
     the class's name; `<attribute>` or `<task>.<attribute>` for multilabel tasks; empty = not labelled), of a number
@@ -74,7 +74,7 @@ def read(
 
 
 def _require_photos(table: pd.DataFrame, image_column: str, path: Path) -> None:
-    """Checks that the table has the column of photos; if not, names the one that looks like it."""
+    """Check that the table has the column of photos; if not, name the one that looks like it."""
     if image_column not in table:
         for column in table.columns.drop("row"):
             names = table[column].dropna().str.lower()

@@ -36,7 +36,7 @@ ATTRIBUTE_FILE = "fairface_attributes.csv"
 
 
 def read(root: Path, *, margin: float = 0.25, attributes: bool = True) -> Manifest:
-    """Reads the official release.
+    """Read the official release.
 
     Ages are bands of completed years. The validation photos are the test photos; val is held out of train.
 

@@ -24,7 +24,7 @@ TABLES = ("fer2013.csv", "icml_face_data.csv")
 
 
 def read(root: Path) -> Manifest:
-    """Reads folders `train/<class>/` with `validation/<class>/` or `test/<class>/`, or `fer2013.csv`.
+    """Read folders `train/<class>/` with `validation/<class>/` or `test/<class>/`, or `fer2013.csv`.
 
     Folders: train is train; the only other part is test, whatever its name, and where there are both, validation is
     val. Csv: Training, PublicTest and PrivateTest are train, val and test; its photos are written once as PNG below

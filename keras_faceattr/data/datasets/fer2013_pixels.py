@@ -18,7 +18,7 @@ ROW_FILE = "rows.csv"
 
 
 def extract(path: Path, folder: Path) -> None:
-    """Writes `folder` with `<usage>/<class>/<row>.png` for each good row of the csv, and a list of all rows.
+    """Write `folder` with `<usage>/<class>/<row>.png` for each good row of the csv, and a list of all rows.
 
     The list, `rows.csv`, has `image, row` (line in the csv), `expression, split` and `reason` (empty = good).
 
@@ -37,7 +37,7 @@ def extract(path: Path, folder: Path) -> None:
 
 
 def _write_row(folder: Path, emotion: str, pixels: str, usage: str, row: int) -> tuple[str, int, str, str, str]:
-    """Writes one photo; returns its line of `rows.csv`."""
+    """Write one photo; return its line of `rows.csv`."""
     if usage not in USAGES:
         return f"{row}.png", row, "", "", f"Usage {usage!r} is none of {', '.join(USAGES)}"
     if emotion not in map(str, range(len(CLASSES))):

@@ -18,7 +18,7 @@ LICENCE = "research only"
 
 
 def read(root: Path, *, min_photos: int = 1) -> Manifest:
-    """Reads `<Person>/<photo>`; identity is the photo's folder below `root`.
+    """Read `<Person>/<photo>`; identity is the photo's folder below `root`.
 
     A photo that lies in `root` itself belongs to nobody and is quarantined.
 

@@ -25,7 +25,7 @@ MATLAB_1970 = 719529
 
 
 def read(root: Path, *, min_face_score: float = 1.0, one_face: bool = True) -> Manifest:
-    """Reads the tables of both parts, as far as they are there; there is no official split. Identity is the name.
+    """Read the tables of both parts, as far as they are there; there is no official split. Identity is the name.
 
     The age is that on 1 July of the year in which the photo was taken, in completed years, as in the authors' own
     lines. Ages that cannot be (below 0, above 100: wrong dates of birth, photos of another year) are quarantined; where
@@ -34,7 +34,7 @@ def read(root: Path, *, min_face_score: float = 1.0, one_face: bool = True) -> M
     Args:
         root: holds `imdb_crop/imdb.mat` or `imdb/imdb.mat`, `wiki_crop/wiki.mat` or `wiki/wiki.mat`, with the photos
             next to them; or is one of these folders. The crops go first.
-        min_face_score: of the detector of the release. Photos below it are left out; those without a face have −∞.
+        min_face_score: lowest score of the release's detector that counts; a photo without a face has −∞.
         one_face: whether photos are left out on which the release found a second face, as nobody says whose age it is.
 
     Raises:

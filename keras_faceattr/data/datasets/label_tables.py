@@ -41,8 +41,8 @@ def read_table(path: Path, header_with: Sequence[str] = (), names: Sequence[str]
     Args:
         path: a UTF-8 csv (separated by comma, semicolon or tab) or an xlsx.
         header_with: the header is the first row that holds one of these, whatever the case; empty: the first row.
-        names: of the columns, for a table whose first row is no such header.
-        sheet: of an xlsx with several sheets that have the header, the one whose name starts with this.
+        names: names of the columns, for a table whose first row is no such header.
+        sheet: start of the sheet's name, for an xlsx with several sheets that have the header.
 
     Returns:
         The columns that have a name, and `row`: the line (xlsx: sheet row) that each row stands in, from 1.
@@ -97,7 +97,7 @@ def read_lines(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
-    """Checks that the table has these columns.
+    """Check that the table has these columns.
 
     Raises:
         DataError: one is missing; the message names it and the columns that exist.

@@ -22,7 +22,7 @@ PHOTOS = ("lfw", "lfw-deepfunneled", "lfw_funneled")
 
 
 def read(root: Path) -> Manifest:
-    """Reads the release's `lfw_att_40.mat`, or its labels in CelebA's layout, `list_attr_lfwa.txt`.
+    """Read the release's `lfw_att_40.mat`, or its labels in CelebA's layout, `list_attr_lfwa.txt`.
 
     Identity is the person's folder. Gender is the attribute `Male`, kept as a group column besides. The split is
     that of `indices_train_test.mat`, which numbers the rows of `lfw_att_40.mat`; without both there is none.

@@ -17,7 +17,7 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def read_matlab(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Reads matrices and cell arrays of text, in MATLAB's own orientation.
+    """Read matrices and cell arrays of text, in MATLAB's own orientation.
 
     Raises:
         DataError: the file is unreadable, lacks a variable, or needs scipy, which is not installed.

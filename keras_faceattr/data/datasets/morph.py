@@ -19,7 +19,7 @@ NO_LABELS = "EYECOORDS"
 
 
 def read(root: Path, *, label_file: str | None = None) -> Manifest:
-    """Reads the release's csv; there is no official split.
+    """Read the release's csv; there is no official split.
 
     Args:
         root: holds the csv and the photos, which lie where its column `photo` says, or in `Album2/`.

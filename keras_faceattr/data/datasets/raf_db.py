@@ -32,7 +32,7 @@ POINTS = [f"original_{point}_{axis}" for point in FIVE_POINTS for axis in "xy"]
 
 
 def read(root: Path) -> Manifest:
-    """Reads the aligned photos with the official train and test parts.
+    """Read the aligned photos with the official train and test parts.
 
     Gender (missing where the release says unsure), race and age group come from `Annotation/manual/` where that exists,
     and so do the five landmarks, x and y in pixels of the original photo: columns `original_left_eye_x` and so on.

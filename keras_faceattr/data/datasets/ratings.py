@@ -16,7 +16,7 @@ def rated(table: pd.DataFrame, photo: str, path: Path) -> pd.DataFrame:
         table: a rating a row in a column `Rating`, whatever its case, or a photo a row with a column a
             rater; and `row`.
         photo: the column that names the photo.
-        path: of the table, for messages.
+        path: path of the table, for messages.
 
     Returns:
         Columns `photo`'s name, `mean`, `std` and `row`, the first that the photo stands in.

@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def read(root: Path) -> Manifest:
-    """Reads the official release; there is no official split.
+    """Read the official release; there is no official split.
 
     The mean is that of the table `Attractiveness label`. σ is its column `Standard Deviation`; where it has none, or
     there is no such table, mean and σ (of the raters at hand, not of a larger population) come from `All Ratings`.

@@ -25,7 +25,7 @@ FOLDS = "5_folders_cross_validations_files"
 
 
 def read(root: Path, *, ratings: bool = True) -> Manifest:
-    """Reads the official release.
+    """Read the official release.
 
     `split` is the official 60/40 one; `fold` (1 to 5) is the official fold whose test part holds the photo. Race
     and gender come from the file's name; σ is that of the 60 raters where their table is there.

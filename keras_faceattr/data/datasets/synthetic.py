@@ -38,13 +38,13 @@ RENDERER_VERSION = 1
 
 
 def read(count: int = 2000, size: int = 128, seed: int = 0, photos_per_person: int = 1) -> Manifest:
-    """Renders `count` faces, or finds them rendered, and reads their labels.
+    """Render `count` faces, or find them rendered, and read their labels.
 
     Args:
         count: photos; 70 % are train, 10 % val, 20 % test.
         size: side in pixels.
-        seed: of the faces; another seed gives other people.
-        photos_per_person: of several the manifest says who is on each; all of a person are in one split.
+        seed: random seed of the faces; another seed gives other people.
+        photos_per_person: with several, the manifest names the person in each; all of a person are in one split.
 
     Raises:
         ConfigError: a count or size that makes no sense.

@@ -28,7 +28,7 @@ OLDEST = 116
 
 
 def read(root: Path) -> Manifest:
-    """Reads `age_gender_race_time.jpg…` files below `root`; an age of 101 to 116 years counts as 100.
+    """Read `age_gender_race_time.jpg…` files below `root`; an age of 101 to 116 years counts as 100.
 
     Photos whose name lacks a part (three in the official release) keep their age. Photos that are not named so, and
     ages above 116, are quarantined.
