@@ -22,12 +22,12 @@ SAMPLES = 1000
 
 
 def compare(entries: Sequence[Entry], chosen: Sequence[str] = (), samples: int = SAMPLES) -> dict[str, Any]:
-    """Puts what was measured side by side.
+    """Put measured results side by side.
 
     Args:
         entries: two or more; differences are to the first that has a task and its predictions.
         chosen: tasks; all without.
-        samples: of the paired bootstrap.
+        samples: number of samples of the paired bootstrap.
 
     Returns:
         `runs`, and `tasks`: by name its `unit`, its `metrics`, the run `against` which the others stand, and `rows`:

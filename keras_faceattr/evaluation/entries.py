@@ -82,7 +82,7 @@ class Difference:
 
     Attributes:
         against: what is subtracted.
-        low: of the paired 95 % interval; as `value`, None where it was not measured.
+        low: lower end of the paired 95 % interval; as `value`, None where it was not measured.
         verdict: `better`, `worse`, `no difference shown`, or `not measured`.
     """
 
@@ -137,7 +137,7 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def read_entries(folder: Path, name: str) -> list[Entry]:
-    """Reads what a finished run left: an entry, or one for each regressor of a run on features, `NAME:REGRESSOR`.
+    """Read what a finished run left: an entry, or one for each regressor of a run on features, `NAME:REGRESSOR`.
 
     Raises:
         RunError: no run, one that never finished, or one whose files are damaged.

@@ -37,15 +37,15 @@ def evaluate(
     labels: dict[str, np.ndarray] | None = None,
     intervals: Mapping[str, Intervals] | None = None,
 ) -> dict[str, Any]:
-    """Measures every task that has labels.
+    """Measure every task that has labels.
 
     Intervals are of drawing the photos again, each on its own, also where a person has several; of a task of identity,
     of drawing the people again, as `bootstrap_interval` says.
 
     Args:
         manifest: the photos, row by row as in `outputs`.
-        outputs: of the inference model, by name.
-        samples: of the bootstrap; 0 for no intervals.
+        outputs: outputs of the inference model, by name.
+        samples: number of samples of the bootstrap; 0 for no intervals.
         labels: by task, as of `label_array`; None for the manifest's.
         intervals: of scalar tasks that have them.
 
@@ -69,7 +69,7 @@ def evaluate(
 
 
 def check_finite(tasks: dict[str, Task], outputs: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
-    """Refuses predictions that are no numbers, which some metrics would count as answers.
+    """Refuse predictions that are no numbers, which some metrics would count as answers.
 
     Args:
         labels: by task, as of `label_array`.

@@ -29,7 +29,7 @@ def evaluate_run(
     progress: Progress | None = None,
     paths: dict[str, str] | None = None,
 ) -> Measured:
-    """Measures a run's `model.keras` on a split; arguments as of `measure`.
+    """Measure a run's `model.keras` on a split; arguments as of `measure`.
 
     Args:
         paths: where the data lies now, by reader, if it has moved.
@@ -44,7 +44,7 @@ def evaluate_run(
 
 
 def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
-    """Evaluates a finished run on its test split and writes all that people read.
+    """Evaluate a finished run on its test split and write all that people read.
 
     Returns:
         The results as they stand in `metrics.json`.
@@ -62,7 +62,7 @@ def write_results(run: Run, progress: Progress | None = None) -> dict[str, Any]:
 
 
 def append_quarantine(run: Run, quarantine: pd.DataFrame) -> int:
-    """Adds rows to `quarantine.csv` that are not in it yet; returns how many it then holds.
+    """Add rows to `quarantine.csv` that are not in it yet; return how many it then holds.
 
     Raises:
         RunError: the file is damaged.
@@ -87,7 +87,7 @@ def _read_quarantine(path: Path) -> pd.DataFrame:
 
 
 def write_plots(run: Run, manifest: Manifest, outputs: Outputs) -> list[Path]:
-    """Draws the training curves and each task's picture into `plots/`."""
+    """Draw the training curves and each task's picture into `plots/`."""
     folder = run.folder / "plots"
     folder.mkdir(exist_ok=True)
     plots = []

@@ -115,8 +115,8 @@ class ClassAnswer:
     """The most probable class.
 
     Attributes:
-        probability: of `label`.
-        probabilities: of every class, in the task's order.
+        probability: probability of `label`.
+        probabilities: probabilities of every class, in the task's order.
     """
 
     label: str

@@ -52,7 +52,7 @@ def measured(
     seed: int,
     people: np.ndarray | None = None,
 ) -> dict[str, dict[str, float]]:
-    """By metric its `value`, and `low` and `high` of its 95 % interval."""
+    """Metrics by name: the `value`, and `low` and `high` of its 95 % interval."""
     functions = {name: metric.function for name, metric in metrics.items()}
     intervals = bootstrap_intervals(functions, labels, predictions, samples, seed, people=people)
     return {
@@ -70,10 +70,10 @@ def by_group(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """By column and group: how many photos are `labelled`, and their `metrics` where these are not too few.
+    """Metrics by column and group: the number of photos `labelled`, and their `metrics` where these are not too few.
 
     Args:
-        columns: of these photos.
+        columns: columns of these photos.
         labels: (n, …) of the labelled photos alone, as `predictions` (n, …).
     """
     found: dict[str, Any] = {}

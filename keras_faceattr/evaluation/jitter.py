@@ -70,7 +70,7 @@ def measure_jitter(
     check: Check | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> dict[str, Any]:
-    """Predicts every photo of a split on its own crop and on one crop for each disturbance.
+    """Predict every photo of a split on its own crop and on one crop for each disturbance.
 
     Args:
         tta: `none` or `flip`; None for the experiment's own setting.

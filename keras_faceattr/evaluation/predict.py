@@ -42,7 +42,7 @@ class Predicted:
     """Predictions of a batch of photos.
 
     Attributes:
-        faces: of the photos that could be read; one for each photo where the crop looks for no faces.
+        faces: faces of the photos that could be read; one for each photo where the crop looks for no faces.
         left_out: reasons for photos that could not be read or show no face.
     """
 
@@ -107,7 +107,7 @@ def predict_photos(
     intervals: Mapping[str, Intervals] | None = None,
     limits: Limits = NO_LIMITS,
 ) -> Iterator[Predicted]:
-    """Predicts batch by batch; of several nets the mean.
+    """Predict batch by batch; of several nets the mean.
 
     Args:
         nets: each with its crop; crops differ in size alone.
@@ -177,7 +177,7 @@ def faces_of(
 
     Args:
         places: photo, number of the face in it, and crop of each.
-        outputs: of the net, a row per crop.
+        outputs: outputs of the net, a row per crop.
         looked_for: whether the crop looks for faces.
         intervals: of scalar tasks that have them.
         limits: how certain answers must be.

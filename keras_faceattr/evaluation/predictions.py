@@ -91,7 +91,7 @@ def value_names(task: Task) -> list[str]:
 
 
 def write_predictions(path: Path, manifest: Manifest, tasks: dict[str, Task], outputs: Outputs) -> None:
-    """Writes a row a photo: what was labelled, and what the model says."""
+    """Write one row per photo: its labels and the model's predictions."""
     rows = manifest.rows
     columns = {name: rows[name] for name in ("source", "image", *manifest.groups)}
     for name, task in tasks.items():

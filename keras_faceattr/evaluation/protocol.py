@@ -28,7 +28,7 @@ class Measured:
     Attributes:
         results: protocol, and numbers by task; as in `metrics.json`.
         data: the photos.
-        outputs: of the model, by name.
+        outputs: outputs of the model, by name.
     """
 
     results: dict[str, Any]
@@ -47,7 +47,7 @@ def measure(
     elsewhere: Elsewhere | None = None,
     intervals: Mapping[str, Intervals] | None = None,
 ) -> Measured:
-    """Predicts a split of the experiment's data and compares with its labels.
+    """Predict a split of the experiment's data and compare the predictions with its labels.
 
     Args:
         split: train, val or test.

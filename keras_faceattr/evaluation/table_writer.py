@@ -20,10 +20,10 @@ class Table(Protocol):
     """Destination of rows."""
 
     def write(self, rows: list[Row]) -> None:
-        """Appends rows, all with the same keys."""
+        """Append rows, all with the same keys."""
 
     def close(self) -> None:
-        """Ends the table."""
+        """End the table."""
 
 
 class CsvTable:
@@ -34,7 +34,7 @@ class CsvTable:
         self.writer: csv.DictWriter[str] | None = None
 
     def write(self, rows: list[Row]) -> None:
-        """Appends rows; the first ones give the header."""
+        """Append rows; the first ones give the header."""
         for row in rows:
             if self.writer is None:
                 self.writer = csv.DictWriter(self.stream, list(row), lineterminator="\n")
@@ -43,30 +43,30 @@ class CsvTable:
             self.writer.writerow({name: f"{cell:.6g}" if isinstance(cell, float) else cell for name, cell in cells})
 
     def close(self) -> None:
-        """Flushes."""
+        """Flush the stream."""
         self.stream.flush()
 
 
 class JsonLinesTable:
-    """A JSON object a line, null for what is not a number."""
+    """Table of one JSON object per line, null for what is not a number."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
 
     def write(self, rows: list[Row]) -> None:
-        """Appends rows."""
+        """Append rows."""
         self.stream.writelines(json.dumps(jsonable(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
     def close(self) -> None:
-        """Flushes."""
+        """Flush the stream."""
         self.stream.flush()
 
 
 class ParquetTable:
-    """Columns, a row group a batch; null for what is not a number.
+    """Table of columns, one row group per batch; null for what is not a number.
 
     Args:
-        types: of the columns that rows may have. The first rows say which of them there are, and nothing of their
+        types: types of the columns that rows may have. The first rows say which of them there are, and nothing of their
             types: all of their cells may be empty.
     """
 
@@ -76,7 +76,7 @@ class ParquetTable:
         self.writer: Any = None
 
     def write(self, rows: list[Row]) -> None:
-        """Appends rows."""
+        """Append rows."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -89,7 +89,7 @@ class ParquetTable:
         self.writer.write_table(pa.Table.from_pylist([jsonable(row) for row in rows], self.writer.schema))
 
     def close(self) -> None:
-        """Writes the footer."""
+        """Write the footer."""
         if self.writer is not None:
             self.writer.close()
 
@@ -102,7 +102,7 @@ def open_table(path: Path | None, stdout_format: str, types: Mapping[str, type] 
     """A table in a file by its suffix, whole or absent; without a path on stdout, as `text` (CSV) or `json` lines.
 
     Args:
-        types: of the columns, which Parquet needs.
+        types: types of the columns, which Parquet needs.
 
     Raises:
         ConfigError: unknown suffix.

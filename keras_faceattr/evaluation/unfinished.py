@@ -74,7 +74,7 @@ class Unfinished:
                     yield batch
 
     def finish(self) -> None:
-        """Removes what is kept: the table is whole."""
+        """Remove what is kept: the table is whole."""
         self.path.unlink(missing_ok=True)
         self.lock.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ def worst_groups(metrics: Mapping[str, Metric], groups: Mapping[str, Any]) -> di
     """Rank the true groups of all columns together, by the worse end of their 95 % interval.
 
     Args:
-        metrics: of the task, the first one first.
+        metrics: metrics of the task, the first one first.
         groups: by column and group, as of `groups.by_group`.
 
     Returns:
