@@ -24,9 +24,9 @@ class Band:
 
     Attributes:
         window: side of the pooling windows in pixels; they overlap by half.
-        sides: of the two filters, in pixels.
-        sigmas: of their Gaussian envelopes, in pixels.
-        wavelengths: of their waves, in pixels.
+        sides: sides of the two filters, in pixels.
+        sigmas: standard deviations of their Gaussian envelopes, in pixels.
+        wavelengths: wavelengths of their waves, in pixels.
     """
 
     window: int
@@ -79,7 +79,7 @@ def gabor(side: int, sigma: float, wavelength: float, angle: float) -> np.ndarra
 
     Args:
         side: in pixels, odd.
-        sigma: of the envelope, in pixels.
+        sigma: standard deviation of the envelope, in pixels.
         wavelength: in pixels.
         angle: between the x axis and the direction in which the wave runs, in radians.
 
@@ -128,7 +128,7 @@ def pooled(maps: np.ndarray, window: int, pooling: str) -> np.ndarray:
     Args:
         maps: (side, side, orientations) float32.
         window: side in pixels.
-        pooling: of `POOLINGS`.
+        pooling: key of `POOLINGS`.
 
     Returns:
         (numbers,) float32, window by window from the top left; for two operations one after the other.
@@ -158,7 +158,7 @@ def bif(
         side: in pixels, to which photos are resized first; None leaves them as they are.
         bands: the first of `BANDS`.
         orientations: at least 1.
-        pooling: of `POOLINGS`; `max_std` doubles the number of features.
+        pooling: key of `POOLINGS`; `max_std` doubles the number of features.
         threads: None for all cores.
 
     Returns:

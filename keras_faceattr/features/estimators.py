@@ -1,4 +1,4 @@
-"""What regressors stand on: preprocessed features, a setting chosen on training rows, few rows of a costly process."""
+"""Parts of regressors: preprocessed features, a setting chosen on training rows, few rows for a costly process."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Tuned(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         setting: name of its parameter.
         grid: values, or a function of features and values that gives them.
         symbol: the setting's name, for the note.
-        seed: of the choice of rows.
-        rounds: of the three folds that are held out in turn; fewer where a fit takes long.
+        seed: random seed of the choice of rows.
+        rounds: number of the three folds that are held out in turn; fewer where a fit takes long.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A process with a radial kernel and noise on a seeded subset of rows.
 
     Args:
-        seed: of the subset.
+        seed: random seed of the subset.
     """
 
     def __init__(self, seed: int) -> None:

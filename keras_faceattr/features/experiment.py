@@ -1,4 +1,4 @@
-"""What `fit` does with features: where they come from, and which regressors follow."""
+"""Config of a run on features: where they come from, and which regressors are fitted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_faceattr.config import PhotoExperiment, PixelScale, Section
 
 
 class FeatureConfig(Section):
-    """Where features come from.
+    """Source of the features.
 
     Attributes:
         source: `layers` of a Keras model, a `tflite` file that gives a vector, or `bif`, bio-inspired features.

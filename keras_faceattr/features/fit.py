@@ -43,7 +43,7 @@ SAID = ("mae", "pc")
 
 
 def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Run | None = None) -> Run:
-    """Fits every regressor of an experiment on the features of its train photos, and measures it on the test photos.
+    """Fit every regressor of an experiment on the features of its train photos, and measure it on the test photos.
 
     The photos held out for validation train too: what a regressor must choose it chooses among its training rows.
 
@@ -56,7 +56,7 @@ def fit_features(experiment: FeatureExperiment, runs: Path, say: Say, resume: Ru
         The finished run: `metrics.json`, `predictions.csv` with a column a regressor, and a picture.
 
     Raises:
-        FaceAttrError: whatever the user can mend.
+        FaceAttrError: whatever the user can fix.
     """
     for name in experiment.regressors:
         feature_regressor(name)
@@ -119,7 +119,7 @@ class Embedded:
 
 
 def _embedded(embed: Embedder, data: PreparedData, task: ScalarTask, mirrored: bool, say: Say) -> Embedded:
-    """Asks the embedder about every photo, once; every one of them is labelled, as the task is the only one."""
+    """Ask the embedder about every photo, once; every one of them is labelled, as the task is the only one."""
     say(f"features of {sum(map(len, data.parts.values()))} photos")
     learned = [data.parts[split] for split in SPLITS[:2] if split in data.parts]
     train = np.concatenate([_features(embed, part) for part in learned])
@@ -140,7 +140,7 @@ def read_feature_experiment(run: Run) -> FeatureExperiment:
 
 
 def embedder(config: FeatureConfig, experiment: FeatureExperiment) -> Embedder:
-    """Where an experiment's features come from.
+    """Embedder of an experiment's features.
 
     Raises:
         FaceAttrError: the model is missing or damaged, has no such layer, or was trained on other crops.
@@ -178,7 +178,7 @@ def _features(embed: Embedder, part: LabelledCrops, mirrored: bool = False) -> n
 def _finished(
     run: Run, experiment: FeatureExperiment, manifest: Manifest, task: ScalarTask
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What a run that was stopped has already, but for what `compare` would not read: that is fitted again."""
+    """Regressors that a stopped run has fitted; those that `compare` could not read are fitted again."""
     try:
         results = dict(json.loads((run.folder / "regressors.json").read_text(encoding="utf-8")))
     except DAMAGE:

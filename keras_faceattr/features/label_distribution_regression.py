@@ -73,7 +73,7 @@ class BFGSLDL(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.iterations = iterations
 
     def fit(self, features: np.ndarray, values: np.ndarray, std: np.ndarray | float) -> BFGSLDL:
-        """Minimises the KL divergence from the labels' distributions.
+        """Minimise the KL divergence from the labels' distributions.
 
         Args:
             features: (n, d).

@@ -23,7 +23,7 @@ def feature_model(model: Any, layer_names: Sequence[str], grid: int | None = Non
     Maps of low and high layers side by side are the features of TransFBP.
 
     Args:
-        model: of one image input; only its own layers are looked at, not those inside a nested model.
+        model: model of one image input; only its own layers are looked at, not those inside a nested model.
         layer_names: in the order in which their outputs are concatenated.
         grid: maps are averaged to grid × grid first, in windows that overlap where their side is no multiple of it;
             None leaves them whole. Outputs that are no maps stay as they are.
@@ -92,7 +92,7 @@ def keras_embedder(model: Any, layer_names: Sequence[str], grid: int | None = No
 
 
 def keras_file_embedder(path: Path, layer_names: Sequence[str], grid: int | None = None) -> Embedder:
-    """As `keras_embedder`, of anybody's `.keras` file without code in it.
+    """Return `keras_embedder` of a `.keras` file that carries no code.
 
     Raises:
         ModelError: missing, damaged, or not safe to load.

@@ -19,7 +19,7 @@ class OHRank(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         bins: (K,) ascending values, in the task's unit, two or more.
         regularization: C of liblinear; larger fits the training photos more closely.
-        seed: of liblinear's order of photos.
+        seed: random seed of liblinear's order of photos.
     """
 
     def __init__(self, bins: np.ndarray, regularization: float = 1.0, seed: int = 0) -> None:
@@ -28,7 +28,7 @@ class OHRank(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, features: np.ndarray, values: np.ndarray) -> OHRank:
-        """Fits K − 1 classifiers; a threshold with all photos on one side always answers with that side.
+        """Fit K − 1 classifiers; a threshold with all photos on one side always answers with that side.
 
         Args:
             features: (n, d), best of length 1: liblinear counts the intercept as one more weight.

@@ -31,9 +31,9 @@ class Regressor:
 
     Attributes:
         make: (seed, bins) → estimator; bins may be None where it does not need them.
-        preprocessing: of `PREPROCESSINGS`, where the user names none.
+        preprocessing: key of `PREPROCESSINGS`, where the user names none.
         source: paper and section.
-        needs: of `bins`, and `std`, which its `fit` takes.
+        needs: arguments of its `fit`, among `bins` and `std`.
         is_linear: whether it has coefficients.
     """
 
@@ -45,7 +45,7 @@ class Regressor:
 
 
 def _scaled(regressor: Any) -> TransformedTargetRegressor:
-    """Of values with mean 0 and spread 1, on which ε, C and the penalty of an intercept rely."""
+    """Regressor of values with mean 0 and spread 1, on which ε, C and the penalty of an intercept rely."""
     return TransformedTargetRegressor(regressor, transformer=StandardScaler())
 
 
@@ -119,7 +119,7 @@ class FittedRegressor:
     """A regressor behind the preprocessing of its features.
 
     Attributes:
-        name: of `FEATURE_REGRESSORS`.
+        name: key of `FEATURE_REGRESSORS`.
         pipeline: the steps `preprocessing` and `regressor`.
         width: number of features.
     """
@@ -130,7 +130,7 @@ class FittedRegressor:
 
     @property
     def note(self) -> str:
-        """What was chosen or left out while it was fitted; may be empty."""
+        """Note of what was chosen or left out during the fit; may be empty."""
         estimator = self.pipeline["regressor"]
         return str(getattr(getattr(estimator, "regressor_", estimator), "note_", ""))
 
@@ -202,14 +202,14 @@ def fit_regressor(
     bins: np.ndarray | None = None,
     std: np.ndarray | float | None = None,
 ) -> FittedRegressor:
-    """Fits preprocessing and regressor on training rows.
+    """Fit preprocessing and regressor on training rows.
 
     Args:
-        name: of `FEATURE_REGRESSORS`.
+        name: key of `FEATURE_REGRESSORS`.
         features: (n, d) raw features.
         values: (n,) labels, in the task's unit.
-        preprocessing: of `PREPROCESSINGS`; None for the row's own.
-        seed: of whatever draws.
+        preprocessing: key of `PREPROCESSINGS`; None for the row's own.
+        seed: random seed of whatever draws.
         bins: (K,) of the task, for rows that need them.
         std: σ of the labels, one or (n,), for rows that need it.
 
