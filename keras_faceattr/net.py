@@ -70,7 +70,7 @@ class Net:
         min_probability: float | None = None,
         max_width: float | None = None,
     ) -> list[Face]:
-        """What the net says of the faces in a photo, the best face first.
+        """Predict the faces in a photo, the best face first.
 
         Args:
             photo: a path, bytes of a photo file, (height, width, 3) uint8 RGB, or a `PIL.Image.Image`; a file and a
@@ -125,7 +125,7 @@ class Net:
         min_probability: float | None = None,
         max_width: float | None = None,
     ) -> Predictions:
-        """What the net says of the faces in many photos, in order, with a few batches in memory.
+        """Predict the faces in many photos, in order, with a few batches in memory.
 
         Args:
             photos: a folder, a CSV with a column `image`, or any number of paths.
@@ -149,7 +149,7 @@ class Net:
         return Predictions(predicted([self], asked, paths, workers), left_out)
 
     def cropper(self, face: str, min_face: int | None = None) -> Cropper:
-        """What finds and cuts these faces of a photo; built once, as a detector takes a while."""
+        """Finder and cropper of these faces of a photo; built once, because a detector takes a while."""
         wanted = face, min_face
         if wanted not in self._croppers:
             self._croppers[wanted] = Cropper(self.crop, checked("face", face, CHOICES), min_face)
@@ -157,13 +157,13 @@ class Net:
 
     @cached_property
     def _croppers(self) -> dict[tuple[str, int | None], Cropper]:
-        """By choice of faces and the smallest of them."""
+        """Croppers by the choice of faces and the smallest face."""
         return {}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of nets.
+    """Question to one or several nets.
 
     Attributes:
         tasks: names of those to answer.
@@ -208,7 +208,7 @@ def checked_limits(limits: Limits, tasks: dict[str, Task], intervals: Mapping[st
 def predicted(
     nets: Sequence[Net], asked: Asked, photos: Iterable[Path], workers: int = 1, first_batch: int = 0
 ) -> Iterator[Predicted]:
-    """What nets say of photos, batch by batch and in order; of several nets the mean.
+    """Predict photos batch by batch and in order; several nets are averaged.
 
     Args:
         nets: all of which know the tasks; their crops differ in size alone.
@@ -248,14 +248,14 @@ def _predict_elsewhere(paths: tuple[str, ...], asked: Asked, photos: list[Path])
 
 
 def load(name: str | Path, data: dict[str, str] | None = None, threads: int | None = None) -> Net:
-    """Opens a run, an exported `.tflite` file, or a net that comes with the package.
+    """Open a run, an exported `.tflite` file, or a net that comes with the package.
 
     A file needs no TensorFlow and no Keras.
 
     Args:
         name: folder of a run, path of a file, or name of a shipped net, such as `faces`.
         data: where the data lies now, by reader; of readers that the net was not trained on, other data sets.
-        threads: of the runtime of a file; None for one per core.
+        threads: number of threads of the runtime of a file; None for one per core.
 
     Raises:
         ConfigError: data of no source and no reader.
@@ -278,7 +278,7 @@ def load(name: str | Path, data: dict[str, str] | None = None, threads: int | No
 
 
 def checked(what: str, value: str, valid: Sequence[str]) -> str:
-    """Refuses an unknown value of an option.
+    """Refuse an unknown value of an option.
 
     Raises:
         ConfigError: with the valid ones.
