@@ -13,10 +13,16 @@ SOURCES = (
     "data.sources=[{reader: synthetic, name: one, weight: 0.5, options: {count: 40, size: 40, seed: 0}}, "
     "{reader: synthetic, name: two, weight: 0.5, options: {count: 40, size: 40, seed: 1}}]"
 )
-SMALL = ["data.crop.size=32", "training.batch_size=8", "tasks={attributes: {method: obrl}, gender: {}}"]
+SMALL = [
+    "model.name=two_blocks",
+    "data.crop.size=32",
+    "training.batch_size=8",
+    "tasks={attributes: {method: obrl}, gender: {}}",
+]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_net")
 def test_each_task_memory_and_data_set_has_its_share(
     command_line: CommandLine, capfd: pytest.CaptureFixture[str]
 ) -> None:
