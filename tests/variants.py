@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,17 @@ QUICK_NETS = (
     "tree_cnn_mobile",
 )
 """A small variant of each builder. `test_every_builder_has_a_quick_net` says when one is missing."""
+
+
+def bodies() -> list[Any]:
+    """Parameters as of `nets`, one for each body: nets that differ in their tasks alone are represented by the first.
+
+    Of a net whose features depend on the task, no two names share their options.
+    """
+    found: dict[tuple[Any, str], str] = {}
+    for name, entry in MODELS.items():
+        found.setdefault((inspect.unwrap(entry.net), repr(entry.options)), name)
+    return nets(found.values())
 
 
 def nets(names: Iterable[str] = tuple(MODELS)) -> list[Any]:
