@@ -73,8 +73,9 @@ def page(artifacts: list[Artifact], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def with_control(exported: dict[str, Artifact]) -> list[Artifact]:
     """`int8_qat`, and a control of it whose float net has an MAE of 7.25 years and whose epochs were thrown away."""
-    rounded = exported["int8_qat"]
-    sidecar = rounded.sidecar
+    kept = {**exported["int8_qat"].sidecar.quantization, "fine_tuned": True}
+    sidecar = exported["int8_qat"].sidecar.model_copy(update={"quantization": kept})
+    rounded = dataclasses.replace(exported["int8_qat"], sidecar=sidecar)
     recipe = load_recipe("int8_qat").control()
     unrounded = copy.deepcopy(sidecar.metrics)
     unrounded["age"]["metrics"]["mae"]["value"] = 7.25

@@ -29,7 +29,8 @@ def export_page(picture: Path) -> str:
         "notices": [EVIL],
     }
     return render(
-        "export.html", title=EVIL, first=first, recipes=[("", ([EVIL], [[EVIL]]))], pareto=[picture], files=[]
+        "export.html", title=EVIL, first=first, recipes=[("", ([EVIL], [[EVIL]]))], pareto=[picture], files=[],
+        controls=[],
     )  # fmt: skip
 
 
