@@ -6,7 +6,6 @@ only a process of its own survives.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -28,9 +27,14 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.errors import FaceAttrError, ModelError, RunError, TrainingError
 from keras_faceattr.quantization.calibrate import DEFAULT_OBSERVER
 from keras_faceattr.run import Run
+from keras_faceattr.storage import write_json
 
 CHILD = "keras_faceattr.quantization.tfmot_child"
 PACKAGES = ("tensorflow_model_optimization", "tf_keras")
+MODEL, RUN, JOB = "folded.keras", "run", "job.json"
+"""What the child finds in its folder: the net, the fine-tuning experiment with its tasks, and how to calibrate."""
+TFLITE, OUTPUTS, RESULT = "model.tflite", "outputs.npz", "result.json"
+"""What it leaves there."""
 ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
 
 
@@ -49,29 +53,6 @@ class TfmotResult:
     outputs: dict[str, np.ndarray]
     epochs: list[dict[str, Any]]
     versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the child is told; all but two fields are paths.
-
-    Attributes:
-        model: folded `.keras` file.
-        run: folder with the fine-tuning experiment and its tasks.
-        calibration_photos: number of training photos from which the first ranges are taken.
-        observer: of `calibrate.OBSERVERS`.
-        tflite: written by the child.
-        outputs: `.npz`, written by the child.
-        result: JSON with epochs and versions, written last.
-    """
-
-    model: str
-    run: str
-    calibration_photos: int
-    observer: str
-    tflite: str
-    outputs: str
-    result: str
 
 
 def fine_tune_with_tfmot(
@@ -98,49 +79,31 @@ def fine_tune_with_tfmot(
         TrainingError: the child failed or was killed.
         RunError: no room for temporary files.
     """
-    check_installed()
+    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
+        raise ModelError("engine tfmot needs the extra: pip install 'keras-faceattr[tfmot]'")
     try:
         with tempfile.TemporaryDirectory(prefix="keras-faceattr-tfmot-") as name:
             folder = Path(name)
-            job = _write_job(folder, folded, experiment, run, calibration_photos, observer)
-            _run_child(folder / "job.json", folder / "log.txt", say)
-            return _read_result(job)
+            folded.save(folder / MODEL)
+            Run(folder / RUN).write_config(experiment, run.tasks())
+            write_json(folder / JOB, {"photos": calibration_photos, "observer": observer})
+            _run_child(folder, say)
+            with np.load(folder / OUTPUTS, allow_pickle=False) as arrays:
+                outputs = dict(arrays)
+            return TfmotResult((folder / TFLITE).read_bytes(), outputs, **json.loads((folder / RESULT).read_text()))
     except OSError as error:
         raise RunError(
             f"engine tfmot cannot use {tempfile.gettempdir()}: {error.strerror or error}; free space or set TMPDIR"
         ) from error
 
 
-def check_installed() -> None:
-    """Refuses to begin without the extra.
-
-    Raises:
-        ModelError: it is not installed.
-    """
-    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
-        raise ModelError("engine tfmot needs the extra: pip install 'keras-faceattr[tfmot]'")
-
-
-def _write_job(
-    folder: Path, folded: keras.Model, experiment: Experiment, run: Run, calibration_photos: int, observer: str
-) -> Job:
-    model, config = folder / "folded.keras", Run(folder / "run")
-    folded.save(model)
-    config.write_config(experiment, run.tasks())
-    written = (str(folder / name) for name in ("model.tflite", "outputs.npz", "result.json"))
-    job = Job(str(model), str(config.folder), calibration_photos, observer, *written)
-    (folder / "job.json").write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
-    return job
-
-
-def _run_child(job: Path, log: Path, say: Callable[[str], None]) -> None:
-    """Waits for the child, passing its lines on; its stderr goes to the log, of which an error's last line is shown."""
-    command = [sys.executable, "-m", CHILD, str(job)]
+def _run_child(folder: Path, say: Callable[[str], None]) -> None:
+    """Waits for the child, passing its lines on; its stderr goes to a log, of which an error's last line is shown."""
+    log = folder / "log.txt"
+    command, environment = [sys.executable, "-m", CHILD, str(folder)], {**os.environ, **ENVIRONMENT}
     with (
         log.open("wb") as chatter,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=chatter, encoding="utf-8", env={**os.environ, **ENVIRONMENT}
-        ) as child,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=chatter, encoding="utf-8", env=environment) as child,
     ):
         try:
             for line in child.stdout or ():
@@ -168,10 +131,3 @@ def _error(log: str, status: int) -> FaceAttrError:
         error: FaceAttrError = getattr(errors, kind)(message)
         return error
     return TrainingError(f"engine tfmot failed: {last[:300]}")
-
-
-def _read_result(job: Job) -> TfmotResult:
-    result = json.loads(Path(job.result).read_text(encoding="utf-8"))
-    with np.load(job.outputs, allow_pickle=False) as arrays:
-        outputs = {name: arrays[name] for name in arrays.files}
-    return TfmotResult(Path(job.tflite).read_bytes(), outputs, result["epochs"], result["versions"])

@@ -1,4 +1,4 @@
-"""The TFMOT engine itself: `python -m keras_faceattr.quantization.tfmot_child JOB.json`, started by `tfmot`.
+"""The TFMOT engine itself: `python -m keras_faceattr.quantization.tfmot_child FOLDER`, started by `tfmot`.
 
 The only module that imports `tf_keras` and `tensorflow_model_optimization`. It rebuilds the folded net in `tf_keras`
 up to the raw outputs of the heads; what decodes them stays as it is.
@@ -7,10 +7,8 @@ up to the raw outputs of the heads; what decodes them stays as it is.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
-import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -27,24 +25,24 @@ from keras_faceattr.config import Experiment
 from keras_faceattr.convert.conversion import convert
 from keras_faceattr.convert.native import batches, draw
 from keras_faceattr.data.mixing import source_weights
-from keras_faceattr.data.pipeline import BatchFeed, batch_feed, readable_photos
+from keras_faceattr.data.pipeline import batch_feed, readable_photos
 from keras_faceattr.data.prepare import PreparedData, prepare
 from keras_faceattr.errors import DataError, ModelError, TrainingError
 from keras_faceattr.evaluation.predictions import Outputs, keras_predictor, predict_split
 from keras_faceattr.models.loading import load_model
 from keras_faceattr.models.network import Network
+from keras_faceattr.quantization import tfmot as tfmot_files
 from keras_faceattr.quantization.calibrate import calibrate
 from keras_faceattr.quantization.fine_tune import is_worse
 from keras_faceattr.quantization.graph import Graph, Node, Tensor, read_graph
 from keras_faceattr.quantization.plan import Plan, is_relu
 from keras_faceattr.quantization.quantize import IMAGE_RANGE, QuantizedNetwork, quantize_network
-from keras_faceattr.quantization.tfmot import Job
 from keras_faceattr.run import Run
+from keras_faceattr.storage import write_json
 from keras_faceattr.training.callbacks import validation_score
 from keras_faceattr.training.loop import make_losses
 from keras_faceattr.training.optimizer import make_schedule
 
-LINE_EVERY_S = 30.0
 PACKAGES = ("tensorflow", "tf_keras", "tensorflow-model-optimization")
 
 Say = Callable[[str], None]
@@ -349,45 +347,23 @@ def fine_tune(experiment: Experiment, data: PreparedData, model: TfmotModel, say
     before: dict[str, Any] = {}
     validation_score(experiment, data, network, before)
     calibrated = model.body.get_weights()
-    say(_line("calibrated", before))
     for epoch in range(experiment.training.epochs):
-        started = time.perf_counter()
         with readable_photos():
-            row = {"epoch": epoch + 1, "loss": _train_epoch(experiment, feed, epoch, step, say)}
-        row["seconds"] = round(time.perf_counter() - started, 2)
-        validation_score(experiment, data, network, row)
-        say(_line(f"epoch {epoch + 1}/{experiment.training.epochs}: loss {row['loss']:.4f}", row))
-        rows.append(row)
+            losses = [
+                step(epoch * feed.plan.steps + n, *batch) for n, batch in enumerate(feed.batches(epoch, epoch + 1))
+            ]
+        if not np.isfinite(losses).all():
+            raise TrainingError(
+                f"engine tfmot: the loss is no number in epoch {epoch + 1}; lower the learning rate of the recipe's "
+                "fine-tuning"
+            )
+        rows.append({"epoch": epoch + 1, "loss": float(np.mean(losses))})
+        validation_score(experiment, data, network, rows[-1])
+        say(f"epoch {epoch + 1}/{experiment.training.epochs}: loss {rows[-1]['loss']:.4f}")
     if any(is_worse(task, before, rows[-1]) for task in data.tasks.values()):
         model.body.set_weights(calibrated)
-        say("engine tfmot: fine-tuning made it worse; keeping the calibrated")
+        say("engine tfmot: fine-tuning made a task worse; keeping the weights from before")
     return rows
-
-
-def _line(start: str, row: dict[str, Any]) -> str:
-    shown = ("mae", "pc", "accuracy")
-    metrics = (
-        f"{k.removeprefix('val_')} {v:.4f}" for k, v in row.items() if k.startswith("val_") and k.endswith(shown)
-    )
-    return " · ".join([start, *metrics])
-
-
-def _train_epoch(experiment: Experiment, feed: BatchFeed, epoch: int, step: Step, say: Say) -> float:
-    """Mean loss of the batches that `fit` takes."""
-    training, steps = experiment.training, feed.plan.steps
-    losses: list[float] = []
-    told = time.monotonic()
-    for number, (images, labels, photo_weights) in enumerate(feed.batches(epoch, epoch + 1)):
-        losses.append(step(epoch * steps + number, images, labels, photo_weights))
-        if not math.isfinite(losses[-1]):
-            raise TrainingError(
-                f"engine tfmot: the loss is {losses[-1]} in epoch {epoch + 1}, step {number + 1}; "
-                "lower the learning rate of the recipe's fine-tuning"
-            )
-        if time.monotonic() - told > LINE_EVERY_S:
-            say(f"epoch {epoch + 1}/{training.epochs}, step {number + 1}/{steps}: loss {np.mean(losses):.4f}")
-            told = time.monotonic()
-    return float(np.mean(losses))
 
 
 def training_step(experiment: Experiment, data: PreparedData, model: TfmotModel, steps_per_epoch: int) -> Step:
@@ -432,15 +408,15 @@ def _optimizer(experiment: Experiment) -> Any:
     return tf_keras.optimizers.Adam(**arguments)
 
 
-def run_job(job: Job, say: Say) -> None:
-    """Does all of a job and writes its three files.
+def run_job(folder: Path, say: Say) -> None:
+    """Reads what the parent left in a folder, does all of it, and writes three files there.
 
     Raises:
-        FaceAttrError: whatever the user can mend.
+        FaceAttrError: whatever the user can fix.
     """
-    run = Run(Path(job.run))
+    run, job = Run(folder / tfmot_files.RUN), json.loads((folder / tfmot_files.JOB).read_text())
     experiment, tasks = run.experiment(), list(run.tasks())
-    folded = load_model(Path(job.model))
+    folded = load_model(folder / tfmot_files.MODEL)
     native = quantize_network(folded, tasks)
     keras.utils.set_random_seed(experiment.seed)
     model, names = build(folded, tasks, native)
@@ -448,27 +424,22 @@ def run_job(job: Job, say: Say) -> None:
     if "test" not in data.parts:
         raise DataError("no test photos to compare the engines on")
     weights = source_weights(experiment.data.sources)
-    shown = batches(draw(data.parts["train"], job.calibration_photos, experiment.seed, weights))
+    shown = batches(draw(data.parts["train"], job["photos"], experiment.seed, weights))
     say(f"engine tfmot: calibrating on {sum(map(len, shown))} photos")
-    calibrate(native, folded, shown, job.observer)
+    calibrate(native, folded, shown, job["observer"])
     start_ranges(model, native, names, shown)
     say(f"engine tfmot: fine-tuning for {experiment.training.epochs} epochs")
     epochs = fine_tune(experiment, data, model, say)
     say("engine tfmot: converting")
-    Path(job.tflite).write_bytes(convert(model, weights="int8", integer_input=True))
+    (folder / tfmot_files.TFLITE).write_bytes(convert(model, weights="int8", integer_input=True))
     outputs: dict[str, Any] = dict(predict_split(keras_predictor(model), data.parts["test"]))
-    np.savez(job.outputs, **outputs)
+    np.savez(folder / tfmot_files.OUTPUTS, **outputs)
     versions = {package: metadata.version(package) for package in PACKAGES}
-    Path(job.result).write_text(json.dumps({"epochs": epochs, "versions": versions}), encoding="utf-8")
-
-
-def main() -> None:
-    """Runs the job that the command line names; only lines of progress go to stdout."""
-    progress = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
-    job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    run_job(job, lambda line: print(line, file=progress))
+    write_json(folder / tfmot_files.RESULT, {"epochs": epochs, "versions": versions})
 
 
 if __name__ == "__main__":
-    main()
+    # Only lines of progress go to stdout.
+    progress = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    run_job(Path(sys.argv[1]), lambda line: print(line, file=progress))

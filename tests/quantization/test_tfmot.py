@@ -189,7 +189,7 @@ def test_every_kernel_outside_the_heads_is_rounded_in_training(branching: Done, 
     code = (
         "import sys; from pathlib import Path; from keras_faceattr.quantization import tfmot_child as child;"
         "folded = child.load_model(Path(sys.argv[1])); tasks = ['attractiveness'];"
-        "model, _ = child.build(folded, tasks, child.quantize(folded, tasks));"
+        "model, _ = child.build(folded, tasks, child.quantize_network(folded, tasks));"
         "print(*(x.name for x in model.body.layers if any('kernel_min' in w.name for w in x.weights)))"
     )
     branching.case.folded.save(tmp_path / "folded.keras")
@@ -214,7 +214,7 @@ def test_epochs_versions_and_lines_are_reported(thin_vgg: Done) -> None:
     assert "calibrating on 16 photos" in thin_vgg.lines[0]
     assert [line for line in thin_vgg.lines if line.startswith("epoch 1/1: loss ")]
     # Whatever the libraries print is not the user's.
-    assert len(thin_vgg.lines) == 6
+    assert all(line.startswith(("engine tfmot: ", "epoch 1/1: ")) for line in thin_vgg.lines)
 
 
 @needs_extra
