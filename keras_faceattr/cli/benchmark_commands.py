@@ -131,6 +131,27 @@ def benchmark_detector(
     run_benchmark_detector(source, photos, side, package, out, json)
 
 
+@benchmark_app.command("api", cls=Command)
+def benchmark_api(
+    net: Annotated[
+        str, typer.Argument(metavar="NET", help="A .tflite file whose crop is of five points, or a shipped net.")
+    ] = "faces",
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds of each part; the median counts.")] = 5,
+    photos: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Photos that several processes predict in each round.")
+    ] = 600,
+    memory_photos: Annotated[
+        int, typer.Option(min=100, metavar="N", help="Photos that are predicted while the memory is watched.")
+    ] = 4000,
+    out: OutFolder = None,
+    json: Json = False,
+) -> None:
+    """Compare the Python API with the command and with the same work by hand, on drawn photos: time and memory."""
+    from keras_faceattr.cli.benchmark_api import run_benchmark_api
+
+    run_benchmark_api(net, rounds, photos, memory_photos, out, json)
+
+
 @benchmark_app.command("tasks", cls=Command)
 def benchmark_tasks(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help=CONFIG_HELP)],
