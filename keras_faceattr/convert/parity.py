@@ -46,7 +46,7 @@ def parity(
     pairs = [(a, b) for a in ("float", "fake_quantized") for b in ("fake_quantized", "file") if a != b]
     pairs = [pair for pair in pairs if set(pair) <= set(outputs)]
     metrics = {
-        name: evaluate(manifest, tasks, values, samples, seed, labels, intervals if name == "file" else None)
+        name: evaluate(manifest, tasks, values, samples, seed, labels, intervals, certainty=name == "file")
         for name, values in outputs.items()
     }
     return {

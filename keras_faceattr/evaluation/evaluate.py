@@ -36,6 +36,7 @@ def evaluate(
     seed: int = 0,
     labels: dict[str, np.ndarray] | None = None,
     intervals: Mapping[str, Intervals] | None = None,
+    certainty: bool = True,
 ) -> dict[str, Any]:
     """Measure every task that has labels.
 
@@ -48,6 +49,7 @@ def evaluate(
         samples: number of samples of the bootstrap; 0 for no intervals.
         labels: by task, as of `label_array`; None for the manifest's.
         intervals: of scalar tasks that have them.
+        certainty: whether `reliability` is measured, too.
 
     Returns:
         By task: `kind`, `unit`, `labelled` photos, `metrics` (value, low, high); where they apply, `confusion`;
@@ -63,7 +65,7 @@ def evaluate(
         if set(task.columns) <= set(manifest.rows.columns):
             own = labels[name] if labels else label_array(manifest, task)
             found[name] = _evaluate_task(
-                manifest, tasks, task, own, outputs, samples, seed, (intervals or {}).get(name)
+                manifest, tasks, task, own, outputs, samples, seed, (intervals or {}).get(name), certainty
             )
     return found
 
@@ -98,6 +100,7 @@ def _evaluate_task(
     samples: int,
     seed: int,
     intervals: Intervals | None,
+    certainty: bool,
 ) -> dict[str, Any]:
     known = labelled(task, labels)
     result: dict[str, Any] = {
@@ -154,7 +157,7 @@ def _evaluate_task(
         result["worst_groups"] = worst_groups(metrics, result["groups"])
         said_of_known = {key: values[known] for key, values in outputs.items() if key.startswith(task.name)}
         grouped = {name: groups[known] for name, groups in readings["groups"].items()}
-        if found := reliability(task, labels, said_of_known, grouped, samples, seed, intervals):
+        if certainty and (found := reliability(task, labels, said_of_known, grouped, samples, seed, intervals)):
             result["reliability"] = found
     return result
 
