@@ -29,7 +29,7 @@ class ShippedFile:
         photos: on which it was measured.
         split: of the data, to which these belong.
         licences: terms of the photos that it was trained on, by data set.
-        tasks: unit and metrics with their intervals, by task.
+        tasks: unit, metrics with their intervals, and `reliability`, by task.
         notices: of sensitive tasks.
         command: what made it from its data, a line each.
     """
@@ -96,7 +96,11 @@ def _shipped(name: str) -> ShippedFile:
         split=sidecar.protocol["split"],
         licences={source: terms["licence"] for source, terms in sidecar.licences["data"].items()},
         tasks={
-            task: {"unit": measured["unit"], "metrics": measured["metrics"]}
+            task: {
+                "unit": measured["unit"],
+                "metrics": measured["metrics"],
+                "reliability": {"metrics": measured.get("reliability", {}).get("metrics", {})},
+            }
             for task, measured in sidecar.metrics.items()
         },
         notices=sensitive_notices(sidecar.task_objects()),
