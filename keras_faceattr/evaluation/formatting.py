@@ -26,13 +26,14 @@ TITLES = {
     "cosine": "cosine",
     "ece": "calibration error (ECE)",
     "coverage": "coverage of the 90 % interval",
-    "touched": "labels that the 90 % interval meets",
+    "whole_bands": "bands wholly within the 90 % interval (coverage at least)",
+    "touched": "bands that the 90 % interval meets (coverage at most)",
     "width": "width of the 90 % interval",
     **{f"error@{share}%": f"error of the {share} % most certain" for share in (90, 80, 50)},
     **{f"distance@{share}%": f"error of the {share} % most certain" for share in (90, 80, 50)},
 }
 
-OF_GROUPS = ("ece", "coverage", "touched", "width")
+OF_GROUPS = ("ece", "coverage", "whole_bands", "touched", "width")
 """Metrics of reliability that stand in the tables of groups."""
 
 TOO_FEW = "too few"
@@ -92,7 +93,7 @@ def metric_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
     for reading, own in task.get("readings", {}).items():
         said = f"in {len(own['classes'])} groups ({reading})"
         found += [(f"{metric_title(n, '')} {said}", metric_text(n, numbers)) for n, numbers in own["metrics"].items()]
-    held = task.get("reliability", {}).get("metrics", {})
+    held = _named(task.get("reliability", {}).get("metrics", {}))
     return found + [(metric_title(name, task["unit"]), metric_text(name, numbers)) for name, numbers in held.items()]
 
 
@@ -127,7 +128,12 @@ def _with_reliability(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: numbers for name, numbers in entry.get("metrics", {}).items() if name in OF_GROUPS}
+    return {name: numbers for name, numbers in _named(entry.get("metrics", {})).items() if name in OF_GROUPS}
+
+
+def _named(held: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of reliability; where labels are bands, the coverage says that it is of whole ones."""
+    return {"whole_bands" if name == "coverage" and "touched" in held else name: n for name, n in held.items()}
 
 
 def attribute_table(task: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from statistics import NormalDist
 
 import numpy as np
 
@@ -75,7 +76,12 @@ def bootstrap_intervals(
     for name in metrics.keys() - values.keys():
         draws = _draws(count, samples, seed, pairs)
         values[name] = np.array([metrics[name](labels[draw], predictions[draw]) for draw in draws])
-    return {name: _percentiles(values[name], coverage) for name in metrics}
+    return {
+        name: _around(metric(labels, predictions), values[name], coverage)
+        if isinstance(metric, SumMetric) and metric.grows_with_noise
+        else _percentiles(values[name], coverage)
+        for name, metric in metrics.items()
+    }
 
 
 def _draws(count: int, samples: int, seed: int, pairs: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -85,6 +91,12 @@ def _draws(count: int, samples: int, seed: int, pairs: np.ndarray | None) -> Ite
         # Many at once take a third of the time, and are the same numbers.
         for draw in rng.integers(0, count, (min(most, samples - first), count)):
             yield draw if pairs is None else _pairs_of_drawn(draw, pairs)
+
+
+def _around(value: float, values: np.ndarray, coverage: float) -> tuple[float, float]:
+    """The interval of a normal distribution with the spread of the resamples, from 0 on."""
+    spread = NormalDist().inv_cdf((1 + coverage) / 2) * float(np.nanstd(values)) if len(values) else float("nan")
+    return max(0.0, value - spread), value + spread
 
 
 def _percentiles(values: np.ndarray, coverage: float) -> tuple[float, float]:

@@ -44,11 +44,12 @@ def _calibration_error(sums: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.abs(said - right).sum(axis=-1) / np.maximum(count, 1), np.nan)
 
 
-expected_calibration_error = SumMetric(_calibration_terms, _calibration_error)
+expected_calibration_error = SumMetric(_calibration_terms, _calibration_error, grows_with_noise=True)
 """ECE: mean gap between the probability of an answer and how often such answers are right, over 15 bins of equal width.
 
 Labels are not looked at; predictions are of `class_certainty` or `answer_certainty`. Of few photos it is too large, as
-chance alone leaves a gap in every bin. Source: Guo et al., On calibration of modern neural networks, 2017, eq. 3.
+chance alone leaves a gap in every bin. Its interval is the value ± 1.96 standard deviations of the resamples. Source:
+Guo et al., On calibration of modern neural networks, 2017, eq. 3.
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -24,17 +24,20 @@ class SumMetric:
     Attributes:
         terms: (labels, predictions) → (n, k) booleans or float64, what each photo adds to the sums.
         combine: (…, k) sums → (…) values.
+        grows_with_noise: whether drawing photos again adds to the metric itself, as to a sum of absolute gaps, so that
+            resamples tell how far it may be off and not around which value.
     """
 
     terms: Callable[[np.ndarray, np.ndarray], np.ndarray]
     combine: Callable[[np.ndarray], np.ndarray]
+    grows_with_noise: bool = False
 
     def __call__(self, labels: np.ndarray, predictions: np.ndarray) -> float:
         return float(self.combine(self.terms(labels, predictions).sum(axis=0).astype("float64")))
 
     def of_columns(self, columns: slice) -> SumMetric:
         """The same of some columns of labels and predictions alone."""
-        return SumMetric(lambda labels, said: self.terms(labels[:, columns], said[:, columns]), self.combine)
+        return replace(self, terms=lambda labels, said: self.terms(labels[:, columns], said[:, columns]))
 
     def of_draws(self, labels: np.ndarray, predictions: np.ndarray, draws: Iterable[np.ndarray]) -> np.ndarray:
         """(samples,) values of the photos that each draw names, a photo as often as it is named.

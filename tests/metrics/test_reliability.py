@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from keras_faceattr.metrics.bootstrap import bootstrap_interval
 from keras_faceattr.metrics.reliability import (
     answer_certainty,
     class_certainty,
@@ -42,6 +43,19 @@ def test_an_overconfident_net_is_found_out_and_an_honest_one_is_not() -> None:
     logits = np.log(chance / (1 - chance))
     sure = expected_calibration_error(labels, answer_certainty(labels, 1 / (1 + np.exp(-3 * logits))[:, None]))
     assert honest < 0.015 and sure > 0.1
+
+
+def test_the_interval_of_the_calibration_error_holds_the_error_although_resamples_lie_above_it() -> None:
+    rng = np.random.default_rng(0)
+    chance = rng.uniform(0.5, 1.0, (2000, 1))
+    labels = (rng.uniform(size=chance.shape) < chance).astype("float64")
+    certainty = answer_certainty(labels, chance)
+    value = expected_calibration_error(labels, certainty)
+    draws = list(rng.integers(0, 2000, (400, 2000)))
+    resampled = expected_calibration_error.of_draws(labels, certainty, draws)
+    low, high = bootstrap_interval(expected_calibration_error, labels, certainty, 400)
+    assert resampled.mean() > value and 0 <= low < value < high
+    assert high - value == pytest.approx(1.96 * resampled.std(), rel=0.1)
 
 
 def test_the_error_of_the_most_certain_by_hand() -> None:
