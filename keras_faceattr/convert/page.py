@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from keras_faceattr.artifact.loading import Artifact
 from keras_faceattr.artifact.sidecar import Sidecar
 from keras_faceattr.budget.limits import verdict_row
-from keras_faceattr.evaluation.formatting import TOO_FEW, metric_text, metric_title, signed_text
+from keras_faceattr.evaluation.formatting import TOO_FEW, metric_text, metric_title, reliability_rows, signed_text
 from keras_faceattr.evaluation.plots import COLOUR, SECOND_COLOUR, draw_picture
 from keras_faceattr.measure.latency import Latency
 from keras_faceattr.pages import render
@@ -130,6 +130,7 @@ def _file(artifact: Artifact, folder: Path) -> dict[str, Any]:
         "sidecar": sidecar,
         "as_before": sidecar.quantization.get("fine_tuned") is False,
         "gates": [verdict_row(gate.name, gate.limit, gate.measured, gate.met) for gate in sidecar.gates],
+        "held": [[task, *row] for task, found in sidecar.metrics.items() for row in reliability_rows(found)],
         "differences": [
             [*pair.replace("_", " ").split(" to "), output, *(_gap(gap[k]) for k in ("largest", "p99", "mean"))]
             for pair, outputs in sidecar.parity["differences"].items()

@@ -93,8 +93,13 @@ def metric_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
     for reading, own in task.get("readings", {}).items():
         said = f"in {len(own['classes'])} groups ({reading})"
         found += [(f"{metric_title(n, '')} {said}", metric_text(n, numbers)) for n, numbers in own["metrics"].items()]
+    return found + reliability_rows(task)
+
+
+def reliability_rows(task: dict[str, Any]) -> list[tuple[str, str]]:
+    """Title and value of each metric of whether a task's certainty holds; none in results of earlier versions."""
     held = _named(task.get("reliability", {}).get("metrics", {}))
-    return found + [(metric_title(name, task["unit"]), metric_text(name, numbers)) for name, numbers in held.items()]
+    return [(metric_title(name, task["unit"]), metric_text(name, numbers)) for name, numbers in held.items()]
 
 
 def group_tables(task: dict[str, Any], intervals: int | None = None) -> list[tuple[str, list[str], list[list[str]]]]:

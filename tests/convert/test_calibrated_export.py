@@ -17,6 +17,7 @@ import keras_faceattr as kfa
 from keras_faceattr.artifact.loading import Artifact, load_artifact
 from keras_faceattr.calibration import conformal, temperature
 from keras_faceattr.convert.export import export_recipe
+from keras_faceattr.convert.page import write_page
 from keras_faceattr.convert.recipe import load_recipe
 from keras_faceattr.convert.source import Source
 from keras_faceattr.convert.temperatures import divide_logits
@@ -90,6 +91,11 @@ def test_its_coverage_is_measured_on_the_test_photos_and_shown(calibrated: Artif
     assert set(measured["gender"]["reliability"]["metrics"]) >= {"ece", "error@50%"}
     card = calibrated.model_card_path.read_text()
     assert "coverage of the 90 % interval" in card and "calibration error (ECE)" in card
+    page = calibrated.path.parent / "index.html"
+    write_page(page, [calibrated], {})
+    assert (
+        "Do the answers hold?" in page.read_text() and "<td>width of the 90 % interval (years)</td>" in page.read_text()
+    )
 
 
 @pytest.mark.parametrize("edit", ["factor", "removed"])
