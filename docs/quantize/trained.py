@@ -3,7 +3,7 @@
 Trains a net of `keras.applications` (or `Sequential`) with ten classes at 96² on 1,200 drawn faces to tell female from
 male, and prints the accuracy on 500 others: of the float model, and of int8 files as they run in LiteRT. They are ours,
 with and without quantization-aware training, and those of two post-training quantizers, calibrated with the same 100
-photos: the TFLite converter's own, and LiteRT Quantizer (`pip install ai-edge-quantizer`).
+photos: the TFLite converter's own, and LiteRT Quantizer (`pip install litert-quantizer`).
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ def converter_ptq(model: keras.Model, photos: np.ndarray) -> bytes:
 
 def litert_ptq(model: keras.Model, photos: np.ndarray) -> bytes:
     """LiteRT Quantizer's post-training quantization of the float file."""
-    from ai_edge_quantizer import quantizer, recipe
+    from litert_quantizer import Quantizer, recipe
 
     named = keras.Model(model.inputs, {"classes": model.outputs[0]})
-    made = quantizer.Quantizer(bytearray(convert(named)), recipe.static_wi8_ai8())
+    made = Quantizer(bytearray(convert(named)), recipe.static_wi8_ai8())
     ranges = made.calibrate({"serving_default": [{"image": photo[None]} for photo in photos]}, num_threads=1)
     return bytes(made.quantize(ranges).quantized_model)
 
