@@ -9,13 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_faceattr.api.configs import Paths, Settings, as_overrides, as_paths
-from keras_faceattr.api.named import read_named
-from keras_faceattr.api.outputs import check_out
-from keras_faceattr.artifact.cost import op_table
-from keras_faceattr.artifact.flatbuffer import read_tflite
-from keras_faceattr.artifact.loading import load_artifact, replay_golden
-from keras_faceattr.artifact.sidecar import Sidecar
-from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
 from keras_faceattr.errors import ConfigError, ModelError
 from keras_faceattr.run import Run, no_run
 from keras_faceattr.zoo import file_of
@@ -23,6 +16,7 @@ from keras_faceattr.zoo import file_of
 if TYPE_CHECKING:
     import keras
 
+    from keras_faceattr.artifact.sidecar import Sidecar
     from keras_faceattr.models.profile import ModelProfile
 
 
@@ -100,6 +94,10 @@ def file_info(file: str | os.PathLike[str]) -> FileInfo:
     Raises:
         ArtifactError: missing, damaged, or not the file that its sidecar describes.
     """
+    from keras_faceattr.artifact.cost import op_table
+    from keras_faceattr.artifact.flatbuffer import read_tflite
+    from keras_faceattr.artifact.loading import load_artifact, replay_golden
+
     artifact = load_artifact(file_of(Path(file)))
     return FileInfo(artifact.sidecar, op_table(read_tflite(artifact.path)), replay_golden(artifact))
 
@@ -129,6 +127,10 @@ def inspect_data(
         ConfigError: an unknown reader or option, or a picture that is no PNG.
         DataError: data that cannot be read.
     """
+    from keras_faceattr.api.named import read_named
+    from keras_faceattr.api.outputs import check_out
+    from keras_faceattr.data.inspection import draw_inspection, inspect_manifest
+
     drawn = Path(picture) if picture is not None else None
     if drawn and drawn.suffix.lower() != ".png":
         raise ConfigError(f"--picture {drawn}: unknown kind {drawn.suffix!r}; valid: .png")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_faceattr.artifact.loading import load_artifact
 from keras_faceattr.cache import Entry, entries, remove
 from keras_faceattr.tasks import sensitive_notices
 from keras_faceattr.zoo import shipped_names, shipped_net
@@ -79,6 +78,8 @@ def shipped_nets() -> list[ShippedFile]:
 
 
 def _shipped(name: str) -> ShippedFile:
+    from keras_faceattr.artifact.loading import load_artifact
+
     net = shipped_net(name)
     artifact = load_artifact(net.path)
     sidecar = artifact.sidecar

@@ -243,7 +243,7 @@ def test_a_run_that_never_finished_or_is_none_is_refused(cli: Cli, small_run: Pa
         (["--budget", "tiny_at_net"], "did you mean 'tiny_att_net'?"),
         (["--engine", "tf"], "unknown --engine 'tf'"),
         (["--control", "--engine", "tfmot"], "--control compares with the native engine's fine-tuning: leave out"),
-        (["--recipe", "int8_ptq", "--set", "integer.keep_float=[(]"], "integer.keep_float.0: no regular expression"),
+        (["--recipe", "int8_ptq", "--set", "integer.keep_float=[(]"], "keep_float.0 = '(': no regular expression"),
         (["--recipe", "int8_ptq", "--set", "integer.keep_float=[zzz]"], "keep_float: no layer's name matches 'zzz'"),
         (["--control", "--recipe", "int8_ptq"], "--control: no recipe of int8_ptq fine-tunes with rounding; add"),
         (["--heads", "agee"], "--heads agee: the run has no such task; did you mean 'age'?"),

@@ -259,7 +259,7 @@ def test_a_model_with_code_or_of_another_kind_is_refused(cli: Cli, small_run: Pa
     empty = tmp_path / "empty.keras"
     with zipfile.ZipFile(empty, "w"):
         pass
-    for path, words in [(coded, "safely"), (other, "another model"), (broken, "damaged"), (empty, "safely")]:
+    for path, words in [(coded, "carries code"), (other, "another model"), (broken, "damaged"), (empty, "safely")]:
         done = cli("fit", *SMALL, "--runs", tmp_path / "runs", "--set", f"model.init_from={path}")
         assert done.code == 2 and words in done.error, path
 

@@ -76,7 +76,7 @@ def test_only_fallback_crops_in_the_first_batch_give_a_whole_parquet(
         for number, batch in enumerate(predict(*arguments)):
             place = {"face": 1, "left": 2.5 if number else None}
             rows = [{**row, **place} for row in batch.rows]
-            yield SimpleNamespace(rows=rows, left_out=batch.left_out, no_answer=batch.no_answer)
+            yield SimpleNamespace(rows=rows, left_out=batch.left_out, no_answer=batch.no_answer, abstained=0)
 
     monkeypatch.setattr(predictions, "EVALUATION_BATCH", 1)
     monkeypatch.setattr(predicting, "predicted", boxes_come_late)
