@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_faceattr.errors import ConfigError
-from keras_faceattr.evaluation.intervals import SHOWN, Intervals
+from keras_faceattr.evaluation.intervals import SHOWN, Intervals, spread_of
 from keras_faceattr.evaluation.predictions import Outputs, value_names
 from keras_faceattr.metrics.scalar import band_masses
 from keras_faceattr.tasks import BinaryTask, CategoricalTask, MultilabelTask, ScalarTask, Task
@@ -314,7 +314,8 @@ def _scalar(
         # Rounding may leave a variance below zero.
         std = float(np.sqrt(max(0.0, distribution @ (bins - distribution @ bins) ** 2)))
         if intervals:
+            spread = spread_of(task, distribution[None])
             for level in intervals.factors:
-                low, high = intervals.bounds(task, np.array([value]), distribution[None], level)[0]
+                low, high = intervals.bounds(task, np.array([value]), spread, level)[0]
                 ends[level] = float(low), float(high)
     return ScalarAnswer(value, task.unit, std, distribution, bins, masses, ends)

@@ -39,14 +39,12 @@ class Intervals:
     factors: Mapping[float, float]
     photos: int
 
-    def bounds(
-        self, task: ScalarTask, values: np.ndarray, distributions: np.ndarray, level: float = SHOWN
-    ) -> np.ndarray:
+    def bounds(self, task: ScalarTask, values: np.ndarray, spread: np.ndarray, level: float = SHOWN) -> np.ndarray:
         """(n, 2) low and high, in the task's unit and within its range.
 
         Args:
             values: (n,) answers.
-            distributions: (n, K) of the same answers.
+            spread: (n,) of the same answers, as of `spread_of`.
             level: one of `factors`.
 
         Raises:
@@ -55,6 +53,6 @@ class Intervals:
         if level not in self.factors:
             known = ", ".join(f"{share:g}" for share in self.factors)
             raise ConfigError(f"{task.name}: no interval of level {level:g}; measured: {known or 'none'}")
-        half = self.factors[level] * spread_of(task, distributions)
+        half = self.factors[level] * spread
         ends = np.stack([values - half, values + half], axis=1)
         return np.asarray(np.clip(ends, task.minimum, task.maximum))

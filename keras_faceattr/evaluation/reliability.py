@@ -69,18 +69,18 @@ def _of_scalar(
         return {}
     values = outputs[task.name].reshape(-1).astype("float64")
     spread = spread_of(task, distributions)
-    certain = {
+    metrics = {
         f"distance@{100 * share:g}%": Metric(of.distance_of_most_certain(float(np.quantile(spread, share))), False)
         for share in KEPT
     }
-    found = _measured(task, certain, labels, np.stack([values, spread], axis=1), columns, samples, seed)
-    if intervals is None or SHOWN not in intervals.factors:
-        return found
-    held = {"coverage": Metric(of.coverage, True), "width": Metric(of.width, False)}
-    if labels.shape[1] > 2 and bool(np.isnan(labels[:, 0]).any()):
-        held["touched"] = Metric(of.touched, True)
-    bounds = intervals.bounds(task, values, distributions)
-    return _joined(_measured(task, held, labels, bounds, columns, samples, seed), found)
+    said = np.stack([values, spread], axis=1)
+    if intervals is not None and SHOWN in intervals.factors:
+        held = {"coverage": Metric(of.coverage, True), "width": Metric(of.width, False)}
+        if labels.shape[1] > 2 and bool(np.isnan(labels[:, 0]).any()):
+            held["touched"] = Metric(of.touched, True)
+        # Each metric reads its own end: these the first two columns, the distances the last two.
+        metrics, said = held | metrics, np.concatenate([intervals.bounds(task, values, spread), said], axis=1)
+    return _measured(task, metrics, labels, said, columns, samples, seed)
 
 
 def _measured(
@@ -96,17 +96,3 @@ def _measured(
         "metrics": measured(metrics, labels, said, samples, seed),
         "groups": by_group(columns, task, metrics, labels, said, samples, seed),
     }
-
-
-def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of two measurements of the same photos and groups."""
-    groups = {
-        column: {
-            group: {**entry, "metrics": entry["metrics"] | second["groups"][column][group]["metrics"]}
-            if "metrics" in entry
-            else entry
-            for group, entry in entries.items()
-        }
-        for column, entries in first["groups"].items()
-    }
-    return {"metrics": first["metrics"] | second["metrics"], "groups": groups}

@@ -64,7 +64,7 @@ def error_of_most_certain(threshold: float) -> SumMetric:
 
 
 def _inside(labels: np.ndarray, bounds: np.ndarray, touched: bool) -> np.ndarray:
-    (low, high), slack = intervals(labels).T, ROUNDING * max(1.0, float(np.abs(bounds).max(initial=0.0)))
+    (low, high), slack = intervals(labels).T, ROUNDING * max(1.0, float(np.abs(bounds[:, :2]).max(initial=0.0)))
     first, last = (high, low) if touched else (low, high)
     return counted((bounds[:, 0] <= first + slack) & (bounds[:, 1] >= last - slack))
 
@@ -72,8 +72,8 @@ def _inside(labels: np.ndarray, bounds: np.ndarray, touched: bool) -> np.ndarray
 coverage = SumMetric(lambda labels, bounds: _inside(labels, bounds, touched=False), mean_of_sums)
 """Share of photos whose interval contains the label; a label that is an interval must be contained whole.
 
-Labels as of `metrics.scalar`; predictions (n, 2) low and high. For labels that are intervals this is a lower bound of
-the share of true values that are contained, and `touched` an upper bound.
+Labels as of `metrics.scalar`; predictions (n, ≥ 2) low and high first. For labels that are intervals this is a lower
+bound of the share of true values that are contained, and `touched` an upper bound.
 """
 
 touched = SumMetric(lambda labels, bounds: _inside(labels, bounds, touched=True), mean_of_sums)
@@ -86,12 +86,12 @@ width = SumMetric(lambda labels, bounds: counted(bounds[:, 1] - bounds[:, 0]), m
 def distance_of_most_certain(largest: float) -> SumMetric:
     """Mean distance to the label where the standard deviation is at most `largest`, in the task's unit.
 
-    Predictions are (n, 2) values and standard deviations. For labels that are values this is the MAE.
+    Predictions are (n, ≥ 2), values and standard deviations last. For labels that are values this is the MAE.
     """
 
     def terms(labels: np.ndarray, said: np.ndarray) -> np.ndarray:
-        (low, high), values = intervals(labels).T, said[:, 0].astype("float64")
-        kept = said[:, 1] <= largest
+        (low, high), values = intervals(labels).T, said[:, -2].astype("float64")
+        kept = said[:, -1] <= largest
         distance = np.maximum(low - values, 0) + np.maximum(values - high, 0)
         return np.stack([np.where(kept, distance, 0.0), kept], axis=1)
 

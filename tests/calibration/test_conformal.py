@@ -58,7 +58,7 @@ def test_coverage_on_other_photos_is_what_was_asked_however_wrong_the_claimed_ce
     found = conformal_intervals(AGE, said[:2000], distributions[:2000], values(truth[:2000]))
     assert found is not None
     for level in (0.5, 0.8, 0.9, 0.95):
-        bounds = found.bounds(AGE, said[2000:], distributions[2000:], level)
+        bounds = found.bounds(AGE, said[2000:], spread_of(AGE, distributions[2000:]), level)
         # The standard error of two samples of 2,000 is at most 0.016.
         assert coverage(values(truth[2000:]), bounds) == pytest.approx(level, abs=0.05)
 
@@ -72,7 +72,7 @@ def test_a_label_that_is_a_band_counts_as_each_of_its_bins() -> None:
     distributions = normal(said, 6.0)
     found = conformal_intervals(AGE, said[:3000], distributions[:3000], bands[:3000])
     assert found is not None
-    bounds = found.bounds(AGE, said[3000:], distributions[3000:])
+    bounds = found.bounds(AGE, said[3000:], spread_of(AGE, distributions[3000:]))
     # The true ages, of which calibration knew no more than the band; it takes them to be anywhere in it.
     held = coverage(values(truth[3000:]), bounds)
     assert 0.88 <= held <= 0.97
@@ -81,7 +81,7 @@ def test_a_label_that_is_a_band_counts_as_each_of_its_bins() -> None:
 
 def test_ends_stay_within_the_range_and_an_unknown_level_is_refused() -> None:
     table = Intervals({0.9: 2.0}, 100)
-    said = normal(np.array([3.0, 98.0]), 5.0)
+    said = spread_of(AGE, normal(np.array([3.0, 98.0]), 5.0))
     bounds = table.bounds(AGE, np.array([3.0, 98.0]), said)
     assert bounds[0, 0] == 0 and bounds[1, 1] == 100 and bounds[0, 1] > 3
     with pytest.raises(ConfigError, match=r"age: no interval of level 0.8; measured: 0.9"):

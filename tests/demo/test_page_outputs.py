@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from page_module import page_module
 
-from keras_faceattr.evaluation.intervals import Intervals
+from keras_faceattr.evaluation.intervals import Intervals, spread_of
 from keras_faceattr.tasks import ScalarTask
 
 SCRIPT = """
@@ -61,7 +61,7 @@ def test_the_range_of_a_scalar_is_that_of_python(tmp_path: Path) -> None:
         "decode(sidecar, raw, answered).map((one) => [one.interval, said(one), columns(one)])",
     )
     run = page_module(tmp_path, "outputs", script)
-    expected = Intervals({0.9: 1.6}, 100).bounds(task, values, shares)
+    expected = Intervals({0.9: 1.6}, 100).bounds(task, values, spread_of(task, shares))
     for value, own, ends in zip(values, shares, expected, strict=True):
         raw = {"age": [value], "age_distribution": own.tolist()}
         ((interval, text, cells),) = run(sidecar=sidecar, raw=raw, answered=["age"])
